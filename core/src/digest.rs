@@ -1,0 +1,112 @@
+//! Content digests.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+/// A `sha256:<64 lower-case hex digits>` digest (OCI image specification, "Digests").
+///
+/// The field is private so that every value is well formed: a digest may be used as a file name.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Digest(String);
+
+/// The text is not a sha256 digest.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not a digest of the form sha256:<64 hex digits>")]
+pub struct InvalidDigest(pub String);
+
+impl Digest {
+    /// The digest of `bytes`.
+    pub fn of(bytes: &[u8]) -> Self {
+        Self::from_raw(Sha256::digest(bytes).as_slice())
+    }
+
+    /// From the 32 raw bytes that a hasher gives.
+    pub fn from_raw(raw: &[u8]) -> Self {
+        const HEX: &[u8; 16] = b"0123456789abcdef";
+        let mut text = String::with_capacity(7 + 2 * raw.len());
+        text.push_str("sha256:");
+        for byte in raw {
+            text.push(char::from(HEX[usize::from(byte >> 4)]));
+            text.push(char::from(HEX[usize::from(byte & 15)]));
+        }
+        Self(text)
+    }
+
+    /// The whole text, `sha256:` included.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The 64 hex digits.
+    pub fn hex(&self) -> &str {
+        &self.0[7..]
+    }
+
+    /// The first twelve hex digits, as tools show a digest to people.
+    pub fn short(&self) -> &str {
+        &self.0[7..19]
+    }
+}
+
+impl FromStr for Digest {
+    type Err = InvalidDigest;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let well_formed = text.strip_prefix("sha256:").is_some_and(|hex| {
+            hex.len() == 64 && hex.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+        });
+        if well_formed { Ok(Self(text.to_owned())) } else { Err(InvalidDigest(text.to_owned())) }
+    }
+}
+
+impl TryFrom<String> for Digest {
+    type Error = InvalidDigest;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+impl From<Digest> for String {
+    fn from(digest: Digest) -> Self {
+        digest.0
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digest_of_nothing_is_the_published_sha256() {
+        assert_eq!(
+            Digest::of(b"").as_str(),
+            "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+        );
+    }
+
+    #[test]
+    fn only_well_formed_text_becomes_a_digest() {
+        let good = Digest::of(b"x").to_string();
+        assert!(good.parse::<Digest>().is_ok());
+        for bad in ["", "sha256:", "sha256:../../etc/passwd", &good[1..], &good.to_uppercase()] {
+            assert!(bad.parse::<Digest>().is_err(), "{bad}");
+        }
+    }
+}

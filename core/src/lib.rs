@@ -1,0 +1,22 @@
+//! Stagewright's planner: from the text of a Dockerfile to the very operations BuildKit would run.
+//!
+//! ```text
+//! text -> syntax -> instruction -> stage -> plan -> llb
+//!                                             |---> layout -> SVG
+//! ```
+//!
+//! The modules stand on floors; a module imports lower floors only (ARCHITECTURE.md names them). Nothing here
+//! reads a file, a clock, the environment or the network: what a plan depends on arrives in [`analysis::Input`],
+//! so the page, the command line and the worker plan alike and get the same digests.
+
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
+
+pub mod analysis;
+pub mod diagnostic;
+pub mod digest;
+pub mod platform;
+pub mod protocol;
+pub mod span;
+
+pub use analysis::{Analysis, Input, analyze};
