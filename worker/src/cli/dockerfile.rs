@@ -1,0 +1,178 @@
+//! The arguments by which every planning command finds its Dockerfile, and what they make of them.
+
+use std::collections::BTreeMap;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use stagewright_core::Input;
+use stagewright_core::analysis::Options;
+use stagewright_core::platform::Platform;
+
+use super::Failure;
+
+/// Larger files are refused: no Dockerfile is, and a mistyped path may name anything.
+const MAX_BYTES: u64 = 4 << 20;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// The Dockerfile; `-` reads it from standard input [default: PATH/Dockerfile]
+    #[arg(short, long, value_name = "FILE")]
+    file: Option<PathBuf>,
+
+    /// The stage to build [default: the last one]
+    #[arg(long, value_name = "STAGE")]
+    target: Option<String>,
+
+    /// Set a build argument; without `=VALUE` its value is taken from the environment
+    #[arg(long, value_name = "NAME[=VALUE]")]
+    build_arg: Vec<String>,
+
+    /// The platform to build for, such as linux/arm64 [default: linux/amd64]
+    #[arg(long, value_name = "OS/ARCH[/VARIANT]", value_parser = platform)]
+    platform: Option<Platform>,
+
+    /// The build context
+    #[arg(default_value = ".", value_name = "PATH")]
+    path: PathBuf,
+}
+
+/// A Dockerfile as read, and what to call it when speaking of it.
+pub(super) struct Dockerfile {
+    pub(super) name: String,
+    pub(super) input: Input,
+}
+
+impl Arguments {
+    pub(super) fn read(&self) -> Result<Dockerfile, Failure> {
+        let options = Options {
+            target: self.target.clone(),
+            build_args: build_args(&self.build_arg, |name| std::env::var(name).ok())?,
+            platform: self.platform.clone(),
+            ..Options::default()
+        };
+        let (name, source) = match &self.file {
+            Some(file) if file == Path::new("-") => {
+                ("<stdin>".to_owned(), from(std::io::stdin(), "<stdin>")?)
+            }
+            Some(file) => (file.display().to_string(), open(file)?),
+            // A file where the context is expected can only mean the Dockerfile itself.
+            None if self.path.is_file() => (self.path.display().to_string(), open(&self.path)?),
+            None => {
+                let file = self.path.join("Dockerfile");
+                let name = if self.path == Path::new(".") {
+                    "Dockerfile".into()
+                } else {
+                    file.display().to_string()
+                };
+                (name, open(&file)?)
+            }
+        };
+        Ok(Dockerfile {
+            name,
+            input: Input { source, options },
+        })
+    }
+}
+
+fn open(path: &Path) -> Result<String, Failure> {
+    let name = path.display().to_string();
+    let file = std::fs::File::open(path).map_err(|error| {
+        Failure::new(Failure::USAGE, format!("cannot read {name}: {error}"))
+            .hint("name the Dockerfile with -f, or the folder it stands in as PATH")
+    })?;
+    from(file, &name)
+}
+
+fn from(reader: impl std::io::Read, name: &str) -> Result<String, Failure> {
+    let mut bytes = Vec::new();
+    reader
+        .take(MAX_BYTES + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|error| Failure::new(Failure::USAGE, format!("cannot read {name}: {error}")))?;
+    if bytes.len() as u64 > MAX_BYTES {
+        return Err(Failure::new(
+            Failure::USAGE,
+            format!(
+                "{name} is larger than {} MiB, so it is hardly a Dockerfile",
+                MAX_BYTES >> 20
+            ),
+        ));
+    }
+    String::from_utf8(bytes).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        Failure::new(
+            Failure::USAGE,
+            format!("{name} is not UTF-8 text: byte {at} begins no character"),
+        )
+    })
+}
+
+fn build_args(
+    given: &[String],
+    environment: impl Fn(&str) -> Option<String>,
+) -> Result<BTreeMap<String, String>, Failure> {
+    let mut args = BTreeMap::new();
+    for argument in given {
+        let (name, value) = match argument.split_once('=') {
+            Some((name, value)) => (name, Some(value.to_owned())),
+            // A name that the environment lacks too stays unset, so that the file's own default holds.
+            None => (argument.as_str(), environment(argument)),
+        };
+        if name.is_empty() {
+            return Err(
+                Failure::new(Failure::USAGE, format!("--build-arg {argument:?} has no name"))
+                    .hint("write --build-arg NAME=VALUE"),
+            );
+        }
+        if let Some(value) = value {
+            args.insert(name.to_owned(), value);
+        }
+    }
+    Ok(args)
+}
+
+fn platform(text: &str) -> Result<Platform, String> {
+    let mut parts = text.split('/').map(str::to_ascii_lowercase);
+    match (parts.next(), parts.next(), parts.next(), parts.next()) {
+        (Some(os), Some(architecture), variant, None)
+            if !os.is_empty() && !architecture.is_empty() && variant.as_deref() != Some("") =>
+        {
+            Ok(Platform {
+                os,
+                architecture,
+                variant: variant.unwrap_or_default(),
+            })
+        }
+        _ => Err("a platform is written os/architecture, such as linux/arm64 or linux/arm/v7".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn build_arg_without_value_comes_from_the_environment_or_stays_unset() {
+        let given = ["A=1=2".to_owned(), "B".to_owned(), "C".to_owned()];
+        let args = build_args(&given, |name| (name == "B").then(|| "env".into())).unwrap();
+        assert_eq!(
+            args,
+            BTreeMap::from([("A".into(), "1=2".into()), ("B".into(), "env".into())])
+        );
+        assert!(build_args(&["=x".to_owned()], |_| None).is_err());
+    }
+
+    #[test]
+    fn platform_needs_two_or_three_parts() {
+        assert_eq!(platform("linux/ARM/v7").unwrap().to_string(), "linux/arm/v7");
+        for bad in ["", "linux", "linux/", "/amd64", "linux/arm/", "a/b/c/d"] {
+            assert!(platform(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn text_that_is_not_utf8_is_refused_with_its_place() {
+        let failure = from(&b"FROM \xff"[..], "Dockerfile").unwrap_err();
+        assert!(failure.message.contains("byte 5"), "{failure}");
+    }
+}

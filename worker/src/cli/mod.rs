@@ -1,0 +1,112 @@
+//! The command line: one file per command.
+//!
+//! A command returns its exit code or a [`Failure`]; only [`run`] turns the latter into text, so every error reads
+//! alike: what happened, then what to do.
+
+use std::fmt;
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+mod check;
+mod dockerfile;
+mod plan;
+mod report;
+
+/// Plans container builds and carries them out.
+#[derive(Debug, Parser)]
+#[command(
+    name = "stagewright",
+    version,
+    about,
+    max_term_width = 100,
+    disable_help_subcommand = true
+)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Plan(plan::Arguments),
+    Check(check::Arguments),
+}
+
+/// Why a command could not do its work.
+#[derive(Debug)]
+struct Failure {
+    /// What happened, in one sentence.
+    message: String,
+    /// What to do next.
+    hint: Option<String>,
+    code: u8,
+}
+
+impl Failure {
+    /// The work itself failed: the file has errors, the build broke.
+    const WORK: u8 = 1;
+    /// It was asked for wrongly: a file that is not there, an address that may not be used.
+    const USAGE: u8 = 2;
+
+    fn new(code: u8, message: impl Into<String>) -> Self {
+        Self {
+            message: message.into(),
+            hint: None,
+            code,
+        }
+    }
+
+    fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "error: {}", self.message)?;
+        if let Some(hint) = &self.hint {
+            write!(formatter, "\n  help: {hint}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Reads the process's arguments and does what they ask for.
+pub fn run() -> ExitCode {
+    let result = match Arguments::parse().command {
+        Command::Plan(arguments) => plan::run(&arguments),
+        Command::Check(arguments) => check::run(&arguments),
+    };
+    match result {
+        Ok(code) => code,
+        Err(failure) => {
+            // Where standard error is gone too, the exit code is all that is left to say it.
+            _ = writeln!(std::io::stderr(), "{failure}");
+            ExitCode::from(failure.code)
+        }
+    }
+}
+
+/// Writes a command's result. A reader that went away (`| head`) ends the command quietly, as it does elsewhere.
+fn print(text: &str) -> Result<(), Failure> {
+    match std::io::stdout().lock().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Failure::new(
+            Failure::WORK,
+            format!("cannot write to standard output: {error}"),
+        )),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn argument_definitions_are_consistent() {
+        super::Arguments::command().debug_assert();
+    }
+}

@@ -1,0 +1,137 @@
+//! Findings as people read them: the line, and carets under the words that are meant.
+
+use std::fmt::Write as _;
+
+use stagewright_core::diagnostic::{Diagnostic, Severity};
+
+/// Each finding with its place in `source`, in the order given.
+pub(super) fn findings(name: &str, source: &str, diagnostics: &[Diagnostic]) -> String {
+    let mut text = String::new();
+    for diagnostic in diagnostics {
+        finding(&mut text, name, source, diagnostic);
+        text.push('\n');
+    }
+    text
+}
+
+/// "2 errors, 1 warning", or `None` where there is nothing to count.
+pub(super) fn tally(diagnostics: &[Diagnostic]) -> Option<String> {
+    let count = |severity| {
+        diagnostics
+            .iter()
+            .filter(|finding| finding.severity == severity)
+            .count()
+    };
+    let parts: Vec<String> = [
+        (Severity::Error, "error"),
+        (Severity::Warning, "warning"),
+        (Severity::Info, "note"),
+    ]
+    .into_iter()
+    .filter_map(|(severity, word)| match count(severity) {
+        0 => None,
+        1 => Some(format!("1 {word}")),
+        many => Some(format!("{many} {word}s")),
+    })
+    .collect();
+    (!parts.is_empty()).then(|| parts.join(", "))
+}
+
+fn finding(text: &mut String, name: &str, source: &str, diagnostic: &Diagnostic) {
+    let word = match diagnostic.severity {
+        Severity::Error => "error",
+        Severity::Warning => "warning",
+        Severity::Info => "note",
+    };
+    let start = floor(source, diagnostic.span.start);
+    let line_start = source
+        .get(..start)
+        .and_then(|before| before.rfind('\n'))
+        .map_or(0, |newline| newline + 1);
+    let line = source
+        .get(line_start..)
+        .and_then(|rest| rest.lines().next())
+        .unwrap_or_default();
+    let number = source
+        .get(..start)
+        .map_or(1, |before| before.matches('\n').count() + 1);
+    let before = source.get(line_start..start).unwrap_or_default();
+    // Carets stay on the first line; what goes on after it is said by where it ends.
+    let end = floor(source, diagnostic.span.end).clamp(start, (line_start + line.len()).max(start));
+    let meant = source.get(start..end).unwrap_or_default();
+
+    let margin = number.to_string().len();
+    let column = before.chars().count() + 1;
+    // Tabs stay tabs under the line, so that the carets stand right whatever a tab's width.
+    let indent: String = before
+        .chars()
+        .map(|letter| if letter == '\t' { '\t' } else { ' ' })
+        .collect();
+    let carets = "^".repeat(meant.chars().count().max(1));
+    _ = writeln!(text, "{word}[{}]: {}", diagnostic.code, diagnostic.message);
+    _ = writeln!(text, "{:margin$}--> {name}:{number}:{column}", "");
+    _ = writeln!(text, "{:margin$} |", "");
+    _ = writeln!(text, "{number} | {line}");
+    _ = writeln!(text, "{:margin$} | {indent}{carets}", "");
+    if let Some(hint) = &diagnostic.hint {
+        _ = writeln!(text, "{:margin$} = help: {hint}", "");
+    }
+}
+
+/// The nearest character boundary at or before `offset`.
+fn floor(source: &str, offset: usize) -> usize {
+    let offset = offset.min(source.len());
+    (0..=offset)
+        .rev()
+        .find(|at| source.is_char_boundary(*at))
+        .unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use stagewright_core::span::{LineRange, Span};
+
+    use super::*;
+
+    fn at(start: usize, end: usize) -> Diagnostic {
+        Diagnostic {
+            severity: Severity::Error,
+            code: "unknown-instruction".into(),
+            message: "RNU is no instruction.".into(),
+            span: Span::new(start, end),
+            lines: LineRange { start: 2, end: 2 },
+            hint: Some("write RUN".into()),
+        }
+    }
+
+    #[test]
+    fn carets_stand_under_the_words_meant() {
+        let report = findings("Dockerfile", "FROM é\n\tRNU make\n", &[at(9, 12)]);
+        assert_eq!(
+            report,
+            "error[unknown-instruction]: RNU is no instruction.\n \
+             --> Dockerfile:2:2\n  \
+             |\n\
+             2 | \tRNU make\n  \
+             | \t^^^\n  \
+             = help: write RUN\n\n"
+        );
+    }
+
+    #[test]
+    fn any_span_is_reported_without_panic() {
+        let source = "FROM é\r\nRUN x";
+        for start in 0..20 {
+            for end in 0..20 {
+                assert!(findings("f", source, &[at(start, end)]).contains('^'));
+            }
+        }
+        assert!(findings("f", "", &[at(0, 0)]).contains("f:1:1"));
+    }
+
+    #[test]
+    fn tally_counts_by_severity() {
+        assert_eq!(tally(&[at(0, 0), at(0, 0)]).as_deref(), Some("2 errors"));
+        assert_eq!(tally(&[]), None);
+    }
+}

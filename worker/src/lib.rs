@@ -1,0 +1,10 @@
+//! The worker: carries a planned build out, streams what happens, and serves the playground.
+//!
+//! ```text
+//! cli ── server ── build ── backend ── { sandbox, snapshot, content, source, export }
+//! ```
+//!
+//! Planning itself is [`stagewright_core`]'s; here is everything that touches the machine. What arrives from a
+//! client is untrusted: it is decoded, validated and confined again, whoever sent it.
+
+pub mod cli;
