@@ -98,7 +98,9 @@ pub struct Analysis {
 impl Analysis {
     /// Whether anything keeps the target from being built.
     pub fn has_errors(&self) -> bool {
-        self.diagnostics.iter().any(|finding| finding.severity == crate::diagnostic::Severity::Error)
+        self.diagnostics
+            .iter()
+            .any(|finding| finding.severity == crate::diagnostic::Severity::Error)
     }
 }
 

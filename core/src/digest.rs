@@ -59,7 +59,11 @@ impl FromStr for Digest {
         let well_formed = text.strip_prefix("sha256:").is_some_and(|hex| {
             hex.len() == 64 && hex.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
         });
-        if well_formed { Ok(Self(text.to_owned())) } else { Err(InvalidDigest(text.to_owned())) }
+        if well_formed {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(InvalidDigest(text.to_owned()))
+        }
     }
 }
 
@@ -105,7 +109,13 @@ mod tests {
     fn only_well_formed_text_becomes_a_digest() {
         let good = Digest::of(b"x").to_string();
         assert!(good.parse::<Digest>().is_ok());
-        for bad in ["", "sha256:", "sha256:../../etc/passwd", &good[1..], &good.to_uppercase()] {
+        for bad in [
+            "",
+            "sha256:",
+            "sha256:../../etc/passwd",
+            &good[1..],
+            &good.to_uppercase(),
+        ] {
             assert!(bad.parse::<Digest>().is_err(), "{bad}");
         }
     }

@@ -19,7 +19,11 @@ pub struct Platform {
 impl Default for Platform {
     /// `linux/amd64`.
     fn default() -> Self {
-        Self { os: "linux".into(), architecture: "amd64".into(), variant: String::new() }
+        Self {
+            os: "linux".into(),
+            architecture: "amd64".into(),
+            variant: String::new(),
+        }
     }
 }
 

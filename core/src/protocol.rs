@@ -233,15 +233,28 @@ impl<'a> ContentFrame<'a> {
         let (header, data) = frame.split_at_checked(Self::HEADER)?;
         let (raw, offset) = header.split_at_checked(32)?;
         let offset = u64::from_be_bytes(offset.try_into().ok()?);
-        (data.len() <= Self::MAX_DATA).then(|| Self { digest: Digest::from_raw(raw), offset, data })
+        (data.len() <= Self::MAX_DATA).then(|| Self {
+            digest: Digest::from_raw(raw),
+            offset,
+            data,
+        })
     }
 
     /// The binary frame.
     pub fn encode(&self) -> Vec<u8> {
         let hex = self.digest.hex().as_bytes();
-        let nibble = |byte: u8| if byte.is_ascii_digit() { byte - b'0' } else { byte - b'a' + 10 };
+        let nibble = |byte: u8| {
+            if byte.is_ascii_digit() {
+                byte - b'0'
+            } else {
+                byte - b'a' + 10
+            }
+        };
         let mut frame = Vec::with_capacity(Self::HEADER + self.data.len());
-        frame.extend(hex.chunks_exact(2).map(|pair| nibble(pair[0]) << 4 | nibble(pair[1])));
+        frame.extend(
+            hex.chunks_exact(2)
+                .map(|pair| nibble(pair[0]) << 4 | nibble(pair[1])),
+        );
         frame.extend_from_slice(&self.offset.to_be_bytes());
         frame.extend_from_slice(self.data);
         frame
@@ -604,7 +617,11 @@ mod tests {
 
     #[test]
     fn content_frame_survives_its_own_encoding() {
-        let frame = ContentFrame { digest: Digest::of(b"whole"), offset: 7, data: b"ole" };
+        let frame = ContentFrame {
+            digest: Digest::of(b"whole"),
+            offset: 7,
+            data: b"ole",
+        };
         assert_eq!(ContentFrame::decode(&frame.encode()), Some(frame));
     }
 

@@ -1,0 +1,294 @@
+//! Running a process.
+
+/// Runs a process over mounted inputs (`pb.ExecOp`).
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct ExecOp {
+    /// The process.
+    #[prost(message, optional, tag = "1")]
+    pub meta: Option<Meta>,
+    /// Its file system; the mount at `/` is the root.
+    #[prost(message, repeated, tag = "2")]
+    pub mounts: Vec<Mount>,
+    /// Its network.
+    #[prost(enumeration = "NetMode", tag = "3")]
+    pub network: i32,
+    /// What it may do to the machine.
+    #[prost(enumeration = "SecurityMode", tag = "4")]
+    pub security: i32,
+    /// Environment variables whose values are secrets.
+    #[prost(message, repeated, tag = "5")]
+    pub secretenv: Vec<SecretEnv>,
+    /// Devices it wants.
+    #[prost(message, repeated, tag = "6")]
+    pub cdi_devices: Vec<CdiDevice>,
+}
+
+/// The process of an exec op (`pb.Meta`).
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Meta {
+    /// Program and arguments.
+    #[prost(string, repeated, tag = "1")]
+    pub args: Vec<String>,
+    /// `KEY=value` each.
+    #[prost(string, repeated, tag = "2")]
+    pub env: Vec<String>,
+    /// Working directory, absolute.
+    #[prost(string, tag = "3")]
+    pub cwd: String,
+    /// `user`, `uid`, `user:group`, …; empty is root.
+    #[prost(string, tag = "4")]
+    pub user: String,
+    /// Proxies that apply while it runs; they are no part of its cache key.
+    #[prost(message, optional, tag = "5")]
+    pub proxy_env: Option<ProxyEnv>,
+    /// Lines for `/etc/hosts`.
+    #[prost(message, repeated, tag = "6")]
+    pub extra_hosts: Vec<HostIp>,
+    /// Host name; empty is the worker's choice.
+    #[prost(string, tag = "7")]
+    pub hostname: String,
+    /// Resource limits.
+    #[prost(message, repeated, tag = "9")]
+    pub ulimit: Vec<Ulimit>,
+    /// Where in the cgroup tree it runs.
+    #[prost(string, tag = "10")]
+    pub cgroup_parent: String,
+    /// Whether directories made for the sake of a mount go away again, with their parents.
+    #[prost(bool, tag = "11")]
+    pub remove_mount_stubs_recursive: bool,
+    /// Exit codes that count as success; none means 0 only.
+    #[prost(int32, repeated, tag = "12")]
+    pub valid_exit_codes: Vec<i32>,
+}
+
+/// `pb.HostIP`.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct HostIp {
+    /// Host name.
+    #[prost(string, tag = "1")]
+    pub host: String,
+    /// Its address.
+    #[prost(string, tag = "2")]
+    pub ip: String,
+}
+
+/// `pb.Ulimit`.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct Ulimit {
+    /// `nofile`, …
+    #[prost(string, tag = "1")]
+    pub name: String,
+    /// Soft limit.
+    #[prost(int64, tag = "2")]
+    pub soft: i64,
+    /// Hard limit.
+    #[prost(int64, tag = "3")]
+    pub hard: i64,
+}
+
+/// Which network a process sees (`pb.NetMode`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, prost::Enumeration)]
+#[repr(i32)]
+pub enum NetMode {
+    /// The sandbox's own.
+    Unset = 0,
+    /// The machine's.
+    Host = 1,
+    /// Loopback only.
+    None = 2,
+}
+
+/// What a process may do to the machine (`pb.SecurityMode`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, prost::Enumeration)]
+#[repr(i32)]
+pub enum SecurityMode {
+    /// As little as it needs.
+    Sandbox = 0,
+    /// Everything.
+    Insecure = 1,
+}
+
+/// An environment variable whose value is a secret (`pb.SecretEnv`).
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct SecretEnv {
+    /// Which secret.
+    #[prost(string, tag = "1")]
+    pub id: String,
+    /// Which variable.
+    #[prost(string, tag = "2")]
+    pub name: String,
+    /// Whether the process runs without it.
+    #[prost(bool, tag = "3")]
+    pub optional: bool,
+}
+
+/// A device by its CDI name (`pb.CDIDevice`).
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct CdiDevice {
+    /// `vendor.com/gpu=gpu1`.
+    #[prost(string, tag = "1")]
+    pub name: String,
+    /// Whether the process runs without it.
+    #[prost(bool, tag = "2")]
+    pub optional: bool,
+}
+
+/// A piece of a process's file system (`pb.Mount`).
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Mount {
+    /// Index into [`super::Op::inputs`]; -1 is nothing.
+    #[prost(int64, tag = "1")]
+    pub input: i64,
+    /// Path within the input.
+    #[prost(string, tag = "2")]
+    pub selector: String,
+    /// Where it appears.
+    #[prost(string, tag = "3")]
+    pub dest: String,
+    /// Which output it becomes; -1 is none.
+    #[prost(int64, tag = "4")]
+    pub output: i64,
+    /// Whether writing is refused.
+    #[prost(bool, tag = "5")]
+    pub readonly: bool,
+    /// What kind of mount it is.
+    #[prost(enumeration = "MountType", tag = "6")]
+    pub mount_type: i32,
+    /// Options of a tmpfs mount.
+    #[prost(message, optional, tag = "19")]
+    pub tmpfs_opt: Option<TmpfsOpt>,
+    /// Options of a cache mount.
+    #[prost(message, optional, tag = "20")]
+    pub cache_opt: Option<CacheOpt>,
+    /// Options of a secret mount.
+    #[prost(message, optional, tag = "21")]
+    pub secret_opt: Option<SecretOpt>,
+    /// Options of an SSH agent mount.
+    #[prost(message, optional, tag = "22")]
+    pub ssh_opt: Option<SshOpt>,
+    /// Names a result for later.
+    #[prost(string, tag = "23")]
+    pub result_id: String,
+    /// Whether its content counts in the cache key.
+    #[prost(enumeration = "MountContentCache", tag = "24")]
+    pub content_cache: i32,
+}
+
+/// What kind of mount a mount is (`pb.MountType`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, prost::Enumeration)]
+#[repr(i32)]
+pub enum MountType {
+    /// An input.
+    Bind = 0,
+    /// A secret, as a file.
+    Secret = 1,
+    /// A socket to an SSH agent.
+    Ssh = 2,
+    /// A directory that outlives the build.
+    Cache = 3,
+    /// Memory.
+    Tmpfs = 4,
+}
+
+/// Whether a mount's content counts in the cache key (`pb.MountContentCache`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, prost::Enumeration)]
+#[repr(i32)]
+pub enum MountContentCache {
+    /// As the worker sees fit.
+    Default = 0,
+    /// It does.
+    On = 1,
+    /// It does not.
+    Off = 2,
+}
+
+/// `pb.TmpfsOpt`.
+#[derive(Clone, Copy, PartialEq, Eq, prost::Message)]
+pub struct TmpfsOpt {
+    /// Largest size in bytes; 0 is no limit.
+    #[prost(int64, tag = "1")]
+    pub size: i64,
+}
+
+/// `pb.CacheOpt`.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct CacheOpt {
+    /// Caches with one id are one directory.
+    #[prost(string, tag = "1")]
+    pub id: String,
+    /// What happens when two processes want it at once.
+    #[prost(enumeration = "CacheSharing", tag = "2")]
+    pub sharing: i32,
+}
+
+/// What happens when two processes want a cache at once (`pb.CacheSharingOpt`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, prost::Enumeration)]
+#[repr(i32)]
+pub enum CacheSharing {
+    /// Both get it.
+    Shared = 0,
+    /// The second gets a new one.
+    Private = 1,
+    /// The second waits.
+    Locked = 2,
+}
+
+/// `pb.SecretOpt`.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct SecretOpt {
+    /// Which secret.
+    #[prost(string, tag = "1")]
+    pub id: String,
+    /// Owner of the file.
+    #[prost(uint32, tag = "2")]
+    pub uid: u32,
+    /// Group of the file.
+    #[prost(uint32, tag = "3")]
+    pub gid: u32,
+    /// Permission bits of the file.
+    #[prost(uint32, tag = "4")]
+    pub mode: u32,
+    /// Whether the process runs without it.
+    #[prost(bool, tag = "5")]
+    pub optional: bool,
+}
+
+/// `pb.SSHOpt`.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct SshOpt {
+    /// Which agent.
+    #[prost(string, tag = "1")]
+    pub id: String,
+    /// Owner of the socket.
+    #[prost(uint32, tag = "2")]
+    pub uid: u32,
+    /// Group of the socket.
+    #[prost(uint32, tag = "3")]
+    pub gid: u32,
+    /// Permission bits of the socket.
+    #[prost(uint32, tag = "4")]
+    pub mode: u32,
+    /// Whether the process runs without it.
+    #[prost(bool, tag = "5")]
+    pub optional: bool,
+}
+
+/// `pb.ProxyEnv`.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct ProxyEnv {
+    /// `HTTP_PROXY`.
+    #[prost(string, tag = "1")]
+    pub http_proxy: String,
+    /// `HTTPS_PROXY`.
+    #[prost(string, tag = "2")]
+    pub https_proxy: String,
+    /// `FTP_PROXY`.
+    #[prost(string, tag = "3")]
+    pub ftp_proxy: String,
+    /// `NO_PROXY`.
+    #[prost(string, tag = "4")]
+    pub no_proxy: String,
+    /// `ALL_PROXY`.
+    #[prost(string, tag = "5")]
+    pub all_proxy: String,
+}

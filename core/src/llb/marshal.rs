@@ -1,0 +1,217 @@
+//! An op's bytes, both ways.
+
+use prost::Message;
+
+use crate::digest::{Digest, InvalidDigest};
+
+use super::validate::{self, Fault};
+use super::{Input, Op, OpKind, Platform, WorkerConstraints};
+
+/// Why bytes are not an op, or ops not a definition. What was decoded comes from strangers, so the text is for them.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DecodeError {
+    /// The bytes are not a protobuf message of this type.
+    #[error("not a BuildKit op: {0}")]
+    Malformed(String),
+    /// An input is named by something else than a digest.
+    #[error("an input of the op is not named by a digest: {0}")]
+    InputDigest(#[from] InvalidDigest),
+    /// An input's output index is negative or too large.
+    #[error("an input of the op names output {0}, which cannot be")]
+    InputIndex(i64),
+    /// The op is a message, but not one that could be executed.
+    #[error("the op cannot be executed: {0}")]
+    Fault(#[from] Fault),
+    /// An op of a definition uses one that does not stand before it.
+    #[error("op {op} uses {digest}, which is not an op that stands before it")]
+    UnknownInput {
+        /// Index of the op.
+        op: usize,
+        /// What it uses.
+        digest: Digest,
+    },
+    /// The definition does not end in an op that points to its result.
+    #[error("the definition does not end in a terminal op with exactly one input")]
+    NoTerminal,
+    /// There is a terminal op before the end.
+    #[error("op {op} has no kind, but only the last op of a definition may have none")]
+    EarlyTerminal {
+        /// Index of the op.
+        op: usize,
+    },
+    /// There are too many ops.
+    #[error("the definition has more than {limit} ops")]
+    TooLarge {
+        /// How many there may be.
+        limit: usize,
+    },
+}
+
+/// The fields of `pb.Op` that Go's encoder writes first.
+#[derive(Clone, PartialEq, Message)]
+struct Base {
+    #[prost(message, repeated, tag = "1")]
+    inputs: Vec<WireInput>,
+    #[prost(message, optional, tag = "10")]
+    platform: Option<Platform>,
+    #[prost(message, optional, tag = "11")]
+    constraints: Option<WorkerConstraints>,
+}
+
+/// The fields of `pb.Op` that Go's encoder writes last, because they stand in a `oneof`.
+#[derive(Clone, PartialEq, Message)]
+struct Kind {
+    #[prost(oneof = "OpKind", tags = "2, 3, 4, 5, 6, 7, 8")]
+    kind: Option<OpKind>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct WireInput {
+    #[prost(string, tag = "1")]
+    digest: String,
+    #[prost(int64, tag = "2")]
+    index: i64,
+}
+
+/// The bytes whose digest is the op's identity: exactly those that BuildKit's own client writes.
+pub fn marshal(op: &Op) -> Vec<u8> {
+    let base = Base {
+        inputs: op
+            .inputs
+            .iter()
+            .map(|input| WireInput {
+                digest: input.digest.as_str().to_owned(),
+                index: i64::from(input.index),
+            })
+            .collect(),
+        platform: op.platform.clone(),
+        constraints: op.constraints.clone(),
+    };
+    let kind_length = op.kind.as_ref().map_or(0, OpKind::encoded_len);
+    let mut bytes = Vec::with_capacity(base.encoded_len() + kind_length);
+    // Encoding into a Vec cannot run out of room, which is the only error there is.
+    base.encode_raw(&mut bytes);
+    if let Some(kind) = &op.kind {
+        kind.encode(&mut bytes);
+    }
+    bytes
+}
+
+/// Reads an op, in whatever order its fields stand, and checks that everything it refers to is there.
+///
+/// `bytes` may come from anyone. Fields that this version does not know are passed over, as protobuf has it;
+/// compare [`marshal()`] of the result with `bytes` where that matters.
+pub fn decode(bytes: &[u8]) -> Result<Op, DecodeError> {
+    let malformed = |error: prost::DecodeError| DecodeError::Malformed(error.to_string());
+    let base = Base::decode(bytes).map_err(malformed)?;
+    let Kind { kind } = Kind::decode(bytes).map_err(malformed)?;
+    let inputs = base
+        .inputs
+        .into_iter()
+        .map(read_input)
+        .collect::<Result<Vec<_>, _>>()?;
+    let op = Op {
+        inputs,
+        kind,
+        platform: base.platform,
+        constraints: base.constraints,
+    };
+    validate::op(&op)?;
+    Ok(op)
+}
+
+fn read_input(input: WireInput) -> Result<Input, DecodeError> {
+    let index = u32::try_from(input.index).map_err(|_| DecodeError::InputIndex(input.index))?;
+    Ok(Input {
+        digest: input.digest.parse()?,
+        index,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{
+        Action, Attr, ChownOpt, FileAction, FileActionMkFile, FileOp, SourceOp, User, UserOpt,
+    };
+    use super::*;
+
+    fn source(attrs: Vec<Attr>) -> Op {
+        Op {
+            kind: Some(OpKind::Source(SourceOp::new("local://context".into(), attrs))),
+            constraints: Some(WorkerConstraints::default()),
+            ..Op::default()
+        }
+    }
+
+    #[test]
+    fn oneof_follows_fields_with_higher_numbers() {
+        // constraints (11) as `5a 00`, then the source (3).
+        let bytes = marshal(&source(Vec::new()));
+        assert_eq!(bytes[..4], [0x5a, 0x00, 0x1a, 0x11]);
+    }
+
+    #[test]
+    fn empty_attribute_values_are_written_and_keys_sorted() {
+        let bytes = marshal(&source(vec![Attr::new("b", ""), Attr::new("a", "")]));
+        assert!(bytes.ends_with(&[0x12, 5, 0x0a, 1, b'a', 0x12, 0, 0x12, 5, 0x0a, 1, b'b', 0x12, 0]));
+    }
+
+    #[test]
+    fn user_zero_is_written() {
+        let owner = ChownOpt {
+            user: Some(UserOpt {
+                user: Some(User::ById(0)),
+            }),
+            group: None,
+        };
+        assert_eq!(owner.encode_to_vec(), [0x0a, 2, 0x10, 0]);
+    }
+
+    #[test]
+    fn decoding_takes_any_order_of_fields() {
+        let ours = marshal(&source(Vec::new()));
+        let (constraints, kind) = ours.split_at(2);
+        let swapped = [kind, constraints].concat();
+        assert_eq!(decode(&swapped), decode(&ours));
+    }
+
+    #[test]
+    fn inputs_are_named_by_digests_only() {
+        let base = Base {
+            inputs: vec![WireInput {
+                digest: "../../etc/passwd".into(),
+                index: 0,
+            }],
+            ..Base::default()
+        };
+        assert!(matches!(
+            decode(&base.encode_to_vec()),
+            Err(DecodeError::InputDigest(_))
+        ));
+    }
+
+    #[test]
+    fn action_beyond_the_inputs_is_refused() {
+        let action = FileAction {
+            input: 7,
+            secondary_input: -1,
+            output: 0,
+            action: Some(Action::MkFile(FileActionMkFile {
+                path: "/x".into(),
+                ..FileActionMkFile::default()
+            })),
+        };
+        let op = Op {
+            kind: Some(OpKind::File(FileOp {
+                actions: vec![action],
+            })),
+            ..Op::default()
+        };
+        assert!(matches!(decode(&marshal(&op)), Err(DecodeError::Fault(_))));
+    }
+
+    #[test]
+    fn garbage_is_an_error() {
+        assert!(matches!(decode(&[0xff; 40]), Err(DecodeError::Malformed(_))));
+    }
+}
