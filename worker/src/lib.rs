@@ -8,3 +8,4 @@
 //! client is untrusted: it is decoded, validated and confined again, whoever sent it.
 
 pub mod cli;
+pub mod content;
