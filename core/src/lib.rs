@@ -16,6 +16,7 @@ pub mod analysis;
 pub mod diagnostic;
 pub mod digest;
 pub mod llb;
+pub mod layout;
 pub mod platform;
 pub mod protocol;
 pub mod span;
