@@ -7,5 +7,8 @@
 //! Planning itself is [`stagewright_core`]'s; here is everything that touches the machine. What arrives from a
 //! client is untrusted: it is decoded, validated and confined again, whoever sent it.
 
+pub mod backend;
+pub mod build;
 pub mod cli;
 pub mod content;
+pub mod source;

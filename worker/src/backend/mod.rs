@@ -1,0 +1,133 @@
+//! Who carries a build out.
+//!
+//! A [`Backend`] takes a whole definition, as a BuildKit daemon does, and reports its progress as events. It neither
+//! knows who asked nor keeps a record: that is [`crate::build`]'s part.
+
+pub mod graph;
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use stagewright_core::analysis::ImageFacts;
+use stagewright_core::digest::Digest;
+use stagewright_core::platform::Platform;
+use stagewright_core::protocol::{
+    BuildFailure, BuildId, Event, ImageSummary, OutputFormat, ResolveImage, SolveStatus,
+};
+use tokio_util::sync::CancellationToken;
+
+use graph::Graph;
+
+/// Something that can carry builds out.
+pub trait Backend: Send + Sync + 'static {
+    /// What it can do on this machine.
+    fn describe(&self) -> BackendDescription;
+
+    /// What the registry behind a reference says of the image.
+    fn resolve_image(&self, request: ResolveImage) -> BoxFuture<'_, Result<ImageFacts, BackendError>>;
+
+    /// Runs a build to its end and tells `events` what happens. The terminal event is the caller's to send.
+    /// Ends soon after `cancel`, with whatever error, and leaves nothing running.
+    fn solve(
+        &self,
+        request: SolveRequest,
+        events: EventSink,
+        cancel: CancellationToken,
+    ) -> BoxFuture<'_, Result<ImageSummary, BuildFailure>>;
+
+    /// Writes the image as one file to `out`, naming it `name` inside where the format has names.
+    fn export<'a>(
+        &'a self,
+        image: &'a ImageSummary,
+        name: &'a str,
+        format: OutputFormat,
+        out: Box<dyn Write + Send>,
+    ) -> BoxFuture<'a, Result<(), BackendError>>;
+}
+
+/// What a backend can do on this machine.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct BackendDescription {
+    /// What it builds for without emulation.
+    pub platform: Platform,
+    /// Whether it can run builds at all.
+    pub can_build: bool,
+    /// What the machine does not allow, a sentence each; empty where all is well.
+    pub missing: Vec<String>,
+    /// Reference -> note, for images that are served from somewhere else than their name says.
+    pub substitutes: BTreeMap<String, String>,
+}
+
+/// A build to run. It has been checked already ([`crate::build::Builds::start`]).
+#[derive(Debug, Clone)]
+pub struct SolveRequest {
+    /// Names the build, for reasons such as "changed since build 3".
+    pub build: BuildId,
+    /// What the client called it.
+    pub title: String,
+    /// What to run.
+    pub graph: Arc<Graph>,
+    /// The image's configuration as the plan made it.
+    pub image_config: serde_json::Value,
+    /// Local source name -> id of a complete context.
+    pub contexts: BTreeMap<String, Digest>,
+    /// Run everything again.
+    pub no_cache: bool,
+}
+
+/// Why a backend could not do something outside a build. The text says what to do next.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum BackendError {
+    /// There is no such image, or not for that platform.
+    #[error("{0}")]
+    NotFound(String),
+    /// The request itself cannot be read.
+    #[error("{0}")]
+    Invalid(String),
+    /// This machine cannot do that.
+    #[error("{0}")]
+    Unavailable(String),
+    /// A registry or another outside service refused or did not answer.
+    #[error("{0}")]
+    Upstream(String),
+    /// The worker failed.
+    #[error("{0}")]
+    Internal(String),
+}
+
+/// Where a backend tells what happens in one build. Cheap to clone; never waits for a reader.
+#[derive(Clone)]
+pub struct EventSink(Arc<dyn Fn(Event) + Send + Sync>);
+
+impl EventSink {
+    /// A sink that hands every event to `receive`, in the order of the calls.
+    pub fn new(receive: impl Fn(Event) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(receive))
+    }
+
+    /// Tells what happened.
+    pub fn emit(&self, event: Event) {
+        (self.0)(event);
+    }
+
+    /// Tells of progress.
+    pub fn status(&self, status: SolveStatus) {
+        self.emit(Event::Status(status));
+    }
+}
+
+impl std::fmt::Debug for EventSink {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("EventSink")
+    }
+}
+
+/// The time now as events carry it: RFC 3339 in UTC, to the nanosecond.
+pub fn timestamp() -> String {
+    let format = time::format_description::well_known::Rfc3339;
+    time::OffsetDateTime::now_utc()
+        .format(&format)
+        .unwrap_or_else(|_| "1970-01-01T00:00:00Z".to_owned())
+}

@@ -1,0 +1,3 @@
+//! Where a build's files come from.
+
+pub mod local;
