@@ -10,5 +10,6 @@
 pub mod backend;
 pub mod build;
 pub mod cli;
+pub mod config;
 pub mod content;
 pub mod source;

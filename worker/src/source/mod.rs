@@ -1,3 +1,4 @@
 //! Where a build's files come from.
 
+pub mod image;
 pub mod local;

@@ -1,0 +1,242 @@
+//! The worker's configuration file.
+//!
+//! TOML; every key has a default, so an empty file and no file are the same. [`SAMPLE`] shows and explains every
+//! key. A key that is not known is refused, with its place and the key that was probably meant: a setting that is
+//! silently ignored is worse than a worker that does not start.
+
+mod parse;
+mod size;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use stagewright_core::digest::Digest;
+
+use crate::source::image::reference::Reference;
+
+/// A configuration file with every key in it, each explained and set to its default or to an example.
+pub const SAMPLE: &str = include_str!("config/sample.toml");
+
+/// What the worker's owner decided.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Config {
+    /// How to reach registries that need more than their name, by `host[:port]`; Docker Hub is `docker.io`.
+    pub registries: BTreeMap<String, RegistryConfig>,
+    /// The registries that images may come from, by `host[:port]`; `None` where any may be used. Mirrors and
+    /// substitutes are the owner's own choice and need not be listed.
+    pub allowed_registries: Option<Vec<String>>,
+    /// Images that come from elsewhere than their name says.
+    pub substitutes: Vec<Substitute>,
+    /// What builds may use up.
+    pub limits: Limits,
+}
+
+/// How to reach one registry.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct RegistryConfig {
+    /// Registries that hold the same images; tried in order before the registry itself.
+    pub mirrors: Vec<Mirror>,
+    /// Whether it speaks HTTP without TLS. `None` leaves it to the address: loopback addresses do, others do not.
+    pub plain_http: Option<bool>,
+    /// Who to say we are; anonymous where there is none.
+    pub credentials: Option<Credentials>,
+}
+
+/// Another address of a registry's images.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mirror {
+    /// Whether it is reached without TLS.
+    pub plain_http: bool,
+    /// `host[:port]`. Credentials and the like are looked up under this name.
+    pub host: String,
+    /// What goes before the repository's name, without slashes around it; usually empty.
+    pub prefix: String,
+}
+
+/// A user name and password, or a token in the place of a password.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Credentials {
+    /// The user's name.
+    pub username: String,
+    /// What proves it. Never printed.
+    pub password: String,
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Credentials")
+            .field("username", &self.username)
+            .finish_non_exhaustive()
+    }
+}
+
+/// An image that comes from elsewhere than its name says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Substitute {
+    /// The image as Dockerfiles name it, in full.
+    pub image: Reference,
+    /// Where it comes from in truth.
+    pub from: SubstituteSource,
+    /// What people are told wherever the image is named.
+    pub note: Option<String>,
+}
+
+/// Where a [`Substitute`] comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SubstituteSource {
+    /// A directory in the OCI image layout.
+    Layout {
+        /// The directory.
+        path: PathBuf,
+        /// Which of its images; may be left out where there is only one.
+        image: LayoutImage,
+    },
+    /// Another image in a registry. It is not substituted again.
+    Image(Reference),
+}
+
+/// Which of the images in an OCI layout is meant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LayoutImage {
+    /// The only one.
+    Only,
+    /// The one whose annotation `org.opencontainers.image.ref.name` is this.
+    Name(String),
+    /// The one with this digest.
+    Digest(Digest),
+}
+
+impl Config {
+    /// The references that are served from elsewhere and what to tell people, as a worker's welcome lists them.
+    pub fn substitute_notes(&self) -> BTreeMap<String, String> {
+        let told = |substitute: &Substitute| {
+            substitute
+                .note
+                .clone()
+                .unwrap_or_else(|| format!("comes from {}", substitute.from))
+        };
+        self.substitutes
+            .iter()
+            .map(|entry| (entry.image.to_string(), told(entry)))
+            .collect()
+    }
+
+    /// Whether images may come from `registry`.
+    pub fn allows_registry(&self, registry: &str) -> bool {
+        self.allowed_registries
+            .as_ref()
+            .is_none_or(|allowed| allowed.iter().any(|name| name == registry))
+    }
+
+    /// Reads the file at `path`. Relative paths in it start at its directory.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read {
+            path: path.to_owned(),
+            source,
+        })?;
+        let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        parse::parse(&text, path, directory.unwrap_or(Path::new(".")))
+    }
+
+    /// Reads `text`. Relative paths in it start at `directory`; errors name it `<configuration>`.
+    pub fn parse(text: &str, directory: &Path) -> Result<Self, ConfigError> {
+        parse::parse(text, Path::new("<configuration>"), directory)
+    }
+}
+
+impl fmt::Display for SubstituteSource {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Layout { path, image } => {
+                write!(formatter, "oci-layout://{}", path.display())?;
+                match image {
+                    LayoutImage::Only => Ok(()),
+                    LayoutImage::Name(name) => write!(formatter, ":{name}"),
+                    LayoutImage::Digest(digest) => write!(formatter, "@{digest}"),
+                }
+            }
+            Self::Image(reference) => write!(formatter, "docker-image://{reference}"),
+        }
+    }
+}
+
+/// What builds may use up. Sizes are in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Builds at work at a time; others wait in the queue.
+    pub parallel_builds: usize,
+    /// Steps at work at a time, over all builds.
+    pub parallel_steps: usize,
+    /// Blobs being downloaded at a time, over all builds.
+    pub parallel_downloads: usize,
+    /// How long one step may run.
+    pub step_time: Duration,
+    /// Memory of one step's processes together.
+    pub step_memory: u64,
+    /// Processes and threads of one step.
+    pub step_processes: u64,
+    /// What of one step's output is kept; what comes after is dropped, and the log says so.
+    pub step_log: u64,
+    /// Files of one build context together.
+    pub context_size: u64,
+    /// Compressed layers of one base image together.
+    pub image_size: u64,
+    /// Layers of one base image, unpacked, together.
+    pub image_unpacked_size: u64,
+    /// What layers, images and caches may fill before the oldest are removed.
+    pub disk: u64,
+}
+
+const MIB: u64 = 1 << 20;
+const GIB: u64 = 1 << 30;
+
+impl Default for Limits {
+    fn default() -> Self {
+        let processors = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        Self {
+            parallel_builds: 2,
+            parallel_steps: processors,
+            parallel_downloads: 4,
+            step_time: Duration::from_secs(3600),
+            step_memory: 8 * GIB,
+            step_processes: 4096,
+            step_log: 16 * MIB,
+            context_size: 4 * GIB,
+            image_size: 16 * GIB,
+            image_unpacked_size: 64 * GIB,
+            disk: 64 * GIB,
+        }
+    }
+}
+
+/// The configuration cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read the configuration {path}: {source}", path = path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// Something in it is wrong.
+    #[error("{path}:{line}:{column}: {message}", path = path.display())]
+    Invalid {
+        /// The file.
+        path: PathBuf,
+        /// Line, from 1.
+        line: usize,
+        /// Column in characters, from 1.
+        column: usize,
+        /// What is wrong, and what to write instead where that is known.
+        message: String,
+    },
+}
+
+#[cfg(test)]
+mod tests;

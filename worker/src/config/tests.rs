@@ -1,0 +1,162 @@
+use super::*;
+
+fn parse(text: &str) -> Result<Config, ConfigError> {
+    Config::parse(text, Path::new("/etc/stagewright"))
+}
+
+fn problem(text: &str) -> String {
+    parse(text).unwrap_err().to_string()
+}
+
+#[test]
+fn no_file_and_an_empty_file_are_the_same() {
+    assert_eq!(parse("").unwrap(), Config::default());
+}
+
+#[test]
+fn sample_shows_every_key_and_the_default_limits() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("docker-hub-token"), "secret\n").unwrap();
+    let config = Config::parse(SAMPLE, directory.path()).unwrap();
+    let docker_io = &config.registries["docker.io"];
+    assert_eq!(
+        docker_io.mirrors,
+        [Mirror {
+            plain_http: true,
+            host: "127.0.0.1:5000".into(),
+            prefix: String::new()
+        }]
+    );
+    assert_eq!(docker_io.credentials.as_ref().unwrap().password, "secret");
+    assert_eq!(config.registries["127.0.0.1:5000"].plain_http, Some(true));
+    assert_eq!(
+        config.substitutes[0].from,
+        SubstituteSource::Layout {
+            path: directory.path().join("images/golang"),
+            image: LayoutImage::Name("1.7.3".into()),
+        }
+    );
+    assert_eq!(
+        config.limits,
+        Limits {
+            parallel_steps: 4,
+            ..Limits::default()
+        }
+    );
+    assert!(config.allows_registry("ghcr.io") && !config.allows_registry("quay.io"));
+    assert_eq!(
+        config.substitute_notes().into_iter().collect::<Vec<_>>(),
+        [(
+            "docker.io/library/golang:1.7.3".to_owned(),
+            "stand-in for golang:1.7.3, made from distribution packages".to_owned()
+        )]
+    );
+}
+
+#[test]
+fn unknown_keys_are_refused_with_their_place_and_the_one_meant() {
+    assert_eq!(
+        problem("[limits]\nparallel_step = 3\n"),
+        "<configuration>:2:1: there is no key \"parallel_step\"; did you mean \"parallel-steps\"?"
+    );
+    assert_eq!(
+        problem("[registry.\"docker.io\"]\n  mirror = []\n"),
+        "<configuration>:2:3: there is no key \"mirror\"; did you mean \"mirrors\"?"
+    );
+    let unlike_any = problem("[[substitute]]\nimage = \"a\"\nfrom = \"docker-image://b\"\nwhy = \"c\"\n");
+    assert_eq!(
+        unlike_any,
+        "<configuration>:4:1: there is no key \"why\"; there are: image, from, note"
+    );
+}
+
+#[test]
+fn wrong_values_are_refused_with_their_place() {
+    for (text, expected) in [
+        (
+            "[limits]\nstep-memory = \"8 gigs\"",
+            "<configuration>:2:15: \"8 gigs\" is not a size",
+        ),
+        (
+            "[limits]\nparallel-steps = 0",
+            "<configuration>:2:18: nothing would ever be done",
+        ),
+        ("[limits]\nstep-seconds = -1", "<configuration>:2:16:"),
+        (
+            "[registry.\"http://x\"]\n",
+            "<configuration>:1:11: \"http://x\" is not a registry's name",
+        ),
+        (
+            "[registry.a]\nmirrors = [\"b\"]",
+            "<configuration>:2:12: \"b\" is not a mirror's address",
+        ),
+        (
+            "[registry.a]\nusername = \"b\"",
+            "<configuration>:2:12: a username needs a password",
+        ),
+        (
+            "[registry.a]\npassword = \"b\"",
+            "<configuration>:2:12: a password needs a username",
+        ),
+        (
+            "[registry.a]\nusername=\"b\"\npassword-file = \"none\"",
+            "<configuration>:3:17: cannot read the password file /etc/stagewright/none",
+        ),
+        (
+            "[[substitute]]\nimage = \"A B\"\nfrom = \"docker-image://b\"",
+            "<configuration>:2:9: ",
+        ),
+        (
+            "[[substitute]]\nimage = \"a\"\nfrom = \"b\"",
+            "<configuration>:3:8: \"b\" is no place for an image",
+        ),
+        (
+            "[[substitute]]\nimage = \"a\"\n",
+            "<configuration>:1:1: missing field `from`",
+        ),
+        (
+            "allowed-registries = [\"a/b\"]",
+            "<configuration>:1:23: \"a/b\" is not a registry's name",
+        ),
+        ("limits = [", "<configuration>:1:11: "),
+    ] {
+        let message = problem(text);
+        assert!(message.starts_with(expected), "{text}\n{message}");
+    }
+}
+
+#[test]
+fn one_image_has_one_substitute() {
+    let twice = "[[substitute]]\nimage = \"alpine\"\nfrom = \"docker-image://b\"\n\
+                 [[substitute]]\nimage = \"docker.io/library/alpine:latest\"\nfrom = \"docker-image://c\"\n";
+    assert!(problem(twice).contains("docker.io/library/alpine:latest is substituted twice"));
+}
+
+#[test]
+fn layouts_are_named_by_tag_digest_or_not_at_all() {
+    let digest = Digest::of(b"x");
+    for (from, path, image) in [
+        ("oci-layout:///a/b:1.7", "/a/b", LayoutImage::Name("1.7".into())),
+        ("oci-layout://c:d/b", "/etc/stagewright/c:d/b", LayoutImage::Only),
+        (
+            &format!("oci-layout:///a@{digest}"),
+            "/a",
+            LayoutImage::Digest(digest.clone()),
+        ),
+    ] {
+        let config = parse(&format!("[[substitute]]\nimage = \"a\"\nfrom = \"{from}\"\n")).unwrap();
+        assert_eq!(
+            config.substitutes[0].from,
+            SubstituteSource::Layout {
+                path: path.into(),
+                image
+            }
+        );
+    }
+}
+
+#[test]
+fn passwords_are_not_printed() {
+    let config = parse("[registry.a]\nusername = \"b\"\npassword = \"hunter2\"").unwrap();
+    assert!(!format!("{config:?}").contains("hunter2"));
+}

@@ -1,0 +1,163 @@
+//! Images: what a reference means, and how its layers get here.
+//!
+//! ```text
+//! reference ── origins: substitute, mirrors, the registry itself
+//!                 │ root: the digest that the reference points to now
+//!              documents: index ── (platform) ── manifest ── configuration        ImageSource::resolve
+//!                 │
+//!              layers, several at a time, into the content store                  ImageSource::pull
+//! ```
+//!
+//! Everything is known by its digest and looked for in the content store first, so that an image which was pulled
+//! once is there without the network. Only a tag has to be asked for.
+
+mod document;
+pub mod error;
+mod layer;
+mod layout;
+mod manifest;
+mod origin;
+mod platform;
+mod pull;
+pub mod reference;
+mod registry;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+use stagewright_core::analysis::ImageFacts;
+use stagewright_core::digest::Digest;
+use stagewright_core::platform::Platform;
+use tokio::sync::Semaphore;
+
+use self::document::Found;
+use self::reference::Reference;
+use self::registry::{Patience, RegistryClient};
+use crate::config::Config;
+use crate::content::ContentStore;
+
+pub use self::error::ImageError;
+pub use self::layer::{LayerReader, layer_reader};
+pub use self::pull::{PullProgress, Report};
+
+/// How long an answer to "what does this tag point to" is taken for granted.
+const FRESH: Duration = Duration::from_secs(60);
+/// Most answers that are kept.
+const MOST_ANSWERS: usize = 1000;
+
+/// Finds and brings images. Clones share everything.
+#[derive(Clone)]
+pub struct ImageSource {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    config: Config,
+    store: ContentStore,
+    registry: RegistryClient,
+    downloads: Semaphore,
+    answers: Mutex<BTreeMap<(String, Platform), Arc<tokio::sync::Mutex<Option<Answer>>>>>,
+}
+
+struct Answer {
+    at: Instant,
+    result: Result<ImageFacts, ImageError>,
+}
+
+/// An image as it is before any of its layers has to be here.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PulledImage {
+    /// Digest of what the reference points to: a manifest or an index.
+    pub digest: Digest,
+    /// Digest of the manifest for the platform that was asked for.
+    pub manifest: Digest,
+    /// Digest of the configuration.
+    pub config_digest: Digest,
+    /// The configuration, as JSON.
+    pub config: serde_json::Value,
+    /// Its layers, lowest first.
+    pub layers: Vec<LayerDescriptor>,
+    /// What people should know of where it comes from.
+    pub note: Option<String>,
+}
+
+/// A layer of an image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LayerDescriptor {
+    /// sha256 of the blob, which is usually compressed.
+    pub digest: Digest,
+    /// sha256 of the tar in it.
+    pub diff_id: Digest,
+    /// The blob's media type, as the manifest has it.
+    pub media_type: String,
+    /// The blob's length in bytes.
+    pub size: u64,
+}
+
+impl ImageSource {
+    /// A source that puts what it brings into `store`.
+    pub fn new(config: Config, store: ContentStore) -> Self {
+        Self::with_patience(config, store, Patience::default())
+    }
+
+    fn with_patience(config: Config, store: ContentStore, patience: Patience) -> Self {
+        let downloads = Semaphore::new(config.limits.parallel_downloads.clamp(1, Semaphore::MAX_PERMITS));
+        let registry = RegistryClient::new(patience);
+        Self {
+            inner: Arc::new(Inner {
+                config,
+                store,
+                registry,
+                downloads,
+                answers: Mutex::default(),
+            }),
+        }
+    }
+
+    /// What a reference points to. Answers are kept for a minute; those who ask for the same at the same time share
+    /// one answer, also where it is an error.
+    pub async fn resolve(&self, reference: &str, platform: &Platform) -> Result<ImageFacts, ImageError> {
+        let reference: Reference = reference.parse()?;
+        let slot = self.inner.answer_slot((reference.to_string(), platform.clone()));
+        let arrived = Instant::now();
+        let mut answer = slot.lock().await;
+        if let Some(known) = answer.as_ref()
+            && (known.at >= arrived || (known.result.is_ok() && known.at.elapsed() < FRESH))
+        {
+            return known.result.clone();
+        }
+        let result = self.inner.find(&reference, platform).await.map(Found::into_facts);
+        *answer = Some(Answer {
+            at: Instant::now(),
+            result: result.clone(),
+        });
+        result
+    }
+
+    /// What an image is made of, without its layers. Does not touch the network where the reference is pinned to a
+    /// digest and the image was here before.
+    pub async fn describe(&self, reference: &str, platform: &Platform) -> Result<PulledImage, ImageError> {
+        let reference: Reference = reference.parse()?;
+        self.inner
+            .find(&reference, platform)
+            .await
+            .map(|found| found.image)
+    }
+}
+
+impl Inner {
+    fn answer_slot(&self, key: (String, Platform)) -> Arc<tokio::sync::Mutex<Option<Answer>>> {
+        let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        if answers.len() >= MOST_ANSWERS {
+            // Nobody waits for those that only this map still holds.
+            answers.retain(|_, slot| Arc::strong_count(slot) > 1);
+        }
+        Arc::clone(answers.entry(key).or_default())
+    }
+}
+
+#[cfg(test)]
+mod tests;

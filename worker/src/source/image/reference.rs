@@ -1,0 +1,268 @@
+//! Image references: `golang:1.7.3` is `docker.io/library/golang:1.7.3`.
+//!
+//! The grammar is the one of `distribution/reference`, which every Docker-like tool shares.
+
+use std::fmt;
+use std::str::FromStr;
+
+use stagewright_core::digest::Digest;
+
+/// A reference in full. Its parts are checked, so that they may stand in a URL's path.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Reference {
+    registry: String,
+    repository: String,
+    tag: Option<String>,
+    digest: Option<Digest>,
+}
+
+/// The text is no image reference.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{text:?} is not an image reference: {reason}")]
+pub struct InvalidReference {
+    text: String,
+    reason: &'static str,
+}
+
+const DOCKER_HUB: &str = "docker.io";
+/// `distribution/reference` refuses longer names.
+const LONGEST_NAME: usize = 255;
+const LONGEST_TAG: usize = 128;
+
+impl Reference {
+    /// The registry as references name it: `docker.io`, `127.0.0.1:5000`.
+    pub fn registry(&self) -> &str {
+        &self.registry
+    }
+
+    /// The repository within the registry: `library/golang`.
+    pub fn repository(&self) -> &str {
+        &self.repository
+    }
+
+    /// The tag. One of tag and digest is always there.
+    pub fn tag(&self) -> Option<&str> {
+        self.tag.as_deref()
+    }
+
+    /// The digest it is pinned to.
+    pub fn digest(&self) -> Option<&Digest> {
+        self.digest.as_ref()
+    }
+
+    /// The same image, pinned.
+    #[must_use]
+    pub fn with_digest(&self, digest: Digest) -> Self {
+        Self {
+            digest: Some(digest),
+            ..self.clone()
+        }
+    }
+
+    /// Whether both name the same repository.
+    pub fn same_repository(&self, other: &Self) -> bool {
+        self.registry == other.registry && self.repository == other.repository
+    }
+}
+
+impl fmt::Display for Reference {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}/{}", self.registry, self.repository)?;
+        if let Some(tag) = &self.tag {
+            write!(formatter, ":{tag}")?;
+        }
+        if let Some(digest) = &self.digest {
+            write!(formatter, "@{digest}")?;
+        }
+        Ok(())
+    }
+}
+
+impl FromStr for Reference {
+    type Err = InvalidReference;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        parse(text).map_err(|reason| InvalidReference {
+            text: text.to_owned(),
+            reason,
+        })
+    }
+}
+
+fn parse(text: &str) -> Result<Reference, &'static str> {
+    let (rest, digest) = match text.split_once('@') {
+        Some((rest, digest)) => {
+            let digest = digest.parse().map_err(|_| "what follows @ is no sha256 digest")?;
+            (rest, Some(digest))
+        }
+        None => (text, None),
+    };
+    let (name, tag) = match rest.rsplit_once(':') {
+        // A colon before a slash belongs to a port.
+        Some((name, tag)) if !tag.contains('/') => (name, Some(tag)),
+        _ => (rest, None),
+    };
+    if tag.is_some_and(|tag| !is_tag(tag)) {
+        return Err("the tag may have letters, digits, '_', '.' and '-' only, and at most 128 of them");
+    }
+    let (registry, path) = match name.split_once('/') {
+        Some((first, path)) if looks_like_registry(first) => (first, path),
+        _ => (DOCKER_HUB, name),
+    };
+    let registry = if registry == "index.docker.io" {
+        DOCKER_HUB
+    } else {
+        registry
+    };
+    if !is_registry_name(registry) {
+        return Err("the registry is no host name");
+    }
+    if path.is_empty() {
+        return Err("there is no name");
+    }
+    if name.len() > LONGEST_NAME {
+        return Err("the name is longer than 255 characters");
+    }
+    if path.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        return Err("the name has to be in lower case");
+    }
+    if !path.split('/').all(is_path_component) {
+        return Err("the name may have a-z and 0-9 only, with '.', '_', '__' or dashes between them");
+    }
+    let repository = match path.contains('/') || registry != DOCKER_HUB {
+        true => path.to_owned(),
+        false => format!("library/{path}"),
+    };
+    let tag = tag
+        .or(if digest.is_none() { Some("latest") } else { None })
+        .map(str::to_owned);
+    Ok(Reference {
+        registry: registry.to_owned(),
+        repository,
+        tag,
+        digest,
+    })
+}
+
+fn looks_like_registry(component: &str) -> bool {
+    component.contains(['.', ':'])
+        || component == "localhost"
+        || component.bytes().any(|byte| byte.is_ascii_uppercase())
+}
+
+fn is_tag(tag: &str) -> bool {
+    let word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+    (1..=LONGEST_TAG).contains(&tag.len())
+        && tag
+            .bytes()
+            .enumerate()
+            .all(|(index, byte)| word(byte) || (index > 0 && matches!(byte, b'.' | b'-')))
+}
+
+fn is_path_component(component: &str) -> bool {
+    let alphanumeric = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let bytes = component.as_bytes();
+    let ends_well = |byte: Option<&u8>| byte.is_some_and(|byte| alphanumeric(*byte));
+    ends_well(bytes.first())
+        && ends_well(bytes.last())
+        && bytes.split(|byte| alphanumeric(*byte)).all(|separator| {
+            matches!(separator, b"" | b"." | b"_" | b"__") || separator.iter().all(|byte| *byte == b'-')
+        })
+}
+
+/// Whether `text` is `host` or `host:port`, where a host is a name, an IPv4 address or an IPv6 one in brackets.
+pub fn is_registry_name(text: &str) -> bool {
+    let (host, port) = match text.rsplit_once(':') {
+        Some((host, port)) if !port.contains(']') => (host, Some(port)),
+        _ => (text, None),
+    };
+    let good_port = port.is_none_or(|port| {
+        (1..=5).contains(&port.len())
+            && port.bytes().all(|byte| byte.is_ascii_digit())
+            && port.parse::<u16>().is_ok()
+    });
+    let good_host = match host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+        Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
+        None => host.split('.').all(|label| {
+            let inner = label
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+            inner && !label.is_empty() && !label.starts_with('-') && !label.ends_with('-')
+        }),
+    };
+    good_port && good_host
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn short_names_are_docker_hubs() {
+        let digest = Digest::of(b"x");
+        for (text, full) in [
+            ("alpine", "docker.io/library/alpine:latest".to_owned()),
+            ("golang:1.7.3", "docker.io/library/golang:1.7.3".to_owned()),
+            ("a/b", "docker.io/a/b:latest".to_owned()),
+            ("index.docker.io/a", "docker.io/library/a:latest".to_owned()),
+            ("localhost/a:1", "localhost/a:1".to_owned()),
+            (
+                "127.0.0.1:5000/a_b/c__d--e",
+                "127.0.0.1:5000/a_b/c__d--e:latest".to_owned(),
+            ),
+            ("[::1]:5000/a", "[::1]:5000/a:latest".to_owned()),
+            ("ghcr.io/a/b/c:v1.0-rc_1", "ghcr.io/a/b/c:v1.0-rc_1".to_owned()),
+            (
+                &format!("alpine@{digest}"),
+                format!("docker.io/library/alpine@{digest}"),
+            ),
+            (
+                &format!("alpine:3@{digest}"),
+                format!("docker.io/library/alpine:3@{digest}"),
+            ),
+        ] {
+            let reference: Reference = text.parse().unwrap();
+            assert_eq!(reference.to_string(), full);
+            assert_eq!(full.parse::<Reference>().unwrap(), reference);
+        }
+    }
+
+    #[test]
+    fn what_could_mislead_a_url_is_refused() {
+        for text in [
+            "",
+            ":",
+            "@",
+            "a:",
+            "a:b:c",
+            "A",
+            "a//b",
+            "/a",
+            "a/",
+            "../a",
+            "a/../b",
+            "a b",
+            "a?b",
+            "a#b",
+            "a%2fb",
+            "-a",
+            "a-",
+            "a___b",
+            "a..b",
+            "a:-x",
+            "a@sha256:00",
+            "a@md5:0",
+            "x.y:99999/a",
+            "x.y:/a",
+            "u@h.z/a",
+            "h.z:80:80/a",
+            "[::zz]/a",
+            "é",
+            "a:é",
+        ] {
+            assert!(text.parse::<Reference>().is_err(), "{text}");
+        }
+        assert!("a".repeat(256).parse::<Reference>().is_err());
+        assert!(format!("a:{}", "t".repeat(129)).parse::<Reference>().is_err());
+    }
+}
