@@ -1,6 +1,7 @@
 //! The stand-in for `golang:1.7.3`: a newer Go from Debian, set to the GOPATH way of working, with the packages of
 //! `golang.org/x` that examples use already in place, so that `go get` finds them without a network.
 
+use std::fs;
 use std::path::Path;
 
 use serde_json::json;
@@ -9,7 +10,7 @@ use super::StandIn;
 use super::debian::Packages;
 use super::layout::{Image, Layer, Layout};
 use super::rootfs::{Rootfs, find, must_find};
-use crate::problem::{Outcome, Problem};
+use crate::problem::{About as _, Outcome, Problem};
 
 /// What the `go` program loads: it is linked to the C library for name look-ups.
 const LIBRARIES: [&str; 5] = [
@@ -47,8 +48,8 @@ pub(crate) fn make(
                 "GOROOT=/usr/local/go",
                 "GOPATH=/go",
                 "GO111MODULE=off",
-                // The compiler's own cache is no part of what a build makes; it would triple the layer.
-                "GOCACHE=/tmp/go-build",
+                // Where it would be anyway; said, so that no sandbox needs to set HOME.
+                "GOCACHE=/root/.cache/go-build",
             ],
             "WorkingDir": "/go",
             "Cmd": ["/bin/sh"],
@@ -56,7 +57,7 @@ pub(crate) fn make(
         history: &format!("stand-in made of {history}"),
     })?;
     let note = format!(
-        "stand-in for golang:1.7.3: Go {} from Debian packages ({history})",
+        "stand-in for golang:1.7.3: Go {} from Debian packages ({go})",
         packages.go
     );
     Ok(StandIn {
@@ -79,18 +80,19 @@ fn toolchain(packages: &Packages, folder: &Path) -> Outcome<Rootfs> {
     for part in ["VERSION", "bin", "pkg"] {
         rootfs.take(&lib.join(part), &format!("{GOROOT}/{part}"))?;
     }
-    // In the package these are links to a folder beside it.
-    let include = find(go, "textflag.h")?.or(find(source, "textflag.h")?);
-    let include = include.as_deref().and_then(Path::parent);
-    let include = include.ok_or_else(|| Problem::new("the Go packages hold no textflag.h"))?;
+    // The packages keep what does not depend on the machine elsewhere and link to it; and the sources that the
+    // toolchain's own build wrote come with the programs.
     rootfs.without(&format!("{GOROOT}/pkg"), |path| {
         path.is_symlink() || path.ends_with("cmd")
     })?;
-    rootfs.take(include, &format!("{GOROOT}/pkg/include"))?;
-    rootfs.take(
-        &source.join(format!("usr/share/go-{version}/src")),
-        &format!("{GOROOT}/src"),
-    )?;
+    for package in [source, go] {
+        for part in ["pkg", "src"] {
+            let shared = package.join(format!("usr/share/go-{version}/{part}"));
+            if shared.is_dir() {
+                rootfs.take(&shared, &format!("{GOROOT}/{part}"))?;
+            }
+        }
+    }
     rootfs.without(&format!("{GOROOT}/src"), |path| {
         is_test(path) || path.ends_with("src/cmd")
     })?;
@@ -144,10 +146,7 @@ fn certificates(packages: &Packages) -> Outcome<String> {
             .folder("ca-certificates")?
             .join("usr/share/ca-certificates"),
     )? {
-        bundle.push_str(
-            &std::fs::read_to_string(&file)
-                .map_err(|error| Problem::new(format!("{}: {error}", file.display())))?,
-        );
+        bundle.push_str(&fs::read_to_string(&file).about(&file)?);
     }
     Ok(bundle)
 }

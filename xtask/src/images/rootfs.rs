@@ -44,9 +44,15 @@ impl Rootfs {
         symlink(target, &to).about(&to)
     }
 
-    /// Copies a file, a link or a whole folder with modes and links as they are.
+    /// Copies a file or a link; a folder's content is added to what is at `path` already. Modes and links stay.
     pub(crate) fn take(&self, from: &Path, path: &str) -> Outcome<()> {
         let to = self.place(path)?;
+        let from = if from.is_dir() && !from.is_symlink() {
+            self.directory(path, 0o755)?;
+            from.join(".")
+        } else {
+            from.to_path_buf()
+        };
         process::output(
             Command::new("cp")
                 .args(["-R", "-P", "--preserve=mode,links"])
