@@ -12,4 +12,5 @@ pub mod build;
 pub mod cli;
 pub mod config;
 pub mod content;
+pub mod server;
 pub mod source;

@@ -13,7 +13,9 @@ use super::Failure;
 /// Larger files are refused: no Dockerfile is, and a mistyped path may name anything.
 const MAX_BYTES: u64 = 4 << 20;
 
+// No group of its own: clap would name it like the group of the command that flattens it.
 #[derive(Debug, clap::Args)]
+#[group(skip)]
 pub(super) struct Arguments {
     /// The Dockerfile; `-` reads it from standard input [default: PATH/Dockerfile]
     #[arg(short, long, value_name = "FILE")]

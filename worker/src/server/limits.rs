@@ -1,0 +1,63 @@
+//! How much one client, and all of them together, may ask of the server.
+
+use std::time::Duration;
+
+/// The server's bounds. Tests shorten the times; the product uses [`Limits::default`].
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// TCP connections at the same time; more wait in the kernel's queue.
+    pub connections: usize,
+    /// WebSockets at the same time.
+    pub sockets: usize,
+    /// WebSockets that have not said `hello` yet, at the same time.
+    pub strangers: usize,
+    /// How long a request's headers may take, and how long an idle connection is kept.
+    pub headers: Duration,
+    /// How long a WebSocket may take to say `hello`.
+    pub hello: Duration,
+    /// How many wrong tokens are answered at once; after that, one for each [`Limits::attempt_every`].
+    pub attempts: u32,
+    /// How long it takes until one more attempt is allowed.
+    pub attempt_every: Duration,
+    /// Bytes of one WebSocket message. A context's manifest is the largest there is: some 100,000 entries fit.
+    pub message: usize,
+    /// Calls of one WebSocket that are worked on at the same time; more are refused.
+    pub calls: usize,
+    /// Builds that one WebSocket follows at the same time.
+    pub attachments: usize,
+    /// Messages that wait for a slow client; whoever has more to say waits too.
+    pub outbox: usize,
+    /// How often a client is asked whether it is still there.
+    pub ping: Duration,
+    /// How long a client may be silent, and take nothing, before it is given up.
+    pub silence: Duration,
+    /// How long a download's address is good for.
+    pub ticket: Duration,
+    /// Download addresses that are good at the same time.
+    pub tickets: usize,
+    /// How long cancelled builds get to end, and then connections to close, when the worker stops.
+    pub farewell: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 256,
+            sockets: 64,
+            strangers: 8,
+            headers: Duration::from_secs(10),
+            hello: Duration::from_secs(10),
+            attempts: 10,
+            attempt_every: Duration::from_secs(1),
+            message: 16 << 20,
+            calls: 16,
+            attachments: 32,
+            outbox: 64,
+            ping: Duration::from_secs(20),
+            silence: Duration::from_secs(60),
+            ticket: Duration::from_secs(60),
+            tickets: 256,
+            farewell: Duration::from_secs(4),
+        }
+    }
+}

@@ -1,0 +1,251 @@
+//! What the network sees of a worker: the playground, one WebSocket address, and downloads. This is the only place
+//! that knows axum.
+//!
+//! ```text
+//! accept -> headers -> gate (Host, Origin) ┬-> page
+//!                                          ├-> socket: hello (credentials) -> calls, events, content
+//!                                          └-> downloads (one-time tickets)
+//! ```
+//!
+//! Nothing of a request is looked at before its `Host` and `Origin` were found to be on the worker's lists, and
+//! nothing can be asked of the worker before a token or a session was shown.
+
+mod accept;
+mod credentials;
+mod downloads;
+mod gate;
+mod headers;
+mod limits;
+mod page;
+mod problem;
+mod secret;
+mod socket;
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use axum::http::StatusCode;
+use axum::routing::get;
+use axum::{Json, Router, middleware};
+use futures_util::StreamExt as _;
+use stagewright_core::protocol::{self, BuildState};
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+pub use credentials::SessionsError;
+pub use gate::{InvalidOrigin, Origin};
+pub use limits::Limits;
+pub use page::PageError;
+
+use crate::build::Builds;
+use credentials::Credentials;
+use downloads::Tickets;
+use gate::Gate;
+use headers::SecurityHeaders;
+use problem::Problem;
+
+/// What the worker's owner decided.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Where to listen; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// The folder with the playground.
+    pub page: Option<PathBuf>,
+    /// A folder of the worker's own, where sessions are kept.
+    pub state: PathBuf,
+    /// Pages from elsewhere that may use this worker.
+    pub allow_origins: Vec<Origin>,
+    /// How much clients may ask for.
+    pub limits: Limits,
+}
+
+/// Why a server could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    /// The address is reachable from other machines.
+    #[error(
+        "cannot listen on {0}: other machines could reach it, and this worker does not speak TLS yet, which it \
+         would need to be safe there"
+    )]
+    NotLoopback(SocketAddr),
+    /// The address cannot be had.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The sessions cannot be read.
+    #[error(transparent)]
+    Sessions(#[from] SessionsError),
+    /// The playground cannot be served.
+    #[error(transparent)]
+    Page(#[from] PageError),
+    /// The system gives no random numbers.
+    #[error("the system gives no random numbers, so no token can be made")]
+    NoRandomness,
+}
+
+/// What every handler shares.
+struct Shared {
+    builds: Builds,
+    credentials: Credentials,
+    gate: Gate,
+    headers: SecurityHeaders,
+    limits: Limits,
+    tickets: Tickets,
+    sockets: Arc<Semaphore>,
+    strangers: Arc<Semaphore>,
+    /// What runs on after its request was answered: WebSockets.
+    tracker: TaskTracker,
+    /// No new builds from here on.
+    draining: CancellationToken,
+    /// Connections are to end.
+    closing: CancellationToken,
+}
+
+type App = Arc<Shared>;
+
+/// A server that has its address, but does not answer yet.
+pub struct Server {
+    app: App,
+    address: SocketAddr,
+    listener: TcpListener,
+    router: Router,
+}
+
+impl Server {
+    /// Takes the address and prints nothing: `announce` is told the playground's address with a token in its
+    /// fragment, now and whenever a token was used up.
+    pub async fn bind(
+        settings: Settings,
+        builds: Builds,
+        announce: impl Fn(&str) + Send + Sync + 'static,
+    ) -> Result<Self, ServerError> {
+        let Settings {
+            listen,
+            page,
+            state,
+            allow_origins,
+            limits,
+        } = settings;
+        if !listen.ip().is_loopback() {
+            return Err(ServerError::NotLoopback(listen));
+        }
+        let cannot = |source| ServerError::Listen {
+            address: listen,
+            source,
+        };
+        let listener = TcpListener::bind(listen).await.map_err(cannot)?;
+        let address = listener.local_addr().map_err(cannot)?;
+        let credentials = Credentials::open(&state, &limits, move |token| {
+            announce(&format!("http://{address}/#token={}", token.expose()));
+        })?;
+        let gate = Gate::new(address, &allow_origins);
+        let app = Arc::new(Shared {
+            builds,
+            credentials,
+            headers: SecurityHeaders::new(&gate),
+            gate,
+            tickets: Tickets::default(),
+            sockets: Arc::new(Semaphore::new(limits.sockets)),
+            strangers: Arc::new(Semaphore::new(limits.strangers)),
+            limits,
+            tracker: TaskTracker::new(),
+            draining: CancellationToken::new(),
+            closing: CancellationToken::new(),
+        });
+        let router = router(&app, page.as_deref())?;
+        Ok(Self {
+            app,
+            address,
+            listener,
+            router,
+        })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Answers until `stop` is cancelled; then cancels what is being built, tells every client, and ends within
+    /// seconds.
+    pub async fn run(self, stop: CancellationToken) -> Result<(), ServerError> {
+        let Self {
+            app,
+            listener,
+            router,
+            ..
+        } = self;
+        app.credentials
+            .renew_token()
+            .map_err(|_| ServerError::NoRandomness)?;
+        let accepting = tokio::spawn(accept::serve(Arc::clone(&app), listener, router));
+        stop.cancelled().await;
+        tracing::info!("stopping");
+        app.draining.cancel();
+        // Builds end first, so that the clients that follow them still hear of it.
+        _ = tokio::time::timeout(app.limits.farewell, cancel_all(&app.builds)).await;
+        app.closing.cancel();
+        app.tracker.close();
+        let closed = async {
+            app.tracker.wait().await;
+            _ = accepting.await;
+        };
+        if tokio::time::timeout(app.limits.farewell, closed).await.is_err() {
+            tracing::warn!("some clients did not let go in time");
+        }
+        Ok(())
+    }
+}
+
+fn router(app: &App, directory: Option<&Path>) -> Result<Router, PageError> {
+    let router = Router::new()
+        .route("/v1/version", get(version))
+        .route("/v1/ws", axum::routing::any(socket::upgrade))
+        // HEAD is apart: by default it would run the handler of GET, and use the address up.
+        .route(downloads::ROUTE, get(downloads::download).head(wrong_method))
+        .method_not_allowed_fallback(wrong_method);
+    let router = page::add(router, directory)?;
+    Ok(router
+        .layer(middleware::from_fn_with_state(Arc::clone(app), gate::guard))
+        .layer(middleware::from_fn_with_state(Arc::clone(app), headers::add))
+        .with_state(Arc::clone(app)))
+}
+
+/// Tells any caller what answers here, and no more than that.
+async fn version() -> Json<serde_json::Value> {
+    Json(serde_json::json!({ "name": "stagewright", "protocol": protocol::VERSION }))
+}
+
+async fn wrong_method() -> Problem {
+    Problem::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "This address does not take that method.",
+    )
+}
+
+/// Cancels every build that has not ended, and waits until their records say that they have.
+async fn cancel_all(builds: &Builds) {
+    let unfinished: Vec<_> = builds
+        .list()
+        .into_iter()
+        .filter(|build| matches!(build.state, BuildState::Queued | BuildState::Running))
+        .collect();
+    for build in &unfinished {
+        if let Err(error) = builds.cancel(&build.id) {
+            tracing::warn!(build = build.id, %error, "cannot cancel");
+        }
+    }
+    for build in unfinished {
+        if let Ok((_, mut events)) = builds.attach(&build.id, build.last_seq) {
+            while events.next().await.is_some() {}
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! The WebSocket: JSON-RPC 2.0 in text frames, file content in binary ones ([`stagewright_core::protocol`]).
+//!
+//! ```text
+//! reader ── hello ── call ────> methods      each call is a task of its own; answers come when they are ready
+//!    │                │
+//!    ├─ content ──────┤
+//!    └─ attachments ──┴───────> outbox ──> the client, at the client's pace
+//! ```
+//!
+//! What a client does not take waits where it comes from: the outbox is short, and a build's events are pulled from
+//! its record one by one. So a slow client loses nothing and costs little.
+
+mod connection;
+mod errors;
+mod methods;
+mod outbox;
+mod rpc;
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::extract::ws::WebSocketUpgrade;
+use axum::extract::ws::rejection::WebSocketUpgradeRejection;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse as _, Response};
+
+use super::App;
+use super::problem::Problem;
+
+/// Answers a WebSocket handshake; the gate has looked at its `Host` and `Origin` before.
+pub(super) async fn upgrade(
+    State(app): State<App>,
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+) -> Response {
+    let upgrade = match upgrade {
+        Ok(upgrade) => upgrade,
+        Err(rejection) => {
+            return Problem::new(
+                StatusCode::UPGRADE_REQUIRED,
+                format!("This address speaks WebSocket only: {rejection}"),
+            )
+            .into_response();
+        }
+    };
+    let full = |what: &str| Problem::new(StatusCode::SERVICE_UNAVAILABLE, what).into_response();
+    if app.draining.is_cancelled() {
+        return full("This worker is shutting down.");
+    }
+    let Ok(place) = Arc::clone(&app.sockets).try_acquire_owned() else {
+        return full("This worker has as many clients as it takes. Close a playground that you do not need.");
+    };
+    let Ok(doorway) = Arc::clone(&app.strangers).try_acquire_owned() else {
+        return full("Too many clients are connecting at once. Try again in a few seconds.");
+    };
+    upgrade
+        .max_message_size(app.limits.message)
+        .max_frame_size(app.limits.message)
+        .on_upgrade(async move |socket| {
+            let tracker = app.tracker.clone();
+            tracker
+                .track_future(connection::run(app, socket, place, doorway))
+                .await;
+        })
+}
