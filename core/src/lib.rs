@@ -15,8 +15,8 @@
 pub mod analysis;
 pub mod diagnostic;
 pub mod digest;
-pub mod llb;
 pub mod layout;
+pub mod llb;
 pub mod platform;
 pub mod protocol;
 pub mod span;

@@ -30,12 +30,7 @@ pub const PALETTE: usize = 8;
 /// The card of `stage`, at the origin.
 pub(super) fn measure(analysis: &Analysis, index: usize, stage: &Stage, options: &LayoutOptions) -> Card {
     let width = options.card_width;
-    let subtitle = if stage.ships {
-        format!("stage {index} · ships")
-    } else {
-        format!("stage {index}")
-    };
-    let title_room = width - TITLE_X - CARD_PADDING * 2.0 - text::sans_width(&subtitle, SUBTITLE_TYPE);
+    let (title, subtitle) = heading(index, stage, width);
     let budget = text::mono_budget(width - ROW_TEXT_X - CARD_PADDING - options.detail_width, ROW_TYPE);
     let mut bottom = HEADER;
     if !stage.steps.is_empty() {
@@ -66,7 +61,7 @@ pub(super) fn measure(analysis: &Analysis, index: usize, stage: &Stage, options:
         width,
         height: bottom,
         colour: index % PALETTE,
-        title: text::shorten_sans(&stage.label, title_room, TITLE_TYPE),
+        title,
         subtitle,
         // Without a target nothing is known to be superfluous.
         dimmed: analysis.target.is_some() && !stage.needed,
@@ -75,6 +70,21 @@ pub(super) fn measure(analysis: &Analysis, index: usize, stage: &Stage, options:
         rows,
         footer_y,
     }
+}
+
+/// Title and subtitle. Where there is no room for both, the subtitle gives way first: the name is what is looked for.
+fn heading(index: usize, stage: &Stage, width: f64) -> (String, String) {
+    let ships = if stage.ships { " · ships" } else { "" };
+    let room = |subtitle: &str| {
+        let subtitle = text::sans_width(subtitle, SUBTITLE_TYPE);
+        width - TITLE_X - CARD_PADDING * 2.0 - subtitle
+    };
+    let long = format!("stage {index}{ships}");
+    if text::sans_width(&stage.label, TITLE_TYPE) <= room(&long) {
+        return (stage.label.clone(), long);
+    }
+    let short = format!("{index}{ships}");
+    (text::shorten_sans(&stage.label, room(&short), TITLE_TYPE), short)
 }
 
 impl Card {

@@ -31,7 +31,7 @@ impl Default for LayoutOptions {
     fn default() -> Self {
         Self {
             direction: Direction::LeftToRight,
-            card_width: 272.0,
+            card_width: super::DEFAULT_CARD,
             detail_width: 52.0,
         }
     }

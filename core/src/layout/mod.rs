@@ -3,35 +3,57 @@
 //! Copy edges run from the row of one step to the row of another and are the story; everything else keeps out of
 //! their way. No edge ever crosses a card.
 
-#[expect(dead_code, reason = "ports are what edges will be attached to")]
 mod card;
+mod columns;
 mod drawing;
-#[expect(dead_code, reason = "labels are measured with it")]
+mod graph;
+mod layers;
+mod order;
+mod path;
+mod place;
+mod rank;
+mod stack;
+pub mod svg;
 mod text;
+pub mod theme;
+mod tracks;
+mod unit;
 
 pub use card::{CARD_PADDING, PALETTE, ROW_TEXT_X, ROW_TYPE, SUBTITLE_TYPE, TITLE_TYPE, TITLE_X};
 pub use drawing::{
     Card, Direction, Drawing, EdgeLook, EdgeShape, Label, LayoutOptions, Pill, PillKind, Point, Row,
 };
+pub use graph::LABEL_TYPE;
 
 use crate::analysis::Analysis;
 
 /// Space around the drawing.
 const MARGIN: f64 = 24.0;
+/// Width of a card where no sensible one is asked for.
+const DEFAULT_CARD: f64 = 272.0;
 
 /// Lays `analysis` out. The same input gives the same drawing; it never fails, whatever the analysis holds.
 pub fn layout(analysis: &Analysis, options: &LayoutOptions) -> Drawing {
-    let mut drawing = Drawing {
-        width: MARGIN * 2.0,
-        height: MARGIN,
-        ..Drawing::default()
+    let width = if options.card_width.is_finite() {
+        options.card_width
+    } else {
+        DEFAULT_CARD
     };
-    for (index, stage) in analysis.stages.iter().enumerate() {
-        let mut card = card::measure(analysis, index, stage, options);
-        card.move_to(MARGIN, drawing.height);
-        drawing.width = drawing.width.max(card.width + MARGIN * 2.0);
-        drawing.height += card.height + MARGIN;
-        drawing.cards.push(card);
-    }
+    let card_width = width.clamp(160.0, 640.0).round();
+    let detail_width = options.detail_width.clamp(0.0, card_width / 2.0);
+    let options = LayoutOptions {
+        direction: options.direction,
+        card_width,
+        detail_width,
+    };
+    let mut drawing = match options.direction {
+        Direction::LeftToRight => columns::layout(analysis, &options),
+        Direction::TopToBottom => stack::layout(analysis, &options),
+    };
+    // What is loudest comes last, on top; the sort is stable, so the order is otherwise that of the file.
+    drawing.edges.sort_by_key(|edge| (!edge.dimmed, edge.look));
     drawing
 }
+
+#[cfg(test)]
+mod tests;

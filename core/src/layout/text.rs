@@ -49,17 +49,18 @@ pub(super) fn sans_width(text: &str, size: f64) -> f64 {
     em * size
 }
 
-/// Advance of a character of a semi-bold grotesque, in em, rounded up to the widest of its class.
+/// Advance of a character of a semi-bold grotesque, in em: that of the widest face a reader is likely to have instead
+/// of Inter, rounded up to the widest of its class.
 fn sans_advance(character: char) -> f64 {
     match character {
-        'i' | 'j' | 'l' | 'I' | '.' | ',' | ':' | ';' | '\'' | '!' | '|' => 0.31,
-        ' ' | 'f' | 'r' | 't' | '(' | ')' | '/' | '-' | '·' => 0.40,
-        'm' | 'w' | 'M' | 'W' | '@' | '%' | '…' => 0.93,
-        'A'..='Z' => 0.72,
-        'a'..='z' | '0'..='9' => 0.62,
+        'i' | 'j' | 'l' | 'I' | '.' | ',' | ':' | ';' | '\'' | '!' | '|' => 0.37,
+        ' ' | 'f' | 'r' | 't' | '(' | ')' | '/' | '-' | '·' => 0.46,
+        'm' | 'w' | 'M' | 'W' | '@' | '%' | '…' => 1.0,
+        'A'..='Z' => 0.75,
+        'a'..='z' | '0'..='9' => 0.67,
         _ => match columns(character) {
             0 => 0.0,
-            1 => 0.66,
+            1 => 0.7,
             _ => 1.1,
         },
     }

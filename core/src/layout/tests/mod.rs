@@ -1,0 +1,5 @@
+//! See the files: what always holds, and what the examples look like.
+
+mod properties;
+mod shapes;
+mod sketch;
