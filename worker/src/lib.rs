@@ -12,5 +12,7 @@ pub mod build;
 pub mod cli;
 pub mod config;
 pub mod content;
+pub mod sandbox;
 pub mod server;
+pub mod snapshot;
 pub mod source;

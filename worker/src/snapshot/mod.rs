@@ -1,0 +1,33 @@
+//! The layers of a build as directories, put on top of each other by the kernel's overlay filesystem.
+//!
+//! A layer at rest is `layers/<id>/fs`: what one step or one image layer changed, in overlay's own form (a removed name is a
+//! character device 0:0, a replaced directory carries the *opaque* attribute). A layer in the making is `active/<n>`.
+//!
+//! - [`SnapshotStore`] holds them, [`Active`] is one being written, [`Mounted`] is a merged view of several.
+//! - [`unpack`] turns an image layer (a tar) into that form, [`diff`](diff()) turns that form into a tar again.
+//! - [`tar`] reads and writes the archives, byte-exactly.
+//!
+//! **Invariant:** a layer in `layers/` is whole. It gets there by one rename, and one that a power failure may have torn is
+//! thrown away when the store is next opened.
+
+mod attribute;
+mod confine;
+mod diff;
+mod durable;
+mod error;
+mod id;
+mod overlay;
+mod store;
+pub mod tar;
+mod unpack;
+
+#[cfg(test)]
+mod tests;
+
+pub use confine::{Confined, Created, DirAttributes};
+pub use diff::{DiffOptions, DiffStats, diff};
+pub use error::SnapshotError;
+pub use id::SnapshotId;
+pub use overlay::{MAX_LAYERS, Mounted, OverlaySpec, Writable};
+pub use store::{Active, SnapshotStore};
+pub use unpack::{UnpackOptions, Unpacked};

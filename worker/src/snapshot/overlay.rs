@@ -1,0 +1,220 @@
+//! Mounting layers on top of each other.
+
+use std::fs;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::io::Errno;
+use rustix::mount::{
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, UnmountFlags, fsconfig_create,
+    fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, move_mount, unmount,
+};
+
+use super::SnapshotError;
+use super::confine::descriptor_path;
+
+/// The kernel stacks no more lower layers than this (`OVL_MAX_STACK`).
+pub const MAX_LAYERS: usize = 500;
+
+/// `fsconfig` takes strings up to this many bytes, the final NUL included.
+const MAX_OPTION: usize = 256;
+
+/// Which directories make up a root file system.
+#[derive(Debug, Clone)]
+pub struct OverlaySpec {
+    /// The layers that are only read, **the bottom one first**.
+    pub lowers: Vec<PathBuf>,
+    /// Where changes go; `None` makes the whole thing read-only.
+    pub writable: Option<Writable>,
+}
+
+/// The two directories of a layer being written. They must be on one file system.
+#[derive(Debug, Clone)]
+pub struct Writable {
+    /// Receives the changes.
+    pub upper: PathBuf,
+    /// The kernel's own; its content is thrown away at every mount.
+    pub work: PathBuf,
+}
+
+/// A directory tree that is there as long as this value.
+#[derive(Debug)]
+pub struct Mounted {
+    path: PathBuf,
+    kind: Kind,
+}
+
+#[derive(Debug)]
+enum Kind {
+    /// A directory that belongs to someone else.
+    Plain,
+    /// A mount point of ours, to be taken away with its directory.
+    Mount,
+    /// An empty directory of ours.
+    Scratch,
+}
+
+impl Mounted {
+    /// Where the tree can be seen. What is in it comes from strangers: use [`Confined`](super::Confined) to walk it.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(super) fn plain(path: PathBuf) -> Self {
+        Self {
+            path,
+            kind: Kind::Plain,
+        }
+    }
+
+    pub(super) fn scratch(path: PathBuf) -> Self {
+        Self {
+            path,
+            kind: Kind::Scratch,
+        }
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        match self.kind {
+            Kind::Plain => return,
+            Kind::Mount => {
+                // Detached: files that are still open in it keep working, and it cannot fail as busy.
+                if let Err(error) = unmount(&self.path, UnmountFlags::DETACH) {
+                    tracing::warn!(path = %self.path.display(), %error, "a view of layers could not be unmounted");
+                    return;
+                }
+            }
+            Kind::Scratch => {}
+        }
+        let _ = fs::remove_dir(&self.path);
+    }
+}
+
+/// Mounts `spec` on the directory `target`, which is removed with the mount.
+pub(super) fn mount_at(spec: &OverlaySpec, target: PathBuf) -> Result<Mounted, SnapshotError> {
+    let mount = mount_detached(spec, None)?;
+    move_mount(
+        mount.as_fd(),
+        "",
+        CWD,
+        &target,
+        MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH,
+    )
+    .map_err(|error| refused("attaching it to a directory", error, None))?;
+    Ok(Mounted {
+        path: target,
+        kind: Kind::Mount,
+    })
+}
+
+/// Mounts `spec` without attaching it anywhere: it lives as long as the handle, or is attached in another mount namespace.
+///
+/// `floor` is a directory put below all layers. What is in none of them shows through: mount points that an image lacks are
+/// there without being made in the layer.
+///
+/// Devices and set-user-id bits in it have no effect, unless the mount's attributes are changed afterwards.
+pub(crate) fn mount_detached(spec: &OverlaySpec, floor: Option<&Path>) -> Result<OwnedFd, SnapshotError> {
+    if spec.lowers.len() > MAX_LAYERS {
+        return Err(SnapshotError::TooManyLayers(spec.lowers.len()));
+    }
+    let context = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)
+        .map_err(|error| refused("opening the overlay file system", error, None))?;
+    let configure = |result: rustix::io::Result<()>| {
+        result.map_err(|error| refused("setting an overlay option", error, Some(&context)))
+    };
+    // From the top down, as the option wants them.
+    for lower in spec.lowers.iter().rev().map(PathBuf::as_path).chain(floor) {
+        set_path(&context, "lowerdir+", lower)?;
+    }
+    if let Some(Writable { upper, work }) = &spec.writable {
+        reset_work(work)?;
+        set_path(&context, "upperdir", upper)?;
+        set_path(&context, "workdir", work)?;
+        // Nothing is synced at unmount: what is committed is synced by the store, and a torn workdir is never reused.
+        configure(fsconfig_set_flag(&context, "volatile"))?;
+    }
+    // Layers must mean the same anywhere, so features that put references between them into attributes stay off. `nofollow`
+    // because plain `off` would still obey a redirect that a foreign layer brings along.
+    for (option, value) in [
+        ("redirect_dir", "nofollow"),
+        ("metacopy", "off"),
+        ("index", "off"),
+    ] {
+        configure(fsconfig_set_string(&context, option, value))?;
+    }
+    fsconfig_create(&context).map_err(|error| refused("stacking the layers", error, Some(&context)))?;
+    fsmount(
+        context.as_fd(),
+        FsMountFlags::FSMOUNT_CLOEXEC,
+        MountAttrFlags::MOUNT_ATTR_NODEV | MountAttrFlags::MOUNT_ATTR_NOSUID,
+    )
+    .map_err(|error| refused("mounting the layers", error, Some(&context)))
+}
+
+fn set_path(context: &OwnedFd, option: &str, path: &Path) -> Result<(), SnapshotError> {
+    let set = |path: &Path| {
+        fsconfig_set_string(context, option, path)
+            .map_err(|error| refused("naming a layer", error, Some(context)))
+    };
+    if path.as_os_str().as_bytes().len() < MAX_OPTION {
+        return set(path);
+    }
+    let handle = openat(
+        CWD,
+        path,
+        OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
+        Mode::empty(),
+    )
+    .map_err(SnapshotError::io("open the layer", path))?;
+    set(&descriptor_path(handle.as_fd()))
+}
+
+/// Empties the work directory. A volatile mount leaves a mark there that forbids the next one.
+fn reset_work(work: &Path) -> Result<(), SnapshotError> {
+    let used = work.join("work");
+    match fs::remove_dir_all(&used) {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(SnapshotError::io("clear", &used)(error)),
+    }
+}
+
+/// A sentence on why the kernel said no, with what the kernel itself noted and what to do.
+fn refused(doing: &str, error: Errno, context: Option<&OwnedFd>) -> SnapshotError {
+    let note = context.map(kernel_note).unwrap_or_default();
+    let advice = match error {
+        Errno::NODEV => "this kernel has no overlay file system; load it with `modprobe overlay`",
+        Errno::NOSYS => "this kernel is too old for it; Linux 6.8 or newer is needed",
+        Errno::PERM | Errno::ACCESS => {
+            "it is not permitted; run the worker as root, in a container with the SYS_ADMIN capability"
+        }
+        Errno::INVAL => {
+            "the state directory's file system may not be able to hold layers (it must support extended attributes and not be \
+             an overlay itself), or this kernel is older than Linux 6.8; choose another state directory"
+        }
+        _ => "see the kernel log for more",
+    };
+    SnapshotError::OverlayRefused(format!("{doing} failed ({error}){note}: {advice}"))
+}
+
+/// What the kernel wrote about a failed mount, in brackets.
+fn kernel_note(context: &OwnedFd) -> String {
+    let mut buffer = [0; 512];
+    let mut notes = Vec::new();
+    while let Ok(length @ 1..) = rustix::io::read(context, &mut buffer) {
+        notes.push(
+            String::from_utf8_lossy(buffer.get(..length).unwrap_or_default())
+                .trim()
+                .to_owned(),
+        );
+    }
+    if notes.is_empty() {
+        String::new()
+    } else {
+        format!(" [{}]", notes.join("; "))
+    }
+}

@@ -1,0 +1,325 @@
+//! Where layers are kept.
+
+use std::fs::{self, DirBuilder, File};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rustix::fs::FlockOperation;
+use rustix::io::Errno;
+use rustix::mount::UnmountFlags;
+
+use super::durable::Syncer;
+use super::overlay::{self, MAX_LAYERS};
+use super::{Mounted, OverlaySpec, SnapshotError, SnapshotId};
+
+/// The layers of one worker under one directory. Cloning gives another handle to the same store.
+///
+/// Layout: `layers/<id>/fs`, `active/<n>/{fs,work,merged}`, `trash/<n>`, `lock`.
+#[derive(Clone)]
+pub struct SnapshotStore {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    root: PathBuf,
+    // Held for its lock, which the kernel releases however the worker ends.
+    _lock: File,
+    next: AtomicU64,
+    syncer: Syncer,
+}
+
+impl SnapshotStore {
+    /// Opens the store at `root`, making it if need be, and clears away what a crash left half done.
+    ///
+    /// # Errors
+    /// [`SnapshotError::InUse`] where another worker has it open.
+    pub fn open(root: &Path) -> Result<Self, SnapshotError> {
+        let mut private = DirBuilder::new();
+        private.recursive(true).mode(0o700);
+        for part in ["layers", "active", "trash"] {
+            let path = root.join(part);
+            private
+                .create(&path)
+                .map_err(SnapshotError::io("make the directory", &path))?;
+        }
+        let root = root.canonicalize().map_err(SnapshotError::io("find", root))?;
+        let lock = lock(&root)?;
+        let syncer = Syncer::start(&root).map_err(SnapshotError::io("start writing layers out at", &root))?;
+        let store = Self {
+            inner: Arc::new(Inner {
+                root,
+                _lock: lock,
+                next: AtomicU64::new(0),
+                syncer,
+            }),
+        };
+        store.sweep()?;
+        Ok(store)
+    }
+
+    /// Whether the finished layer is here.
+    pub fn has(&self, id: &SnapshotId) -> bool {
+        self.layer_path(id).is_dir()
+    }
+
+    /// The directory of a finished layer, for [`diff`](super::diff()). It may not be written to.
+    pub fn layer_path(&self, id: &SnapshotId) -> PathBuf {
+        self.inner.root.join("layers").join(id.as_str()).join("fs")
+    }
+
+    /// The directories of several layers, in the same order.
+    ///
+    /// # Errors
+    /// [`SnapshotError::Missing`] for the first that is not here.
+    pub fn layer_paths(&self, ids: &[SnapshotId]) -> Result<Vec<PathBuf>, SnapshotError> {
+        if ids.len() > MAX_LAYERS {
+            return Err(SnapshotError::TooManyLayers(ids.len()));
+        }
+        ids.iter()
+            .map(|id| {
+                if self.has(id) {
+                    Ok(self.layer_path(id))
+                } else {
+                    Err(SnapshotError::Missing(id.clone()))
+                }
+            })
+            .collect()
+    }
+
+    /// Every finished layer, sorted by name.
+    pub fn ids(&self) -> Result<Vec<SnapshotId>, SnapshotError> {
+        let mut ids = Vec::new();
+        for entry in entries(&self.inner.root.join("layers"))? {
+            if let Some(id) = entry
+                .file_name()
+                .and_then(|name| name.to_str())
+                .and_then(|name| name.parse().ok())
+            {
+                ids.push(id);
+            }
+        }
+        ids.sort();
+        Ok(ids)
+    }
+
+    /// Starts a layer on top of `parents` (the bottom one first).
+    pub fn begin(&self, parents: &[SnapshotId]) -> Result<Active, SnapshotError> {
+        let lowers = self.layer_paths(parents)?;
+        let dir = self.fresh("active")?;
+        let active = Active {
+            store: self.clone(),
+            dir,
+            lowers,
+        };
+        let upper = active.upper();
+        for path in [&upper, &active.dir.join("work")] {
+            fs::create_dir(path).map_err(SnapshotError::io("make the directory", path))?;
+        }
+        // The root directory seen in a merged view is the uppermost layer's, so it must look like the one it covers.
+        let (mode, uid, gid) = match active.lowers.last() {
+            Some(top) => {
+                let metadata = fs::metadata(top).map_err(SnapshotError::io("look at", top))?;
+                (metadata.mode() & 0o7777, metadata.uid(), metadata.gid())
+            }
+            None => (0o755, 0, 0),
+        };
+        if rustix::process::geteuid().is_root() {
+            std::os::unix::fs::chown(&upper, Some(uid), Some(gid))
+                .map_err(SnapshotError::io("set the owner of", &upper))?;
+        }
+        fs::set_permissions(&upper, fs::Permissions::from_mode(mode))
+            .map_err(SnapshotError::io("set the mode of", &upper))?;
+        Ok(active)
+    }
+
+    /// A merged view of the layers (the bottom one first), for reading. It is gone when the value is dropped.
+    ///
+    /// One layer is shown as it lies, with overlay's marks for removed names in it if it has any; none is an empty directory.
+    pub fn view(&self, parents: &[SnapshotId]) -> Result<Mounted, SnapshotError> {
+        let lowers = self.layer_paths(parents)?;
+        if let [only] = lowers.as_slice() {
+            return Ok(Mounted::plain(only.clone()));
+        }
+        let dir = self.fresh("active")?;
+        if lowers.is_empty() {
+            return Ok(Mounted::scratch(dir));
+        }
+        overlay::mount_at(
+            &OverlaySpec {
+                lowers,
+                writable: None,
+            },
+            dir,
+        )
+    }
+
+    /// Forgets a layer. Its disk space is freed before this returns; a view that still uses it must be gone.
+    pub fn remove(&self, id: &SnapshotId) -> Result<(), SnapshotError> {
+        let layer = self.inner.root.join("layers").join(id.as_str());
+        let trash = self.fresh("trash")?;
+        match fs::rename(&layer, &trash) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(SnapshotError::Missing(id.clone()));
+            }
+            Err(error) => return Err(SnapshotError::io("remove", &layer)(error)),
+        }
+        fs::remove_dir_all(&trash).map_err(SnapshotError::io("remove", &trash))
+    }
+
+    /// The bytes that a layer takes on the disk.
+    pub fn disk_usage(&self, id: &SnapshotId) -> Result<u64, SnapshotError> {
+        let mut pending = vec![self.layer_path(id)];
+        let mut blocks = 0;
+        while let Some(dir) = pending.pop() {
+            for path in entries(&dir)? {
+                let metadata = fs::symlink_metadata(&path).map_err(SnapshotError::io("look at", &path))?;
+                // A file with several names is counted once per name; that is close enough for a size shown to people.
+                blocks += metadata.blocks();
+                if metadata.is_dir() {
+                    pending.push(path);
+                }
+            }
+        }
+        Ok(blocks * 512)
+    }
+
+    /// A new directory that no one else uses.
+    fn fresh(&self, part: &str) -> Result<PathBuf, SnapshotError> {
+        let number = self.inner.next.fetch_add(1, Ordering::Relaxed);
+        let path = self.inner.root.join(part).join(number.to_string());
+        fs::create_dir(&path).map_err(SnapshotError::io("make the directory", &path))?;
+        Ok(path)
+    }
+
+    fn sweep(&self) -> Result<(), SnapshotError> {
+        for path in entries(&self.inner.root.join("active"))? {
+            // A killed worker's mounts went with its mount namespace. One that shared ours may have left one, and
+            // deleting through it would be wrong.
+            let _ = rustix::mount::unmount(path.join("merged"), UnmountFlags::DETACH);
+            fs::remove_dir_all(&path).map_err(SnapshotError::io("clear away", &path))?;
+        }
+        for path in entries(&self.inner.root.join("layers"))? {
+            if self.inner.syncer.is_torn(&path) {
+                let trash = self.fresh("trash")?;
+                fs::rename(&path, &trash).map_err(SnapshotError::io("clear away", &path))?;
+            } else if Syncer::is_pending(&path) {
+                self.inner.syncer.submit(path);
+            }
+        }
+        for path in entries(&self.inner.root.join("trash"))? {
+            fs::remove_dir_all(&path).map_err(SnapshotError::io("clear away", &path))?;
+        }
+        Ok(())
+    }
+}
+
+/// A layer being written. Dropping it throws it away.
+pub struct Active {
+    store: SnapshotStore,
+    dir: PathBuf,
+    lowers: Vec<PathBuf>,
+}
+
+impl Active {
+    /// Where the layer's own files lie, in overlay's form.
+    pub fn upper(&self) -> PathBuf {
+        self.dir.join("fs")
+    }
+
+    /// What to mount, for the sandbox. It may be mounted several times, but only one after the other.
+    pub fn overlay(&self) -> OverlaySpec {
+        OverlaySpec {
+            lowers: self.lowers.clone(),
+            writable: Some(overlay::Writable {
+                upper: self.upper(),
+                work: self.dir.join("work"),
+            }),
+        }
+    }
+
+    /// The merged view, for reading and writing by the worker itself. Device nodes in it cannot be opened.
+    pub fn mount(&self) -> Result<Mounted, SnapshotError> {
+        if self.lowers.is_empty() {
+            return Ok(Mounted::plain(self.upper()));
+        }
+        let target = self.dir.join("merged");
+        match fs::create_dir(&target) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(SnapshotError::io("make the directory", &target)(error)),
+        }
+        overlay::mount_at(&self.overlay(), target)
+    }
+
+    /// Publishes the layer under `id`. Nothing may be mounted from it any more. Where that id is already there, the older
+    /// one stays and this one is thrown away.
+    pub fn commit(self, id: &SnapshotId) -> Result<(), SnapshotError> {
+        for part in ["work", "merged"] {
+            let path = self.dir.join(part);
+            match fs::remove_dir_all(&path) {
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(SnapshotError::io("clear away", &path)(error)),
+            }
+        }
+        let syncer = &self.store.inner.syncer;
+        syncer
+            .mark(&self.dir)
+            .map_err(SnapshotError::io("mark", &self.dir))?;
+        let layer = self.store.inner.root.join("layers").join(id.as_str());
+        match rustix::fs::rename(&self.dir, &layer) {
+            Ok(()) => {
+                syncer.submit(layer);
+                Ok(())
+            }
+            // Dropping `self` removes the directory.
+            Err(Errno::EXIST | Errno::NOTEMPTY) => Ok(()),
+            Err(error) => Err(SnapshotError::io("publish", &layer)(error)),
+        }
+    }
+}
+
+impl Drop for Active {
+    fn drop(&mut self) {
+        match fs::remove_dir_all(&self.dir) {
+            Ok(()) => {}
+            // It was published.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => {
+                tracing::warn!(path = %self.dir.display(), %error, "a discarded layer could not be removed")
+            }
+        }
+    }
+}
+
+fn lock(root: &Path) -> Result<File, SnapshotError> {
+    let path = root.join("lock");
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&path)
+        .map_err(SnapshotError::io("open", &path))?;
+    match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(file),
+        Err(Errno::WOULDBLOCK) => Err(SnapshotError::InUse(root.to_owned())),
+        Err(error) => Err(SnapshotError::io("lock", &path)(error)),
+    }
+}
+
+/// The paths in a directory, sorted by name.
+fn entries(dir: &Path) -> Result<Vec<PathBuf>, SnapshotError> {
+    let mut paths = fs::read_dir(dir)
+        .and_then(|entries| {
+            entries
+                .map(|entry| entry.map(|entry| entry.path()))
+                .collect::<io::Result<Vec<_>>>()
+        })
+        .map_err(SnapshotError::io("list", dir))?;
+    paths.sort();
+    Ok(paths)
+}
