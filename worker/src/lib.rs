@@ -15,4 +15,5 @@ pub mod content;
 pub mod sandbox;
 pub mod server;
 pub mod snapshot;
+pub mod export;
 pub mod source;

@@ -30,6 +30,17 @@ const LONGEST_NAME: usize = 255;
 const LONGEST_TAG: usize = 128;
 
 impl Reference {
+    /// `docker.io/library/image:latest`: what an image is called that nobody gave a name.
+    pub fn unnamed() -> Self {
+        let repository = "library/image".to_owned();
+        Self {
+            registry: DOCKER_HUB.to_owned(),
+            repository,
+            tag: Some("latest".to_owned()),
+            digest: None,
+        }
+    }
+
     /// The registry as references name it: `docker.io`, `127.0.0.1:5000`.
     pub fn registry(&self) -> &str {
         &self.registry

@@ -1,0 +1,285 @@
+//! Exports, read by other people's tools.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::Value;
+
+use super::*;
+use crate::export::{ExportLayer, LayerContent, LayerHistory, assemble, finish_config};
+
+struct Setup {
+    directory: tempfile::TempDir,
+    store: ContentStore,
+    index: LayerIndex,
+}
+
+fn setup() -> Setup {
+    let directory = tempfile::tempdir().unwrap();
+    let store = ContentStore::open(directory.path().join("content")).unwrap();
+    let index = LayerIndex::open(&directory.path().join("layers"), store.clone()).unwrap();
+    Setup {
+        directory,
+        store,
+        index,
+    }
+}
+
+/// A layer's tar with one file.
+fn tar_of(path: &str, content: &[u8]) -> Vec<u8> {
+    let mut archive = Archive::new(Vec::new());
+    archive.file(path, content).unwrap();
+    archive.builder.into_inner().unwrap()
+}
+
+impl Setup {
+    fn tar_layer(&self, tar: &[u8]) -> ExportLayer {
+        let diff_id = Digest::of(tar);
+        let path = self.directory.path().join(diff_id.hex());
+        fs::write(&path, tar).unwrap();
+        ExportLayer {
+            diff_id,
+            content: LayerContent::Tar(path),
+            vertex: None,
+        }
+    }
+
+    fn docker_layer(&self, tar: &[u8]) -> ExportLayer {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(tar).unwrap();
+        let blob = encoder.finish().unwrap();
+        let layer = LayerDescriptor {
+            digest: self.store.put(&blob).unwrap(),
+            diff_id: Digest::of(tar),
+            media_type: "application/vnd.docker.image.rootfs.diff.tar.gzip".into(),
+            size: blob.len() as u64,
+        };
+        ExportLayer {
+            diff_id: layer.diff_id.clone(),
+            content: LayerContent::Blob(layer),
+            vertex: None,
+        }
+    }
+
+    /// Two layers with files, and the same empty layer twice, as two steps without effect leave it.
+    fn image(&self) -> Digest {
+        let empty = self.tar_layer(&[0; 1024]);
+        let built = self.tar_layer(&tar_of("app", &b"binary ".repeat(400_000)));
+        let layers = [
+            self.docker_layer(&tar_of("etc/base", b"base\n")),
+            empty.clone(),
+            built,
+            empty,
+        ];
+        let history: Vec<_> = layers
+            .iter()
+            .map(|layer| LayerHistory {
+                diff_id: layer.diff_id.clone(),
+                created_by: "step".into(),
+                created: Some(time::OffsetDateTime::UNIX_EPOCH),
+            })
+            .collect();
+        let plan = serde_json::json!({
+            "architecture": "amd64", "os": "linux",
+            "config": { "Cmd": ["/app"], "Env": ["PATH=/bin"], "Labels": { "a": "b" } }
+        });
+        let config = finish_config(&plan, &history, Some(0)).unwrap();
+        assemble(&self.store, &self.index, &layers, &config)
+            .unwrap()
+            .digest
+    }
+
+    fn oci(&self, image: &Digest) -> Vec<u8> {
+        let mut out = Vec::new();
+        oci_archive(
+            &self.store,
+            image,
+            &"example.com/team/app:1.2".parse().unwrap(),
+            &mut out,
+        )
+        .unwrap();
+        out
+    }
+
+    fn docker(&self, image: &Digest) -> Vec<u8> {
+        let mut out = Vec::new();
+        docker_archive(&self.store, &self.index, image, &"app".parse().unwrap(), &mut out).unwrap();
+        out
+    }
+}
+
+/// Runs a tool and gives what it printed; `None`, and says so, where the machine does not have it.
+fn tool(name: &str, args: &[&str]) -> Option<String> {
+    match Command::new(name).args(args).output() {
+        Ok(output) => {
+            let error = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert!(output.status.success(), "{name} {args:?}: {error}");
+            Some(String::from_utf8(output.stdout).unwrap())
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            println!("skipped: this machine has no {name}");
+            None
+        }
+        Err(error) => panic!("{name}: {error}"),
+    }
+}
+
+fn inspect(source: &str) -> Option<Value> {
+    Some(serde_json::from_str(&tool("skopeo", &["inspect", source])?).unwrap())
+}
+
+#[test]
+fn same_image_gives_the_same_archives() {
+    let (one, two) = (setup(), setup());
+    let image = one.image();
+    assert_eq!(two.image(), image);
+    assert_eq!(Digest::of(&one.oci(&image)), Digest::of(&two.oci(&image)));
+    assert_eq!(Digest::of(&one.docker(&image)), Digest::of(&two.docker(&image)));
+}
+
+#[test]
+fn layers_are_compressed_once() {
+    let setup = setup();
+    let image = setup.image();
+    let blobs = setup.store.blobs().unwrap();
+    // The tars are needed no more: their blobs are known by diff id.
+    for entry in fs::read_dir(setup.directory.path()).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_file() {
+            fs::write(path, b"gone").unwrap();
+        }
+    }
+    let known = setup.index.compressed(&Digest::of(&[0; 1024])).unwrap();
+    assert_eq!(known.unpacked_size, 1024);
+    assert_eq!(
+        setup
+            .index
+            .compress(&Digest::of(&[0; 1024]), Path::new("/nowhere"))
+            .unwrap(),
+        known
+    );
+    assert_eq!(setup.store.blobs().unwrap(), blobs);
+    setup.store.remove(&known.digest).unwrap();
+    assert_eq!(setup.index.compressed(&Digest::of(&[0; 1024])), None);
+    assert!(setup.store.contains(&image));
+}
+
+#[test]
+fn tar_that_changed_under_its_digest_is_not_exported() {
+    let setup = setup();
+    let layer = setup.tar_layer(&tar_of("a", b"a"));
+    let LayerContent::Tar(path) = &layer.content else {
+        unreachable!()
+    };
+    fs::write(path, tar_of("a", b"b")).unwrap();
+    let error = assemble(&setup.store, &setup.index, &[layer], b"{}").unwrap_err();
+    assert!(error.to_string().contains("another one now"), "{error}");
+}
+
+#[test]
+fn manifest_speaks_the_ocis_words_only() {
+    let setup = setup();
+    let bytes = setup.store.read(&setup.image(), 1 << 20).unwrap();
+    let text = String::from_utf8(bytes).unwrap();
+    assert!(!text.contains("docker"), "{text}");
+    assert_eq!(
+        text.matches("application/vnd.oci.image.layer.v1.tar+gzip")
+            .count(),
+        4
+    );
+}
+
+#[test]
+fn skopeo_and_umoci_take_the_oci_archive() {
+    let setup = setup();
+    let image = setup.image();
+    let archive = setup.directory.path().join("image.tar");
+    fs::write(&archive, setup.oci(&image)).unwrap();
+    let Some(seen) = inspect(&format!("oci-archive:{}:1.2", archive.display())) else {
+        return;
+    };
+    assert_eq!(seen["Digest"], image.as_str());
+    assert_eq!(seen["Layers"].as_array().unwrap().len(), 4);
+    assert_eq!(seen["Labels"]["a"], "b");
+
+    let layout = setup.directory.path().join("layout");
+    fs::create_dir(&layout).unwrap();
+    let layout_text = layout.to_str().unwrap();
+    tool("tar", &["-xf", archive.to_str().unwrap(), "-C", layout_text]).unwrap();
+    let bundle = setup.directory.path().join("bundle");
+    let image_name = format!("{layout_text}:1.2");
+    let unpack = [
+        "unpack",
+        "--rootless",
+        "--image",
+        &image_name,
+        bundle.to_str().unwrap(),
+    ];
+    if tool("umoci", &unpack).is_some() {
+        assert_eq!(fs::read(bundle.join("rootfs/etc/base")).unwrap(), b"base\n");
+        assert_eq!(
+            fs::read(bundle.join("rootfs/app")).unwrap(),
+            b"binary ".repeat(400_000)
+        );
+    }
+}
+
+#[test]
+fn skopeo_takes_the_docker_archive_and_finds_the_same_layers() {
+    let setup = setup();
+    let image = setup.image();
+    let archive = setup.directory.path().join("image.tar");
+    fs::write(&archive, setup.docker(&image)).unwrap();
+    let Some(seen) = inspect(&format!(
+        "docker-archive:{}:docker.io/library/app:latest",
+        archive.display()
+    )) else {
+        return;
+    };
+    let config: Value =
+        serde_json::from_slice(&Image::read(&setup.store, &image).unwrap().config_bytes).unwrap();
+    assert_eq!(seen["Layers"], config["rootfs"]["diff_ids"]);
+    let copy = setup.directory.path().join("copy");
+    let from = format!("docker-archive:{}", archive.display());
+    tool(
+        "skopeo",
+        &[
+            "copy",
+            "--insecure-policy",
+            &from,
+            &format!("oci:{}:x", copy.display()),
+        ],
+    )
+    .unwrap();
+    assert_eq!(
+        inspect(&format!("oci:{}:x", copy.display())).unwrap()["Labels"]["a"],
+        "b"
+    );
+}
+
+#[test]
+fn output_that_breaks_off_is_an_error() {
+    struct Full(usize);
+    impl Write for Full {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0 = self
+                .0
+                .checked_sub(bytes.len())
+                .ok_or_else(|| io::Error::other("full"))?;
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    let setup = setup();
+    let image = setup.image();
+    let name: Reference = "app".parse().unwrap();
+    assert!(matches!(
+        oci_archive(&setup.store, &image, &name, Full(3000)),
+        Err(ExportError::Output(_))
+    ));
+    let docker = docker_archive(&setup.store, &setup.index, &image, &name, Full(3000));
+    assert!(matches!(docker, Err(ExportError::Output(_))));
+}

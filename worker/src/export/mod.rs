@@ -1,0 +1,50 @@
+//! From layers and a configuration to an image that other tools take.
+//!
+//! ```text
+//! finish_config    the plan's configuration + what was built = the image's configuration
+//! assemble         layers (compressed, once each) + configuration -> manifest in the content store
+//! oci_archive      manifest -> a tar of an OCI image layout
+//! docker_archive   manifest -> the tar that `docker load` reads
+//! ```
+//!
+//! The same layers and configuration give the same bytes, whatever the machine and however many threads: nothing
+//! here reads a clock or asks for the number of processors where it could be seen in the result.
+
+mod archive;
+mod assemble;
+mod compress;
+mod config;
+mod layers;
+mod name;
+
+use std::io;
+
+use crate::content::ContentError;
+
+pub use archive::{docker_archive, oci_archive};
+pub use assemble::{ExportLayer, LayerContent, assemble};
+pub use config::{LayerHistory, finish_config};
+pub use layers::{CompressedLayer, LayerIndex};
+pub use name::name_for;
+
+/// An image could not be exported.
+#[derive(Debug, thiserror::Error)]
+pub enum ExportError {
+    /// The content store failed, or lacks a part of the image.
+    #[error("the image cannot be exported: {0}")]
+    Content(#[from] ContentError),
+    /// A layer could not be read.
+    #[error("the image cannot be exported: layer {layer} cannot be read: {source}")]
+    Layer {
+        /// The layer's diff id, in short.
+        layer: String,
+        /// What went wrong.
+        source: io::Error,
+    },
+    /// The image itself is not as it should be.
+    #[error("the image cannot be exported: {0}")]
+    Malformed(String),
+    /// What the export is written to does not take it; often a client that went away.
+    #[error("the image could not be written: {0}")]
+    Output(#[from] io::Error),
+}
