@@ -13,6 +13,8 @@ mod check;
 mod dockerfile;
 mod plan;
 mod report;
+mod serve;
+mod state;
 
 /// Plans container builds and carries them out.
 #[derive(Debug, Parser)]
@@ -30,6 +32,7 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Serve(serve::Arguments),
     Plan(plan::Arguments),
     Check(check::Arguments),
 }
@@ -49,6 +52,8 @@ impl Failure {
     const WORK: u8 = 1;
     /// It was asked for wrongly: a file that is not there, an address that may not be used.
     const USAGE: u8 = 2;
+    /// The machine stands in the way: the address is taken, the state folder is in use or cannot be written.
+    const PLACE: u8 = 3;
 
     fn new(code: u8, message: impl Into<String>) -> Self {
         Self {
@@ -77,6 +82,7 @@ impl fmt::Display for Failure {
 /// Reads the process's arguments and does what they ask for.
 pub fn run() -> ExitCode {
     let result = match Arguments::parse().command {
+        Command::Serve(arguments) => serve::run(arguments),
         Command::Plan(arguments) => plan::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
     };

@@ -1,0 +1,122 @@
+//! The worker's state folder: where it is, and that it is used by one worker at a time.
+
+use std::fs::{self, File, TryLockError};
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+
+use super::Failure;
+
+/// A state folder in use. Others are kept out until this is dropped, or the process ends in whatever way.
+pub(super) struct State {
+    pub(super) path: PathBuf,
+    _lock: File,
+}
+
+impl State {
+    /// Makes the folder where it is not there, and takes it for this process.
+    pub(super) fn open(given: Option<&Path>) -> Result<Self, Failure> {
+        let path = match given {
+            Some(path) => path.to_owned(),
+            None => default_path(rustix::process::geteuid().is_root(), |name| {
+                std::env::var_os(name)
+            })?,
+        };
+        let cannot = |what: &str, error: &dyn std::fmt::Display| {
+            Failure::new(
+                Failure::PLACE,
+                format!("cannot {what} the state folder {}: {error}", path.display()),
+            )
+            .hint("name a folder that you may write to with --state")
+        };
+        // What is built is nobody else's business on this machine.
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&path)
+            .map_err(|error| cannot("make", &error))?;
+        // Sandboxes see other working directories, so no path may depend on ours.
+        let path = path.canonicalize().map_err(|error| cannot("use", &error))?;
+        let lock = File::options()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(path.join("worker.lock"))
+            .map_err(|error| cannot("write to", &error))?;
+        match lock.try_lock() {
+            Ok(()) => Ok(Self { path, _lock: lock }),
+            Err(TryLockError::WouldBlock) => Err(Failure::new(
+                Failure::PLACE,
+                format!("another worker uses the state folder {}", path.display()),
+            )
+            .hint("stop it, or give this worker a folder of its own with --state")),
+            Err(TryLockError::Error(error)) => Err(cannot("lock", &error)),
+        }
+    }
+}
+
+fn default_path(
+    root: bool,
+    environment: impl Fn(&str) -> Option<std::ffi::OsString>,
+) -> Result<PathBuf, Failure> {
+    // The XDG specification ignores relative paths.
+    let folder = |name: &str| {
+        environment(name)
+            .map(PathBuf::from)
+            .filter(|path| path.is_absolute())
+    };
+    if let Some(state) = folder("XDG_STATE_HOME") {
+        return Ok(state.join("stagewright"));
+    }
+    if root {
+        return Ok(PathBuf::from("/var/lib/stagewright"));
+    }
+    folder("HOME")
+        .map(|home| home.join(".local/state/stagewright"))
+        .ok_or_else(|| {
+            Failure::new(
+                Failure::USAGE,
+                "no state folder: neither XDG_STATE_HOME nor HOME is an absolute path",
+            )
+            .hint("name one with --state")
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn default_follows_xdg_then_the_kind_of_user() {
+        let with = |root, xdg: Option<&str>, home: Option<&str>| {
+            default_path(root, |name| match name {
+                "XDG_STATE_HOME" => xdg.map(Into::into),
+                "HOME" => home.map(Into::into),
+                _ => None,
+            })
+        };
+        assert_eq!(
+            with(false, Some("/x"), Some("/home/a")).unwrap(),
+            Path::new("/x/stagewright")
+        );
+        assert_eq!(
+            with(false, Some("x"), Some("/home/a")).unwrap(),
+            Path::new("/home/a/.local/state/stagewright")
+        );
+        assert_eq!(
+            with(true, None, Some("/root")).unwrap(),
+            Path::new("/var/lib/stagewright")
+        );
+        assert!(with(false, None, None).is_err());
+    }
+
+    #[test]
+    fn second_worker_on_one_folder_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state");
+        let first = State::open(Some(&path)).unwrap();
+        let refused = State::open(Some(&path)).err().unwrap();
+        assert!(refused.to_string().contains("another worker"), "{refused}");
+        drop(first);
+        assert!(State::open(Some(&path)).is_ok());
+    }
+}

@@ -1,0 +1,147 @@
+//! The command line as a shell sees it: what it prints, where, and how it ends.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "these are tests"
+)]
+
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
+
+fn stagewright() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_stagewright"));
+    for name in ["STAGEWRIGHT_STATE", "STAGEWRIGHT_CONFIG", "STAGEWRIGHT_LOG"] {
+        command.env_remove(name);
+    }
+    command
+}
+
+fn run(arguments: &[&str]) -> (i32, String, String) {
+    ended(&stagewright().args(arguments).output().unwrap())
+}
+
+fn ended(output: &Output) -> (i32, String, String) {
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+    (
+        output.status.code().unwrap(),
+        text(&output.stdout),
+        text(&output.stderr),
+    )
+}
+
+/// A worker as a process, and what it prints.
+struct Served {
+    process: Child,
+    output: BufReader<ChildStdout>,
+    port: u16,
+}
+
+fn serve(state: &Path) -> Served {
+    let mut process = stagewright()
+        .args(["serve", "--listen", "127.0.0.1:0", "--state"])
+        .arg(state)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut output = BufReader::new(process.stdout.take().unwrap());
+    let port = loop {
+        let mut line = String::new();
+        assert_ne!(
+            output.read_line(&mut line).unwrap(),
+            0,
+            "it ended before it printed its address"
+        );
+        if let Some(rest) = line.strip_prefix("playground: http://127.0.0.1:") {
+            let (port, token) = rest.trim_end().split_once("/#token=").unwrap();
+            assert_eq!(token.len(), 43);
+            break port.parse().unwrap();
+        }
+    };
+    Served {
+        process,
+        output,
+        port,
+    }
+}
+
+impl Served {
+    fn signal(&self, signal: rustix::process::Signal) {
+        let id = rustix::process::Pid::from_child(&self.process);
+        rustix::process::kill_process(id, signal).unwrap();
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        // A test that failed leaves no worker behind; one that passed has ended it already.
+        _ = self.process.kill();
+        _ = self.process.wait();
+    }
+}
+
+#[test]
+fn serve_ends_in_order_when_told_to() {
+    let folder = tempfile::tempdir().unwrap();
+    for signal in [rustix::process::Signal::TERM, rustix::process::Signal::INT] {
+        let mut served = serve(folder.path());
+        // A client that says nothing does not hold it up.
+        let _idle = TcpStream::connect(("127.0.0.1", served.port)).unwrap();
+        served.signal(signal);
+        assert!(served.process.wait().unwrap().success());
+        let mut rest = String::new();
+        served.output.read_to_string(&mut rest).unwrap();
+        assert_eq!(rest, "");
+    }
+}
+
+#[test]
+fn one_state_folder_serves_one_worker() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = serve(folder.path());
+    let state = folder.path().to_str().unwrap();
+    let (code, output, error) = run(&["serve", "--listen", "127.0.0.1:0", "--state", state]);
+    assert_eq!((code, output.as_str()), (3, ""));
+    assert!(error.contains("another worker uses"), "{error}");
+    // A worker that was killed leaves its folder free.
+    first.signal(rustix::process::Signal::KILL);
+    drop(first);
+    serve(folder.path());
+}
+
+#[test]
+fn serve_refuses_in_a_sentence_what_it_cannot_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = folder.path().to_str().unwrap();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = taken.local_addr().unwrap().to_string();
+    let bad_config = folder.path().join("bad.toml");
+    std::fs::write(&bad_config, "[limitz]\n").unwrap();
+    for (arguments, code, said) in [
+        (["--listen", "0.0.0.0:7070"], 2, "TLS"),
+        (["--listen", "[2001:db8::1]:7070"], 2, "TLS"),
+        (["--listen", "somewhere"], 2, "127.0.0.1:7070"),
+        (["--listen", &taken], 3, "another port"),
+        (["--page", state], 2, "index.html"),
+        (["--config", "/nowhere/x.toml"], 2, "/nowhere/x.toml"),
+        (["--config", bad_config.to_str().unwrap()], 2, "limitz"),
+        (
+            ["--allow-origin", "https://docs.example.org/path"],
+            2,
+            "scheme, host and port",
+        ),
+    ] {
+        let mut all = vec!["serve", "--state", state];
+        all.extend(arguments);
+        if !arguments.contains(&"--listen") {
+            all.extend(["--listen", "127.0.0.1:0"]);
+        }
+        let (was, output, error) = run(&all);
+        assert_eq!((was, output.as_str()), (code, ""), "{arguments:?}: {error}");
+        assert!(error.contains(said), "{arguments:?}: {error}");
+        assert!(!error.contains("panicked"), "{error}");
+    }
+}
