@@ -5,12 +5,20 @@
 
 #![forbid(unsafe_code)]
 
+mod budget;
+mod ci;
+mod debian;
 mod images;
 mod place;
+mod planner;
+mod play;
 mod problem;
 mod process;
+mod product;
 mod report;
 mod stamp;
+mod test;
+mod tools;
 
 use std::process::ExitCode;
 
@@ -21,8 +29,13 @@ use report::Report;
 const HELP: &str = "\
 cargo xtask <command>
 
-  images                     makes stand-ins for the examples' base images from Debian packages
-  help                       this text
+  play [--port N] [--no-open] [--no-stand-ins]
+            sets up what is missing, builds page and worker, and opens the playground on 127.0.0.1:7070
+  test      sets up what the tests need, and runs them all
+  ci        what CI runs: format, lints, dependencies, size budgets, then all tests
+  images    makes stand-ins for the examples' base images from Debian packages
+  planner   builds the planner as a WebAssembly module for any page, into the target folder
+  help      this text
 ";
 
 fn main() -> ExitCode {
@@ -43,6 +56,22 @@ fn run(arguments: &[String]) -> Outcome<ExitCode> {
     };
     let place = Place::find()?;
     match command {
+        "play" => play::run(&place, &play::Options::read(rest)?),
+        "test" => {
+            no_more(rest)?;
+            test::run(&place).map(verdict)
+        }
+        "ci" => {
+            no_more(rest)?;
+            ci::run(&place).map(verdict)
+        }
+        "planner" => {
+            no_more(rest)?;
+            let mut report = Report::new(tools::STEPS + 1);
+            tools::install(&place, &mut report)?;
+            planner::build(&place, &mut report)?;
+            Ok(ExitCode::SUCCESS)
+        }
         "images" => {
             no_more(rest)?;
             images::prepare(&place, &mut Report::new(1))?;
@@ -53,6 +82,14 @@ fn run(arguments: &[String]) -> Outcome<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         other => Err(Problem::new(format!("there is no command {other:?}\n\n{HELP}"))),
+    }
+}
+
+fn verdict(good: bool) -> ExitCode {
+    if good {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
     }
 }
 

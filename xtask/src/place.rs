@@ -57,7 +57,10 @@ impl Place {
     /// `PATH` with the tools of this workspace first.
     pub(crate) fn path(&self) -> OsString {
         let inherited = env::var_os("PATH").unwrap_or_default();
-        let ours = [self.tools().join("bin"), self.tools().join("node_modules/.bin")];
+        let ours = [
+            self.tools().join("bin"),
+            self.tools().join("npm/node_modules/.bin"),
+        ];
         env::join_paths(ours.into_iter().chain(env::split_paths(&inherited))).unwrap_or(inherited)
     }
 }

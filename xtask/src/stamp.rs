@@ -61,7 +61,7 @@ pub(crate) fn unless_fresh(
     Ok(true)
 }
 
-/// All files under `path`, sorted; version control and installed packages left out.
+/// All files under `path`, sorted; what is made or installed from them left out.
 pub(crate) fn walk(path: &Path) -> Outcome<Vec<PathBuf>> {
     if path.is_file() {
         return Ok(vec![path.to_path_buf()]);
@@ -73,7 +73,10 @@ pub(crate) fn walk(path: &Path) -> Outcome<Vec<PathBuf>> {
     for entry in fs::read_dir(path).about(path)? {
         let entry = entry.about(path)?;
         let name = entry.file_name();
-        if name == "node_modules" || name == "dist" || name == ".git" {
+        if ["node_modules", "dist", "vendor", ".git"]
+            .iter()
+            .any(|made| name == *made)
+        {
             continue;
         }
         let kind = entry.file_type().about(&entry.path())?;

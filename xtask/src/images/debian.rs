@@ -49,19 +49,18 @@ impl Packages {
             place,
             own_lists: false,
         };
-        let go = match apt.newest_go() {
-            Some(go) => go,
-            None => {
-                apt.update(line)?;
-                apt.newest_go().ok_or_else(|| {
-                    Problem::new(format!(
-                        "apt knows none of the packages golang-{{{}}}-go, which the stand-in for golang is made of; \
-                         is there a Debian mirror in /etc/apt/sources.list?",
-                        GO_VERSIONS.join(",")
-                    ))
-                })?
-            }
-        };
+        let mut go = apt.newest_go();
+        if go.is_none() {
+            apt.update(line)?;
+            go = apt.newest_go();
+        }
+        let go = go.ok_or_else(|| {
+            Problem::new(format!(
+                "apt knows none of the packages golang-{{{}}}-go, which the stand-in for golang is made of; \
+                 is there a Debian mirror in /etc/apt/sources.list?",
+                GO_VERSIONS.join(",")
+            ))
+        })?;
         let mut names: Vec<String> = NAMES.iter().map(|&name| name.to_owned()).collect();
         names.extend([format!("golang-{go}-go"), format!("golang-{go}-src")]);
         if apt.download(&names, &folder, line).is_err() {

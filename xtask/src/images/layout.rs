@@ -139,11 +139,10 @@ impl Layout {
     }
 
     /// Names a manifest in the index.
-    pub(crate) fn tag(&mut self, tag: &str, manifest: &Manifest) -> Outcome<()> {
+    pub(crate) fn tag(&mut self, tag: &str, manifest: &Manifest) {
         let mut descriptor = manifest.0.clone();
         descriptor["annotations"] = json!({ "org.opencontainers.image.ref.name": tag });
         self.tags.push(descriptor);
-        Ok(())
     }
 
     /// Writes what makes the folder a layout.

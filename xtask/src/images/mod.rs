@@ -70,7 +70,7 @@ fn write(packages: &Packages, folder: &Path, scratch: &Path) -> Outcome<()> {
         nginx::make(packages, &mut layout, &base, &scratch.join("nginx"))?,
     ];
     for stand_in in &stand_ins {
-        layout.tag(stand_in.tag, &stand_in.manifest)?;
+        layout.tag(stand_in.tag, &stand_in.manifest);
     }
     layout.finish()?;
     let config = folder.join("stagewright.toml");

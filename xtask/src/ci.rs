@@ -1,0 +1,121 @@
+//! `cargo xtask ci`: what has to hold before a change is taken. The same command runs here and in CI.
+
+use std::process::Command;
+
+use crate::budget;
+use crate::place::Place;
+use crate::problem::{Outcome, Problem};
+use crate::process;
+use crate::report::{Done, Report, duration};
+use crate::test;
+
+/// Crates the planner may never lean on: it would stop being the same everywhere.
+const NOT_IN_CORE: [&str; 6] = ["tokio", "axum", "web-sys", "getrandom", "rustix", "yew"];
+
+/// Runs everything. Answers whether all is well.
+pub(crate) fn run(place: &Place) -> Outcome<bool> {
+    let begun = std::time::Instant::now();
+    let mut report = Report::new(5);
+    let mut cargo = |name: &str, arguments: &[&str]| {
+        report.step(name, |line| {
+            let mut command = Command::new("cargo");
+            command.args(arguments).current_dir(&place.root);
+            process::quiet(&mut command, line, &place.logs())?;
+            Ok(Done::Made)
+        })
+    };
+    cargo("format", &["fmt", "--all", "--check"])?;
+    // The wasm32 target comes first: on a fresh machine nothing has added it yet.
+    crate::tools::wasm_target(place)?;
+    cargo(
+        "core compiles for wasm32",
+        &[
+            "check",
+            "--package",
+            "stagewright-core",
+            "--features",
+            "js",
+            "--target",
+            "wasm32-unknown-unknown",
+        ],
+    )?;
+    cargo(
+        "clippy",
+        &[
+            "clippy",
+            "--workspace",
+            "--all-targets",
+            "--",
+            "--deny",
+            "warnings",
+        ],
+    )?;
+    cargo(
+        "clippy on the page",
+        &[
+            "clippy",
+            "--package",
+            "stagewright-web",
+            "--target",
+            "wasm32-unknown-unknown",
+            "--",
+            "--deny",
+            "warnings",
+        ],
+    )?;
+    report.step("who depends on whom", |_| {
+        dependencies(place).map(|()| Done::Made)
+    })?;
+    test::set_up(place)?;
+    let budgets = budget::measure(place)?;
+    let passed = test::run_tests(place)?;
+    for budget in &budgets {
+        println!(
+            "{} {}",
+            if budget.kept() { "ok    " } else { "FAILED" },
+            budget.sentence()
+        );
+    }
+    println!("in all: {}", duration(begun.elapsed()));
+    Ok(passed && budgets.iter().all(budget::Budget::kept))
+}
+
+/// The lines that ARCHITECTURE.md draws.
+fn dependencies(place: &Place) -> Outcome<()> {
+    let tree = |package: &str| {
+        let mut command = Command::new("cargo");
+        command.args([
+            "tree",
+            "--package",
+            package,
+            "--edges",
+            "normal",
+            "--all-features",
+            "--prefix",
+            "none",
+        ]);
+        process::output(command.args(["--format", "{p}"]).current_dir(&place.root))
+    };
+    let holds = |tree: &str, name: &str| {
+        tree.lines()
+            .any(|line| line.split_whitespace().next() == Some(name))
+    };
+    let core = tree("stagewright-core")?;
+    if let Some(name) = NOT_IN_CORE.iter().find(|name| holds(&core, name)) {
+        return Err(Problem::new(format!(
+            "stagewright-core depends on {name}; the planner reads no file, clock or network and runs everywhere \
+             (`cargo tree -p stagewright-core -i {name}` tells by which way)"
+        )));
+    }
+    for (one, other) in [
+        ("stagewright-web", "stagewright"),
+        ("stagewright", "stagewright-web"),
+    ] {
+        if holds(&tree(one)?, other) {
+            return Err(Problem::new(format!(
+                "{one} depends on {other}; page and worker know only core::protocol"
+            )));
+        }
+    }
+    Ok(())
+}
