@@ -9,12 +9,15 @@
 //! reads a file, a clock, the environment or the network: what a plan depends on arrives in [`analysis::Input`],
 //! so the page, the command line and the worker plan alike and get the same digests.
 
-#![forbid(unsafe_code)]
+// What wasm-bindgen generates for `js` is the only unsafe code here.
+#![cfg_attr(not(feature = "js"), forbid(unsafe_code))]
 #![warn(missing_docs)]
 
 pub mod analysis;
 pub mod diagnostic;
 pub mod digest;
+#[cfg(feature = "js")]
+pub mod js;
 pub mod layout;
 pub mod llb;
 pub mod platform;

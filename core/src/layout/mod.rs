@@ -56,4 +56,4 @@ pub fn layout(analysis: &Analysis, options: &LayoutOptions) -> Drawing {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

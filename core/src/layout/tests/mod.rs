@@ -2,4 +2,4 @@
 
 mod properties;
 mod shapes;
-mod sketch;
+pub(crate) mod sketch;
