@@ -27,6 +27,9 @@ pub mod method {
     pub const CONTEXT_OFFER: &str = "context.offer";
     /// Notification [`super::ContentReceived`], once for each blob that arrived whole.
     pub const CONTENT_RECEIVED: &str = "content.received";
+    /// Notification [`super::ContentRefused`], once for each blob of which a piece was not taken; the pieces behind
+    /// it are dropped until the context is offered again.
+    pub const CONTENT_REFUSED: &str = "content.refused";
     /// [`super::StartBuild`] -> [`super::BuildStarted`]. It does not attach.
     pub const BUILD_START: &str = "build.start";
     /// [`super::AttachBuild`] -> [`super::BuildSummary`]; then every event after `since`, in order, then live ones.
@@ -104,7 +107,8 @@ pub mod error_code {
     pub const LIMIT: i32 = -32004;
 }
 
-/// The first call on a connection. One of the two is needed.
+/// The first call on a connection. One of the two is needed; with both, the token is used up only where the session
+/// is not good any more. A refusal ends the connection.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Hello {
@@ -267,6 +271,16 @@ impl<'a> ContentFrame<'a> {
 pub struct ContentReceived {
     /// Its digest.
     pub digest: Digest,
+}
+
+/// A piece of a blob was not taken: its upload is over. Offering the context again tells where to begin anew.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ContentRefused {
+    /// The blob's digest.
+    pub digest: Digest,
+    /// Why it was refused, and what to do next.
+    pub error: RpcError,
 }
 
 /// Asks for a build of exactly this plan.

@@ -72,10 +72,10 @@ async fn content_that_nobody_asked_for_or_that_lies_is_refused() {
     let worker = Worker::start().await;
     let (mut client, _) = worker.client().await;
     send(&mut client, b"unasked", 0, 7).await;
-    assert_eq!(
-        client.message().await.unwrap()["error"]["code"],
-        json!(error_code::NOT_FOUND)
-    );
+    let refused = client.notification().await;
+    assert_eq!(refused["method"], "content.refused");
+    assert_eq!(refused["params"]["digest"], json!(Digest::of(b"unasked")));
+    assert_eq!(refused["params"]["error"]["code"], json!(error_code::NOT_FOUND));
 
     client
         .call("context.offer", offer(&[("file", b"truth")]))
@@ -87,9 +87,9 @@ async fn content_that_nobody_asked_for_or_that_lies_is_refused() {
         data: b"lies!",
     };
     client.socket.send(Message::binary(lie.encode())).await.unwrap();
-    let refused = client.message().await.unwrap();
+    let refused = client.notification().await;
     assert!(
-        refused["error"]["message"]
+        refused["params"]["error"]["message"]
             .as_str()
             .unwrap()
             .contains("send it again"),
@@ -115,7 +115,7 @@ async fn pieces_behind_a_refused_one_are_complained_of_once() {
         send(&mut client, b"0123456789", start, start + 2).await;
     }
     assert!(
-        client.message().await.unwrap()["error"]["message"]
+        client.notification().await["params"]["error"]["message"]
             .as_str()
             .unwrap()
             .contains("send from there")

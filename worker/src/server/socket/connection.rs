@@ -9,7 +9,9 @@ use futures_util::StreamExt as _;
 use futures_util::stream::SplitStream;
 use serde_json::Value;
 use stagewright_core::digest::Digest;
-use stagewright_core::protocol::{AttachBuild, BuildId, ContentFrame, Hello, RpcError, error_code, method};
+use stagewright_core::protocol::{
+    AttachBuild, BuildId, ContentFrame, ContentRefused, Hello, RpcError, error_code, method,
+};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
@@ -301,39 +303,39 @@ impl Client {
 
     /// Takes a piece of a file. The next frame is not read before it is stored: the disk sets the pace.
     async fn content(&mut self, bytes: Bytes) -> Result<(), Gone> {
+        let Some(ContentFrame { digest, .. }) = ContentFrame::decode(&bytes) else {
+            let failure = format!(
+                "a binary frame holds 32 bytes of sha256, 8 bytes of offset and at most {} bytes of content",
+                ContentFrame::MAX_DATA
+            );
+            let failure = error(error_code::INVALID_REQUEST, failure);
+            return self.outbox.send(answer(None, Err(failure))).await;
+        };
+        if self.broken_content.contains(&digest) {
+            return Ok(());
+        }
         let app = Arc::clone(&self.app);
         let stored = tokio::task::spawn_blocking(move || {
-            let Some(frame) = ContentFrame::decode(&bytes) else {
-                let failure = format!(
-                    "a binary frame holds 32 bytes of sha256, 8 bytes of offset and at most {} bytes of content",
-                    ContentFrame::MAX_DATA
-                );
-                return Err((None, error(error_code::INVALID_REQUEST, failure)));
-            };
-            let stored = app.builds.contexts().receive(&frame);
-            stored.map_err(|failure| (Some(frame.digest), failure.into_rpc()))
+            let frame = ContentFrame::decode(&bytes);
+            frame.map_or(Ok(None), |frame| app.builds.contexts().receive(&frame))
         });
-        match stored.await {
+        let failure = match stored.await {
+            Ok(Ok(None)) => return Ok(()),
             Ok(Ok(Some(received))) => {
-                self.outbox
-                    .send(notification(method::CONTENT_RECEIVED, &received))
-                    .await
+                let received = notification(method::CONTENT_RECEIVED, &received);
+                return self.outbox.send(received).await;
             }
-            Ok(Ok(None)) => Ok(()),
-            Ok(Err((digest, failure))) => {
-                let first = digest.is_none_or(|digest| self.broken_content.insert(digest));
-                if first {
-                    self.outbox.send(answer(None, Err(failure))).await
-                } else {
-                    Ok(())
-                }
-            }
-            Err(_) => {
-                self.outbox
-                    .send(answer(None, Err(methods::failed_inside())))
-                    .await
-            }
-        }
+            Ok(Err(failure)) => failure.into_rpc(),
+            Err(_) => methods::failed_inside(),
+        };
+        self.broken_content.insert(digest.clone());
+        let refused = ContentRefused {
+            digest,
+            error: failure,
+        };
+        self.outbox
+            .send(notification(method::CONTENT_REFUSED, &refused))
+            .await
     }
 }
 
