@@ -1,0 +1,40 @@
+// Bundles the editor shim into one file beside the page. Trunk runs it as a hook and names the folder it is
+// putting together; `node editor/bundle.mjs DIR` does the same by hand. Missing packages are installed first,
+// exactly as the lock file has them, so that a plain `trunk build` works on a fresh clone.
+import { spawnSync } from "node:child_process";
+import { existsSync, mkdirSync, statSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const here = dirname(fileURLToPath(import.meta.url));
+const web = dirname(here);
+const outdir = process.argv[2] ?? process.env.TRUNK_STAGING_DIR;
+if (!outdir) {
+  console.error("editor/bundle.mjs: name the folder to write to, as an argument or in TRUNK_STAGING_DIR");
+  process.exit(1);
+}
+
+const lock = join(web, "package-lock.json");
+const installed = join(web, "node_modules", ".package-lock.json");
+if (!existsSync(installed) || statSync(installed).mtimeMs < statSync(lock).mtimeMs) {
+  console.log("editor: installing packages (npm ci)");
+  const npm = spawnSync("npm", ["ci", "--no-fund", "--no-audit"], { cwd: web, stdio: "inherit" });
+  if (npm.status !== 0) {
+    console.error("editor: `npm ci` failed in web/; Node 20 or newer with npm is needed to bundle the editor");
+    process.exit(1);
+  }
+}
+
+const { build } = await import("esbuild");
+mkdirSync(outdir, { recursive: true });
+await build({
+  absWorkingDir: web,
+  entryPoints: [join(here, "editor.js")],
+  outfile: join(outdir, "editor.js"),
+  bundle: true,
+  minify: true,
+  format: "esm",
+  target: "es2022",
+  legalComments: "none",
+  logLevel: "warning",
+});

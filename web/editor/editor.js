@@ -1,0 +1,141 @@
+// The one door between the page and CodeMirror. The page speaks of files, lines and UTF-16 offsets; nothing of
+// CodeMirror's own types crosses over.
+import { closeBrackets, closeBracketsKeymap, completionKeymap } from "@codemirror/autocomplete";
+import { defaultKeymap, history, historyKeymap, indentWithTab, toggleComment } from "@codemirror/commands";
+import { bracketMatching, indentUnit } from "@codemirror/language";
+import { lintGutter, lintKeymap, setDiagnostics } from "@codemirror/lint";
+import { highlightSelectionMatches, search, searchKeymap } from "@codemirror/search";
+import { EditorState } from "@codemirror/state";
+import { EditorView, drawSelection, highlightActiveLineGutter, highlightSpecialChars, keymap, lineNumbers } from "@codemirror/view";
+import { completion } from "./completion.js";
+import { dockerfile } from "./dockerfile-mode.js";
+import { look } from "./look.js";
+import { marks, setMarks } from "./marks.js";
+import { modeFor } from "./plain-modes.js";
+
+export class Editor {
+  /**
+   * `onChange(text)` after every edit by a person, `onLine(line)` when the cursor comes to another line.
+   */
+  constructor(parent, onChange, onLine) {
+    this.onChange = onChange;
+    this.onLine = onLine;
+    this.path = null;
+    this.states = new Map();
+    this.words = { stages: [], images: [], args: [] };
+    this.line = 0;
+    this.quiet = false;
+    this.view = new EditorView({ parent, state: EditorState.create() });
+  }
+
+  /** Shows a file. One that was shown before comes back with its cursor and its undo history, unless `fresh`. */
+  show(path, text, kind, fresh) {
+    if (this.path !== null) this.states.set(this.path, this.view.state);
+    const kept = this.states.get(path);
+    this.path = path;
+    const state = kept && !fresh && kept.doc.toString() === text ? kept : this.create(text, kind);
+    this.states.set(path, state);
+    this.quiet = true;
+    this.view.setState(state);
+    this.quiet = false;
+    this.tellLine(true);
+  }
+
+  /** Forgets the history of files; called when another example takes their place. */
+  forget() {
+    this.states.clear();
+    this.path = null;
+  }
+
+  /** Underlines findings: `[{from, to, severity, message, hint}]` in UTF-16 offsets. */
+  setFindings(json) {
+    const length = this.view.state.doc.length;
+    const inside = (offset) => Math.max(0, Math.min(offset, length));
+    const findings = JSON.parse(json).map(({ from, to, severity, message, hint }) => ({
+      from: inside(from),
+      to: Math.max(inside(from), inside(to)),
+      severity,
+      message,
+      renderMessage: () => {
+        const text = document.createElement("span");
+        text.textContent = message;
+        if (hint) {
+          const advice = text.appendChild(document.createElement("span"));
+          advice.className = "hint";
+          advice.textContent = hint;
+        }
+        return text;
+      },
+    }));
+    this.view.dispatch(setDiagnostics(this.view.state, findings));
+  }
+
+  /** Marks lines: `{rails: [{from, to, colour}], notes: [{line, text, kind}], lit: {from, to, colour}?, failed: [{from, to}]}`. */
+  setMarks(json) {
+    this.view.dispatch({ effects: setMarks(JSON.parse(json)) });
+  }
+
+  /** What completion offers: `{stages, images, args}`. */
+  setWords(json) {
+    this.words = JSON.parse(json);
+  }
+
+  /** Puts the cursor into a line and brings it into view; `focus` takes the keyboard along. */
+  reveal(line, focus) {
+    const place = this.view.state.doc.line(Math.max(1, Math.min(line, this.view.state.doc.lines)));
+    const here = this.view.state.doc.lineAt(this.view.state.selection.main.head);
+    const selection = here.number === place.number ? undefined : { anchor: place.to };
+    this.view.dispatch({ selection, effects: EditorView.scrollIntoView(place.from, { y: "nearest", yMargin: 44 }) });
+    if (focus) this.view.focus();
+  }
+
+  /** Takes the editor off the page. */
+  destroy() {
+    this.view.destroy();
+  }
+
+  create(text, kind) {
+    const isDockerfile = kind === "dockerfile";
+    return EditorState.create({
+      doc: text,
+      extensions: [
+        lintGutter({ hoverTime: 150 }),
+        lineNumbers(),
+        marks,
+        highlightActiveLineGutter(),
+        highlightSpecialChars(),
+        highlightSelectionMatches(),
+        history(),
+        drawSelection(),
+        bracketMatching(),
+        closeBrackets(),
+        search({ top: true }),
+        indentUnit.of(this.path.endsWith(".go") ? "\t" : "    "),
+        EditorState.tabSize.of(4),
+        EditorView.lineWrapping,
+        EditorView.contentAttributes.of({ "aria-label": `Contents of ${this.path}`, spellcheck: "false", autocorrect: "off", autocapitalize: "off" }),
+        isDockerfile ? [dockerfile, completion(() => this.words)] : modeFor(this.path),
+        EditorState.readOnly.of(kind === "binary"),
+        look,
+        keymap.of([
+          // The page has its own use for this chord; CodeMirror would insert a line.
+          { key: "Mod-Enter", run: () => true },
+          { key: "Mod-/", run: toggleComment },
+          ...closeBracketsKeymap, ...searchKeymap, ...historyKeymap, ...completionKeymap, ...lintKeymap, ...defaultKeymap,
+          indentWithTab,
+        ]),
+        EditorView.updateListener.of((update) => {
+          if (this.quiet) return;
+          if (update.docChanged) this.onChange(update.state.doc.toString());
+          if (update.docChanged || update.selectionSet) this.tellLine(false);
+        }),
+      ],
+    });
+  }
+
+  tellLine(always) {
+    const line = this.view.state.doc.lineAt(this.view.state.selection.main.head).number;
+    if (always || line !== this.line) this.onLine(line);
+    this.line = line;
+  }
+}
