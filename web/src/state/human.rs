@@ -1,0 +1,112 @@
+//! Times and sizes, read from the wire and written for people.
+
+/// Milliseconds since 1970 of an RFC 3339 time. `None` where it is no such time.
+///
+/// Only what the protocol sends is read: a calendar date, a time with any fraction, `Z` or an offset.
+pub fn parse_rfc3339(text: &str) -> Option<f64> {
+    let (date, rest) = text.split_once(['T', 't', ' '])?;
+    let mut date = date.splitn(3, '-').map(str::parse::<i64>);
+    let (year, month, day) = (date.next()?.ok()?, date.next()?.ok()?, date.next()?.ok()?);
+    let zone_at = rest.find(['Z', 'z', '+', '-'])?;
+    let (clock, zone) = rest.split_at_checked(zone_at)?;
+    let mut clock = clock.splitn(3, ':').map(str::parse::<f64>);
+    let (hours, minutes, seconds) = (clock.next()?.ok()?, clock.next()?.ok()?, clock.next()?.ok()?);
+    let offset_minutes = match zone.as_bytes().first()? {
+        b'+' | b'-' => {
+            let (hours, minutes) = zone.get(1..)?.split_once(':')?;
+            let minutes = hours.parse::<f64>().ok()?.mul_add(60.0, minutes.parse::<f64>().ok()?);
+            if zone.starts_with('-') { -minutes } else { minutes }
+        }
+        _ => 0.0,
+    };
+    if !((1..=12).contains(&month) && (1..=31).contains(&day) && (0..=9999).contains(&year)) {
+        return None;
+    }
+    // Days since 1970 by counting years from March, so that the leap day is the last of its year.
+    let shifted_year = if month <= 2 { year - 1 } else { year };
+    let era_day = shifted_year * 365 + shifted_year / 4 - shifted_year / 100 + shifted_year / 400;
+    let month_day = (153 * ((month + 9) % 12) + 2) / 5;
+    #[expect(clippy::cast_precision_loss, reason = "days of four-digit years are far below 2^52")]
+    let days = (era_day + month_day + day - 1 - 719_468) as f64;
+    let minutes = days.mul_add(1440.0, hours.mul_add(60.0, minutes - offset_minutes));
+    Some(minutes.mul_add(60_000.0, seconds * 1000.0))
+}
+
+/// A length of time: `4 ms`, `0.8 s`, `4.2 s`, `12 s`, `3 min 5 s`.
+pub fn duration(milliseconds: f64) -> String {
+    let milliseconds = milliseconds.max(0.0);
+    if milliseconds < 99.5 {
+        return format!("{milliseconds:.0} ms");
+    }
+    let seconds = milliseconds / 1000.0;
+    if seconds < 9.95 {
+        return format!("{seconds:.1} s");
+    }
+    let whole = seconds.round();
+    if whole < 60.0 {
+        return format!("{whole:.0} s");
+    }
+    format!("{:.0} min {:.0} s", (whole / 60.0).floor(), whole % 60.0)
+}
+
+/// How long planning took: `0.2 ms`, with a decimal where [`duration`] has none.
+pub fn short_time(milliseconds: f64) -> String {
+    if milliseconds < 9.95 { format!("{milliseconds:.1} ms") } else { duration(milliseconds) }
+}
+
+/// A size in the decimal units image tools use: `417 B`, `5.6 MB`, `287 MB`.
+pub fn size(bytes: u64) -> String {
+    const UNITS: [&str; 4] = ["kB", "MB", "GB", "TB"];
+    if bytes < 1000 {
+        return format!("{bytes} B");
+    }
+    #[expect(clippy::cast_precision_loss, reason = "one decimal is shown")]
+    let mut value = bytes as f64;
+    let mut shown = "B";
+    for unit in UNITS {
+        if value < 999.5 {
+            break;
+        }
+        value /= 1000.0;
+        shown = unit;
+    }
+    if value < 9.95 { format!("{value:.1} {shown}") } else { format!("{value:.0} {shown}") }
+}
+
+/// A count with its noun: `1 step`, `8 steps`.
+pub fn count(number: usize, noun: &str) -> String {
+    let ending = if number == 1 { "" } else { "s" };
+    format!("{number} {noun}{ending}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_of_the_wire_are_read_to_the_fraction() {
+        assert_eq!(parse_rfc3339("1970-01-01T00:00:00Z"), Some(0.0));
+        assert_eq!(parse_rfc3339("2024-02-29T12:30:15.25Z"), Some(1_709_209_815_250.0));
+        assert_eq!(parse_rfc3339("2024-02-29T13:30:15.25+01:00"), Some(1_709_209_815_250.0));
+        assert_eq!(parse_rfc3339("2024-02-29T11:00:15.25-01:30"), Some(1_709_209_815_250.0));
+    }
+
+    #[test]
+    fn what_is_no_time_is_refused() {
+        for text in ["", "T", "2024-02-29", "2024-13-01T00:00:00Z", "2024-02-29T12:30Z", "soon", "2024-02-29T1:2:3+é:"] {
+            assert_eq!(parse_rfc3339(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn durations_have_as_many_digits_as_matter() {
+        let shown: Vec<_> = [0.2, 4.0, 99.4, 840.0, 4_180.0, 9_960.0, 12_400.0, 185_000.0].map(duration).into();
+        assert_eq!(shown, ["0 ms", "4 ms", "99 ms", "0.8 s", "4.2 s", "10 s", "12 s", "3 min 5 s"]);
+    }
+
+    #[test]
+    fn sizes_are_decimal_and_never_four_digits_long() {
+        let shown: Vec<_> = [0, 999, 1_000, 7_940_000, 287_000_000, 999_700_000, u64::MAX].map(size).into();
+        assert_eq!(shown, ["0 B", "999 B", "1.0 kB", "7.9 MB", "287 MB", "1.0 GB", "18446744 TB"]);
+    }
+}
