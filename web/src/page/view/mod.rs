@@ -1,0 +1,64 @@
+//! The right pane: the plan, looked at in several ways.
+
+mod graph;
+mod llb;
+mod problems;
+mod state_icon;
+mod steps;
+
+use yew::prelude::*;
+
+use super::Desk;
+use crate::state::build::Build;
+use crate::state::plan::{Plan, StepRef};
+use crate::state::shared::Shared;
+use crate::state::{Action, Tab};
+use graph::GraphPane;
+use llb::LlbView;
+use problems::ProblemsView;
+use steps::StepsView;
+
+#[derive(Properties, PartialEq)]
+pub(super) struct Props {
+    pub(super) desk: Desk,
+    pub(super) tab: Tab,
+    pub(super) plan: Shared<Plan>,
+    pub(super) build: Option<Shared<Build>>,
+    pub(super) chosen: Option<StepRef>,
+    pub(super) now: f64,
+    pub(super) narrow: bool,
+}
+
+#[component]
+pub(super) fn ViewPane(props: &Props) -> Html {
+    let tab = |tab: Tab, name: &'static str, id: &'static str, count: usize| {
+        let here = props.tab == tab;
+        html! {
+            <div class={classes!("tab", here.then_some("here"))} role="presentation">
+                <button role="tab" id={format!("tab-{id}")} aria-selected={here.to_string()} aria-controls="view" data-testid={format!("tab-{id}")}
+                    onclick={props.desk.report(Action::TabShown(tab))}>
+                    { name }
+                    if count > 0 { <span class="count">{ count }</span> }
+                </button>
+            </div>
+        }
+    };
+    let (desk, plan, build) = (props.desk.clone(), props.plan.clone(), props.build.clone());
+    let (shown, content) = match props.tab {
+        Tab::Graph => ("graph", html! { <GraphPane {desk} {plan} {build} chosen={props.chosen} now={props.now} narrow={props.narrow} /> }),
+        Tab::Steps => ("steps", html! { <StepsView {desk} {plan} {build} chosen={props.chosen} now={props.now} /> }),
+        Tab::Problems => ("problems", html! { <ProblemsView {desk} {plan} /> }),
+        Tab::Llb => ("llb", html! { <LlbView {desk} {plan} chosen={props.chosen} /> }),
+    };
+    html! {
+        <section class="view" aria-label="Plan">
+            <div class="tabs view-tabs"><div class="tab-row" role="tablist" aria-label="Views of the plan">
+                { tab(Tab::Graph, "Graph", "graph", 0) }
+                { tab(Tab::Steps, "Steps & layers", "steps", 0) }
+                { tab(Tab::Problems, "Problems", "problems", props.plan.findings.len()) }
+                { tab(Tab::Llb, "LLB", "llb", 0) }
+            </div></div>
+            <div class="view-body" id="view" role="tabpanel" aria-labelledby={format!("tab-{shown}")}>{ content }</div>
+        </section>
+    }
+}

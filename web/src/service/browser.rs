@@ -1,0 +1,58 @@
+//! The few things asked of the window.
+
+use wasm_bindgen::JsCast as _;
+use web_sys::HtmlAnchorElement;
+
+/// Below this width the page shows one pane at a time.
+const NARROW: &str = "(max-width: 720px)";
+
+/// Milliseconds since the page began, to a fraction.
+pub(crate) fn stopwatch() -> f64 {
+    web_sys::window().and_then(|window| window.performance()).map_or(0.0, |performance| performance.now())
+}
+
+/// The media query that tells whether the page is narrow.
+pub(crate) fn narrow_query() -> Option<web_sys::MediaQueryList> {
+    web_sys::window()?.match_media(NARROW).ok()?
+}
+
+/// Whether a media query holds.
+pub(crate) fn matches(query: &str) -> bool {
+    let list = web_sys::window().and_then(|window| window.match_media(query).ok()?);
+    list.is_some_and(|list| list.matches())
+}
+
+/// Takes `token=…` out of the address, at once: it must not stay where it could be copied or logged.
+pub(crate) fn take_token() -> Option<String> {
+    let window = web_sys::window()?;
+    let location = window.location();
+    let hash = location.hash().ok()?;
+    let mut parts: Vec<&str> = hash.trim_start_matches('#').split('&').filter(|part| !part.is_empty()).collect();
+    let at = parts.iter().position(|part| part.starts_with("token="))?;
+    let token = parts.remove(at).trim_start_matches("token=").to_owned();
+    let rest = if parts.is_empty() { String::new() } else { format!("#{}", parts.join("&")) };
+    let address = format!("{}{}{rest}", location.pathname().ok()?, location.search().ok()?);
+    let history = window.history().ok()?;
+    history.replace_state_with_url(&wasm_bindgen::JsValue::NULL, "", Some(&address)).ok()?;
+    (!token.is_empty()).then_some(token)
+}
+
+/// The address of the worker's WebSocket, on the page's own origin. `None` for a page that came from a file.
+pub(crate) fn socket_address() -> Option<String> {
+    let location = web_sys::window()?.location();
+    let scheme = match location.protocol().ok()?.as_str() {
+        "http:" => "ws",
+        "https:" => "wss",
+        _ => return None,
+    };
+    Some(format!("{scheme}://{}/v1/ws", location.host().ok()?))
+}
+
+/// Has the browser download `path` of this origin as `name`.
+pub(crate) fn download(path: &str, name: &str) {
+    let element = web_sys::window().and_then(|window| window.document()).and_then(|document| document.create_element("a").ok());
+    let Some(Ok(link)) = element.map(wasm_bindgen::JsCast::dyn_into::<HtmlAnchorElement>) else { return };
+    link.set_href(path);
+    link.set_download(name);
+    link.unchecked_ref::<web_sys::HtmlElement>().click();
+}

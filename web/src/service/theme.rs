@@ -1,0 +1,34 @@
+//! Light or dark: what the system says, unless the person said otherwise here.
+
+use gloo::storage::{LocalStorage, Storage as _};
+
+/// What the person said, `light` or `dark`.
+const CHOICE: &str = "stagewright.theme";
+
+/// Whether the page is dark now.
+pub(crate) fn is_dark() -> bool {
+    match LocalStorage::get::<String>(CHOICE).as_deref() {
+        Ok("dark") => true,
+        Ok("light") => false,
+        _ => super::browser::matches("(prefers-color-scheme: dark)"),
+    }
+}
+
+/// Makes the page dark or light. What equals the system's choice is not kept, so that the page follows it again.
+pub(crate) fn choose(dark: bool) {
+    let name = if dark { "dark" } else { "light" };
+    if dark == super::browser::matches("(prefers-color-scheme: dark)") {
+        LocalStorage::delete(CHOICE);
+    } else {
+        let _ = LocalStorage::set(CHOICE, name);
+    }
+    apply();
+}
+
+/// Tells the style sheet.
+pub(crate) fn apply() {
+    let root = web_sys::window().and_then(|window| window.document()).and_then(|document| document.document_element());
+    if let Some(root) = root {
+        let _ = root.set_attribute("data-theme", if is_dark() { "dark" } else { "light" });
+    }
+}
