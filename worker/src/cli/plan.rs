@@ -6,6 +6,8 @@ use std::process::ExitCode;
 
 use clap::ValueEnum;
 use stagewright_core::analysis::{Analysis, Base, EdgeKind, EdgeSource, Stage};
+use stagewright_core::layout::svg::{SvgOptions, render_svg};
+use stagewright_core::layout::{self, LayoutOptions};
 
 use super::{Failure, dockerfile, print, report};
 
@@ -29,6 +31,8 @@ enum Format {
     Table,
     /// Everything the planner knows, operations included
     Json,
+    /// The drawing that the playground shows, as a document of its own
+    Svg,
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
@@ -43,6 +47,10 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
             let json = serde_json::to_string_pretty(&analysis)
                 .map_err(|error| Failure::new(Failure::WORK, format!("cannot write the plan: {error}")))?;
             print(&(json + "\n"))?;
+        }
+        Format::Svg => {
+            let drawing = layout::layout(&analysis, &LayoutOptions::default());
+            print(&render_svg(&analysis, &drawing, &SvgOptions::default()))?;
         }
     }
     Ok(if analysis.has_errors() {

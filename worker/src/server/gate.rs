@@ -351,4 +351,14 @@ mod tests {
             assert!(bad.parse::<Origin>().is_err(), "{bad}");
         }
     }
+
+    proptest::proptest! {
+        #[test]
+        fn nothing_but_the_own_names_is_ever_let_through(host in "[a-z0-9.:@\\[\\]/%-]{0,30}") {
+            let own = ["127.0.0.1:7070", "localhost:7070", "[::1]:7070"];
+            if !own.contains(&host.as_str()) && host.parse::<SocketAddr>().is_err() {
+                proptest::prop_assert_eq!(status(&[("host", &host)]), 421);
+            }
+        }
+    }
 }

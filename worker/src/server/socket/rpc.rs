@@ -181,4 +181,18 @@ mod tests {
         let error = params::<BuildRef>(Value::Null, "{id}").unwrap_err();
         assert!(error.message.starts_with("params: "), "{}", error.message);
     }
+
+    proptest::proptest! {
+        #[test]
+        fn any_text_is_a_call_or_an_error_that_can_be_sent(text in "\\PC*|\\{\"(id|jsonrpc|method|params)\":[^}]*\\}") {
+            match parse(&text) {
+                Ok(call) => proptest::prop_assert!(text.contains(&call.method) || text.contains('\\')),
+                Err((id, failure)) => {
+                    let Message::Text(frame) = answer(id, Err(failure)) else { panic!("not a text frame") };
+                    let response: Response = serde_json::from_str(&frame).unwrap();
+                    proptest::prop_assert!(response.error.is_some());
+                }
+            }
+        }
+    }
 }
