@@ -1,0 +1,140 @@
+//! The distribution project's own registry, filled by skopeo.
+
+use std::fs;
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::fixture::{Bench, Content, platform, silent};
+use crate::source::image::layer_reader;
+
+struct Registry {
+    child: Child,
+    host: String,
+}
+
+impl Drop for Registry {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// `None`, and says so, where the machine has no such registry.
+async fn start_registry(directory: &Path) -> Option<Registry> {
+    // The port may be taken between this and the start; then another is tried.
+    for _ in 0..5 {
+        let host = TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap()
+            .to_string();
+        let config = directory.join("registry.yml");
+        let storage = directory.join("registry");
+        let text = format!(
+            "version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: {}}}}}\nhttp: {{addr: {host}}}\n",
+            storage.display()
+        );
+        fs::write(&config, text).unwrap();
+        let started = Command::new("docker-registry")
+            .arg("serve")
+            .arg(&config)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn();
+        let Ok(child) = started else {
+            println!("skipped: this machine has no docker-registry");
+            return None;
+        };
+        let mut registry = Registry { child, host };
+        for _ in 0..100 {
+            if tokio::net::TcpStream::connect(&registry.host).await.is_ok() {
+                return Some(registry);
+            }
+            if registry.child.try_wait().unwrap().is_some() {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+    panic!("docker-registry is there but does not start");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn image_that_skopeo_pushed_is_pulled_as_it_was() {
+    let bench = Bench::new("");
+    let Some(registry) = start_registry(bench.directory.path()).await else {
+        return;
+    };
+    let mut content = Content::default();
+    let (arm, amd) = (
+        content.image("arm64", &[b"arm"]),
+        content.image("amd64", &[&[0; 1024], &vec![7; 3 << 20]]),
+    );
+    let entries = [content.entry("arm64", &arm), content.entry("amd64", &amd)];
+    let index = content.index(&entries);
+    content.tag("1", &index);
+    let layout = bench.directory.path().join("layout");
+    content.write_layout(&layout);
+    let copied = Command::new("skopeo")
+        .args([
+            "copy",
+            "--all",
+            "--insecure-policy",
+            "--dest-tls-verify=false",
+            "--quiet",
+        ])
+        .arg(format!("oci:{}:1", layout.display()))
+        .arg(format!("docker://{}/team/app:1", registry.host))
+        .status();
+    let Ok(status) = copied else {
+        println!("skipped: this machine has no skopeo");
+        return;
+    };
+    assert!(status.success());
+
+    let name = format!("{}/team/app:1", registry.host);
+    let facts = bench.source.resolve(&name, &platform("amd64")).await.unwrap();
+    assert_eq!(facts.digest, index);
+    let pinned = format!("{name}@{index}");
+    let cancel = CancellationToken::new();
+    let pulled = bench
+        .source
+        .pull(&pinned, &platform("amd64"), silent(), &cancel)
+        .await
+        .unwrap();
+    assert_eq!(pulled.manifest, amd);
+    let lengths: Vec<u64> = pulled
+        .layers
+        .iter()
+        .map(|layer| {
+            layer_reader(&bench.store, layer, 1 << 30)
+                .unwrap()
+                .finish()
+                .unwrap()
+        })
+        .collect();
+    assert_eq!(lengths, [1024, 3 << 20]);
+
+    let lacking = format!("{}/team/app:2", registry.host);
+    assert!(
+        bench
+            .source
+            .resolve(&lacking, &platform("amd64"))
+            .await
+            .unwrap_err()
+            .is_not_found()
+    );
+    let lacking = format!("{}/no/such:1", registry.host);
+    assert!(
+        bench
+            .source
+            .resolve(&lacking, &platform("amd64"))
+            .await
+            .unwrap_err()
+            .is_not_found()
+    );
+}
