@@ -1,5 +1,6 @@
 //! `stagewright check`: what is wrong with a Dockerfile, and nothing else.
 
+use std::fmt::Write as _;
 use std::process::ExitCode;
 
 use clap::ValueEnum;
@@ -35,11 +36,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
         Format::Text => {
             let mut text =
                 report::findings(&dockerfile.name, &dockerfile.input.source, &analysis.diagnostics);
-            text.push_str(&format!(
-                "{}: {}\n",
-                dockerfile.name,
-                report::tally(&analysis.diagnostics).unwrap_or_else(|| "nothing to complain about".into())
-            ));
+            let tally = report::tally(&analysis.diagnostics);
+            let tally = tally.as_deref().unwrap_or("nothing to complain about");
+            _ = writeln!(text, "{}: {tally}", dockerfile.name);
             print(&text)?;
         }
         Format::Json => {

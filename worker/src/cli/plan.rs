@@ -119,12 +119,12 @@ fn heading(text: &mut String, analysis: &Analysis, stage: &Stage) {
         Base::Image(index) => source(analysis, EdgeSource::Image(*index)),
         Base::Unknown => "an unreadable base".to_owned(),
     };
-    let state = match (stage.ships, stage.needed) {
+    let role = match (stage.ships, stage.needed) {
         (true, _) => "ships",
         (false, true) => "needed",
         (false, false) => "skipped",
     };
-    _ = writeln!(text, "{}  from {base}  ({state}: {})", stage.label, stage.reason);
+    _ = writeln!(text, "{}  from {base}  ({role}: {})", stage.label, stage.reason);
 }
 
 fn source(analysis: &Analysis, source: EdgeSource) -> String {

@@ -1,5 +1,10 @@
 //! `stagewright serve`: the worker itself.
 
+#![expect(
+    clippy::doc_markdown,
+    reason = "clap shows these comments to people, as they are"
+)]
+
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -86,16 +91,18 @@ async fn serve(arguments: Arguments) -> Result<ExitCode, Failure> {
         // A worker whose output nobody reads any more works on.
         _ = print(&format!("playground: {url}\n"));
     };
-    let server = Server::bind(settings, builds, announce).await.map_err(refused)?;
+    let server = Server::bind(settings, builds, announce)
+        .await
+        .map_err(|error| refused(&error))?;
     print(&machine(&description))?;
 
     let stop = CancellationToken::new();
     // Caught from here on, so from before anyone is told that the worker is there.
     let signals = Signals::catch()?;
-    let watcher = tokio::spawn(signals.watch(stop.clone()));
-    let served = server.run(stop).await.map_err(refused);
-    watcher.abort();
-    served.map(|()| ExitCode::SUCCESS)
+    let catching = tokio::spawn(signals.watch(stop.clone()));
+    let ended = server.run(stop).await.map_err(|error| refused(&error));
+    catching.abort();
+    ended.map(|()| ExitCode::SUCCESS)
 }
 
 /// What a person should know of this machine, a line each.
@@ -132,9 +139,9 @@ fn open_builds(state: &State, config: &Config) -> Result<Builds, Failure> {
     Builds::open(&state.path, backend, contexts, limits).map_err(|error| broken(&error))
 }
 
-fn refused(error: ServerError) -> Failure {
+fn refused(error: &ServerError) -> Failure {
     let failure = |code| Failure::new(code, error.to_string());
-    match &error {
+    match error {
         ServerError::NotLoopback(address) => failure(Failure::USAGE).hint(format!(
             "listen on 127.0.0.1:{port}, and reach it from another machine through a tunnel: \
              ssh -L {port}:127.0.0.1:{port} HOST",

@@ -240,7 +240,7 @@ mod tests {
         let announced = Arc::new(Mutex::new(Vec::new()));
         let shown = Arc::clone(&announced);
         let credentials = Credentials::open(state, limits, move |token| {
-            shown.lock().unwrap().push(token.expose().into())
+            shown.lock().unwrap().push(token.expose().into());
         })
         .unwrap();
         credentials.renew_token().unwrap();
@@ -309,11 +309,11 @@ mod tests {
         assert_eq!(desk.credentials.admit(&both).unwrap(), session);
         assert_eq!(desk.token(), token);
         // A session from another worker does not stand in the way of a good token.
-        let stale = Hello {
+        let with_stale = Hello {
             token: Some(token),
             session: Some("stale".into()),
         };
-        assert!(desk.credentials.admit(&stale).is_ok());
+        assert!(desk.credentials.admit(&with_stale).is_ok());
     }
 
     #[test]
@@ -321,7 +321,7 @@ mod tests {
         let state = tempfile::tempdir().unwrap();
         let patient = Limits {
             attempts: 3,
-            attempt_every: Duration::from_secs(3600),
+            attempt_every: Duration::from_hours(1),
             ..Limits::default()
         };
         let desk = desk(state.path(), &patient);

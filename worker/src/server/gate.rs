@@ -189,10 +189,10 @@ impl Gate {
         };
         let known = |text: &str| Authority::parse(text, 80).is_some_and(|host| self.hosts.contains(&host));
         // A request line with a whole URL in it (RFC 9112, section 3.2.2) overrides Host: both have to be ours.
-        if let Some(authority) = request.uri().authority() {
-            if !known(authority.as_str()) {
-                return Err(refuse(authority.as_str()));
-            }
+        if let Some(authority) = request.uri().authority()
+            && !known(authority.as_str())
+        {
+            return Err(refuse(authority.as_str()));
         }
         match single(request.headers(), header::HOST) {
             Field::One(text) if known(text) => Ok(()),

@@ -7,23 +7,23 @@ use std::time::Duration;
 pub struct Limits {
     /// TCP connections at the same time; more wait in the kernel's queue.
     pub connections: usize,
-    /// WebSockets at the same time.
+    /// Clients at the same time.
     pub sockets: usize,
-    /// WebSockets that have not said `hello` yet, at the same time.
+    /// Clients that have not said `hello` yet, at the same time.
     pub strangers: usize,
     /// How long a request's headers may take, and how long an idle connection is kept.
     pub headers: Duration,
-    /// How long a WebSocket may take to say `hello`.
+    /// How long a client may take to say `hello`.
     pub hello: Duration,
     /// How many wrong tokens are answered at once; after that, one for each [`Limits::attempt_every`].
     pub attempts: u32,
     /// How long it takes until one more attempt is allowed.
     pub attempt_every: Duration,
-    /// Bytes of one WebSocket message. A context's manifest is the largest there is: some 100,000 entries fit.
+    /// Bytes of one message. A context's manifest is the largest there is: some 100,000 entries fit.
     pub message: usize,
-    /// Calls of one WebSocket that are worked on at the same time; more are refused.
+    /// Calls of one client that are worked on at the same time; more are refused.
     pub calls: usize,
-    /// Builds that one WebSocket follows at the same time.
+    /// Builds that one client follows at the same time.
     pub attachments: usize,
     /// Messages that wait for a slow client; whoever has more to say waits too.
     pub outbox: usize,
@@ -54,8 +54,8 @@ impl Default for Limits {
             attachments: 32,
             outbox: 64,
             ping: Duration::from_secs(20),
-            silence: Duration::from_secs(60),
-            ticket: Duration::from_secs(60),
+            silence: Duration::from_mins(1),
+            ticket: Duration::from_mins(1),
             tickets: 256,
             farewell: Duration::from_secs(4),
         }

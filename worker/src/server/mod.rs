@@ -101,7 +101,7 @@ struct Shared {
     tickets: Tickets,
     sockets: Arc<Semaphore>,
     strangers: Arc<Semaphore>,
-    /// What runs on after its request was answered: WebSockets.
+    /// What runs on after its request was answered: clients' connections.
     tracker: TaskTracker,
     /// No new builds from here on.
     draining: CancellationToken,

@@ -133,7 +133,7 @@ async fn strangers_are_few_and_their_place_is_given_back() {
 async fn guessing_tokens_is_slowed_down() {
     let limits = Limits {
         attempts: 2,
-        attempt_every: Duration::from_secs(3600),
+        attempt_every: Duration::from_hours(1),
         ..Limits::default()
     };
     let worker = Worker::with(Setup {

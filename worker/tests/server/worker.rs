@@ -62,7 +62,7 @@ impl Worker {
             limits: setup.limits,
         };
         let server = Server::bind(settings, builds.clone(), move |url| {
-            shown.lock().unwrap().push(url.to_owned())
+            shown.lock().unwrap().push(url.to_owned());
         })
         .await
         .unwrap();

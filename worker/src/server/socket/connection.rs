@@ -121,9 +121,10 @@ async fn next(stream: &mut SplitStream<WebSocket>, outbox: &Outbox) -> Result<Fr
             Some(Ok(message)) => message,
             Some(Err(failure)) => {
                 tracing::debug!(%failure, "a connection broke");
-                return Err(match too_large(&failure) {
-                    true => End::Close(close_code::SIZE, "the message is too large"),
-                    false => End::Client,
+                return Err(if too_large(&failure) {
+                    End::Close(close_code::SIZE, "the message is too large")
+                } else {
+                    End::Client
                 });
             }
         };
