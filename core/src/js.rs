@@ -124,7 +124,13 @@ impl Wanted {
 }
 
 fn option<T: DeserializeOwned>(name: &str, value: JsValue) -> Result<T, JsError> {
-    serde_wasm_bindgen::from_value(value).map_err(|error| JsError::new(&format!("options.{name}: {error}")))
+    serde_wasm_bindgen::from_value(value).map_err(|error| {
+        let error = error.to_string();
+        JsError::new(&format!(
+            "options.{name}: {}",
+            error.strip_prefix("Error: ").unwrap_or(&error)
+        ))
+    })
 }
 
 /// A platform as `docker build --platform` takes it, or in parts.

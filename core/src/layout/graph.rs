@@ -32,6 +32,8 @@ pub(super) struct Node {
     pub(super) height: f64,
     /// The pill it is, where it is not a stage.
     pub(super) pill: Option<Pill>,
+    /// Whether it is a stage that the target does without.
+    pub(super) dimmed: bool,
 }
 
 /// A line from one node to another.
@@ -58,13 +60,13 @@ pub(super) struct LabelText {
     pub(super) width: f64,
 }
 
-/// Reads the graph off an analysis. With `shared_images` an image is one node, however many stages copy from it;
-/// otherwise every such edge is left to the caller.
+/// Reads the graph off an analysis. An image is one node, however many stages copy from it.
 pub(super) fn graph(analysis: &Analysis, units: &[Unit], widest: f64) -> Graph {
     let stage = |unit: &Unit| Node {
         width: unit.card.width,
         height: unit.height(),
         pill: None,
+        dimmed: unit.card.dimmed,
     };
     let mut graph = Graph {
         nodes: units.iter().map(stage).collect(),
@@ -104,6 +106,7 @@ pub(super) fn graph(analysis: &Analysis, units: &[Unit], widest: f64) -> Graph {
                             width: pill.width,
                             height: pill.height,
                             pill: Some(pill),
+                            dimmed: false,
                         };
                         graph.nodes.push(node);
                         images.insert(image, graph.nodes.len() - 1);

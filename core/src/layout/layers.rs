@@ -77,6 +77,10 @@ pub(super) fn layers(graph: &Graph, ranks: &Ranks) -> Layers {
             y: 0.0,
         });
     }
+    // What the target does without starts out at the bottom, and stays there where nothing speaks against it.
+    for column in &mut layers.columns {
+        column.sort_by_key(|node| (graph.nodes[*node].dimmed, *node));
+    }
     let mut nets: BTreeMap<(usize, EdgeLook, bool), (usize, Vec<Reach>)> = BTreeMap::new();
     for (link, backward) in graph.links.iter().zip(&ranks.backward) {
         let (from, to) = (ranks.rank[link.from], ranks.rank[link.to]);

@@ -5,10 +5,13 @@
 
 mod card;
 mod columns;
+pub mod dot;
 mod drawing;
 mod graph;
 mod layers;
+pub mod mermaid;
 mod order;
+mod outline;
 mod path;
 mod place;
 mod rank;
@@ -40,7 +43,12 @@ pub fn layout(analysis: &Analysis, options: &LayoutOptions) -> Drawing {
         DEFAULT_CARD
     };
     let card_width = width.clamp(160.0, 640.0).round();
-    let detail_width = options.detail_width.clamp(0.0, card_width / 2.0);
+    let detail = if options.detail_width.is_finite() {
+        options.detail_width
+    } else {
+        0.0
+    };
+    let detail_width = detail.clamp(0.0, card_width / 2.0);
     let options = LayoutOptions {
         direction: options.direction,
         card_width,

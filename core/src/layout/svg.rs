@@ -8,7 +8,8 @@ use super::drawing::{Card, Drawing, EdgeLook, EdgeShape, Pill, PillKind};
 use super::path::Number;
 use super::theme::{DARK, LIGHT, Palette};
 use super::{CARD_PADDING, LABEL_TYPE, ROW_TEXT_X, ROW_TYPE, SUBTITLE_TYPE, TITLE_TYPE, TITLE_X};
-use crate::analysis::{Analysis, EdgeSource};
+use crate::analysis::{Analysis, EdgeKind, EdgeSource};
+use crate::digest::Digest;
 
 /// Which palette a file is drawn in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -35,31 +36,7 @@ pub struct SvgOptions {
 
 /// Writes `drawing`, which was laid out from `analysis`, as a standalone SVG 1.1 document.
 pub fn render_svg(analysis: &Analysis, drawing: &Drawing, options: &SvgOptions) -> String {
-    let mut out = String::with_capacity(4096 + drawing.cards.len() * 2048);
-    let (width, height) = (Number(drawing.width), Number(drawing.height));
-    let title = options.title.clone().unwrap_or_else(|| title(analysis));
-    // Writing to a String cannot fail, here and below.
-    let _ = write!(
-        out,
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{height}\" \
-         viewBox=\"0 0 {width} {height}\" role=\"img\" aria-labelledby=\"title desc\">\n\
-         <title id=\"title\">{}</title>\n<desc id=\"desc\">{}</desc>\n<style>\n{}</style>\n",
-        Escaped(&title),
-        Escaped(&description(analysis)),
-        style(options.theme),
-    );
-    out.push_str(
-        "<defs><pattern id=\"dots\" width=\"16\" height=\"16\" patternUnits=\"userSpaceOnUse\">\
-         <circle class=\"dot\" cx=\"8\" cy=\"8\" r=\"1\"/></pattern></defs>\n",
-    );
-    let _ = writeln!(
-        out,
-        "<rect class=\"paper\" width=\"{width}\" height=\"{height}\"/>"
-    );
-    let _ = writeln!(
-        out,
-        "<rect fill=\"url(#dots)\" width=\"{width}\" height=\"{height}\"/>"
-    );
+    let mut out = String::with_capacity(drawing.cards.len() * 2048);
     for edge in &drawing.edges {
         line(&mut out, edge);
     }
@@ -73,47 +50,102 @@ pub fn render_svg(analysis: &Analysis, drawing: &Drawing, options: &SvgOptions) 
     for edge in &drawing.edges {
         ends(&mut out, edge);
     }
-    out.push_str("</svg>\n");
-    out
+    let title = options.title.clone().unwrap_or_else(|| title(analysis));
+    // Several drawings may stand in one page, where ids and style rules are everyone's: what is drawn names them.
+    let identity = Digest::of(format!("{:?} {title} {out}", options.theme).as_bytes());
+    let scope = format!("sw-{}", identity.hex().get(..8).unwrap_or_default());
+    let (width, height) = (Number(drawing.width), Number(drawing.height));
+    let description = description(analysis);
+    let (title, description) = (Escaped(&title), Escaped(&description));
+    let style = style(&scope, options.theme);
+    format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" class=\"{scope}\" width=\"{width}\" height=\"{height}\" \
+         viewBox=\"0 0 {width} {height}\" role=\"img\" aria-labelledby=\"{scope}-title {scope}-desc\">\n\
+         <title id=\"{scope}-title\">{title}</title>\n<desc id=\"{scope}-desc\">{description}</desc>\n\
+         <style>\n{style}</style>\n\
+         <defs><pattern id=\"{scope}-dots\" width=\"16\" height=\"16\" patternUnits=\"userSpaceOnUse\">\
+         <circle class=\"dot\" cx=\"8\" cy=\"8\" r=\"1\"/></pattern></defs>\n\
+         <rect class=\"paper\" width=\"{width}\" height=\"{height}\"/>\n\
+         <rect fill=\"url(#{scope}-dots)\" width=\"{width}\" height=\"{height}\"/>\n\
+         {out}</svg>\n"
+    )
 }
 
-fn style(theme: Theme) -> String {
+/// The style rules, all of them for what is inside of `scope` alone.
+fn style(scope: &str, theme: Theme) -> String {
     let mut style = String::new();
     match theme {
-        Theme::Light => colours(&mut style, &LIGHT),
-        Theme::Dark => colours(&mut style, &DARK),
+        Theme::Light => colours(&mut style, scope, &LIGHT),
+        Theme::Dark => colours(&mut style, scope, &DARK),
         Theme::Auto => {
-            colours(&mut style, &LIGHT);
+            colours(&mut style, scope, &LIGHT);
             style.push_str("@media (prefers-color-scheme: dark) {\n");
-            colours(&mut style, &DARK);
+            colours(&mut style, scope, &DARK);
             style.push_str("}\n");
         }
     }
-    let _ = write!(
-        style,
-        "text {{ font-family: Inter, system-ui, -apple-system, \"Segoe UI\", \"Helvetica Neue\", Arial, sans-serif }}\n\
-         .code {{ font-family: \"JetBrains Mono\", ui-monospace, SFMono-Regular, Menlo, Consolas, \
-         \"DejaVu Sans Mono\", monospace; font-size: {ROW_TYPE}px; white-space: pre }}\n\
-         .title {{ font-size: {TITLE_TYPE}px; font-weight: 600 }}\n\
-         .subtitle {{ font-size: {SUBTITLE_TYPE}px; font-weight: 500; text-anchor: end }}\n\
-         .label {{ font-size: {LABEL_TYPE}px; text-anchor: middle }}\n\
-         .edge, .arrow, .icon {{ fill: none; stroke-linecap: round; stroke-linejoin: round }}\n\
-         .icon {{ stroke-width: 1.2 }}\n\
-         .thin {{ stroke-width: 1.3 }}\n\
-         .context {{ stroke-width: 1.2; stroke-dasharray: 3.5 3.5; stroke-linecap: butt }}\n\
-         .mount {{ stroke-width: 1.8; stroke-dasharray: 0.1 4.5 }}\n\
-         .copy {{ stroke-width: 2.4 }}\n\
-         .panel {{ stroke-width: 1 }}\n\
-         .dimmed .panel {{ stroke-dasharray: 4 3 }}\n\
-         .dimmed .ink, .dimmed .muted, .dimmed .mark {{ opacity: 0.55 }}\n\
-         .dimmed.edge, .dimmed.arrow, .dimmed.end {{ opacity: 0.4 }}\n\
-         .dimmed.box {{ stroke-opacity: 0.4 }} .dimmed.tag {{ opacity: 0.55 }}\n",
+    rule_for(&mut style, scope, &["text"], &format!("font-family: {SANS}"));
+    rule_for(
+        &mut style,
+        scope,
+        &[".code"],
+        &format!("font-family: {MONO}; font-size: {ROW_TYPE}px; white-space: pre"),
     );
+    rule_for(
+        &mut style,
+        scope,
+        &[".title"],
+        &format!("font-size: {TITLE_TYPE}px; font-weight: 600"),
+    );
+    rule_for(
+        &mut style,
+        scope,
+        &[".subtitle"],
+        &format!("font-size: {SUBTITLE_TYPE}px; font-weight: 500"),
+    );
+    rule_for(
+        &mut style,
+        scope,
+        &[".label"],
+        &format!("font-size: {LABEL_TYPE}px; text-anchor: middle"),
+    );
+    for (selectors, declarations) in RULES {
+        rule_for(&mut style, scope, selectors, declarations);
+    }
     style
 }
 
+const SANS: &str = "Inter, system-ui, -apple-system, \"Segoe UI\", \"Helvetica Neue\", Arial, sans-serif";
+const MONO: &str =
+    "\"JetBrains Mono\", ui-monospace, SFMono-Regular, Menlo, Consolas, \"DejaVu Sans Mono\", monospace";
+
+/// What is the same in every palette.
+const RULES: &[(&[&str], &str)] = &[
+    (&[".end-of-row"], "text-anchor: end"),
+    (
+        &[".edge", ".arrow", ".icon"],
+        "fill: none; stroke-linecap: round; stroke-linejoin: round",
+    ),
+    (&[".icon"], "stroke-width: 1.2"),
+    (&[".thin"], "stroke-width: 1.3"),
+    (
+        &[".context"],
+        "stroke-width: 1.2; stroke-dasharray: 3.5 3.5; stroke-linecap: butt",
+    ),
+    (&[".mount"], "stroke-width: 1.8; stroke-dasharray: 0.1 4.5"),
+    (&[".copy"], "stroke-width: 2.4"),
+    // Dashes say it without colour.
+    (&[".dimmed .panel"], "stroke-dasharray: 4 3"),
+    (
+        &[".dimmed .ink", ".dimmed .muted", ".dimmed .mark", ".tag.dimmed"],
+        "opacity: 0.55",
+    ),
+    (&[".edge.dimmed", ".arrow.dimmed", ".end.dimmed"], "opacity: 0.4"),
+    (&[".box.dimmed"], "stroke-opacity: 0.4"),
+];
+
 /// The rules that differ between palettes.
-fn colours(style: &mut String, palette: &Palette) {
+fn colours(style: &mut String, scope: &str, palette: &Palette) {
     let Palette {
         paper,
         panel,
@@ -123,19 +155,38 @@ fn colours(style: &mut String, palette: &Palette) {
         dots,
         stages,
     } = palette;
-    let _ = write!(
-        style,
-        ".paper {{ fill: {paper} }} .dot {{ fill: {dots} }}\n\
-         .panel {{ fill: {panel}; stroke: {line} }} .rule {{ stroke: {line} }}\n\
-         .ink {{ fill: {ink} }} .muted {{ fill: {muted} }} .icon {{ stroke: {muted} }}\n\
-         .neutral {{ stroke: {muted} }} .end.neutral {{ fill: {muted}; stroke: none }} .box {{ fill: {panel} }}\n",
-    );
-    for (index, stage) in stages.iter().enumerate() {
-        let _ = writeln!(
-            style,
-            ".s{index} {{ stroke: {stage} }} .f{index} {{ fill: {stage} }}"
-        );
+    let rules = [
+        (".paper", format!("fill: {paper}")),
+        (".dot", format!("fill: {dots}")),
+        (".panel", format!("fill: {panel}; stroke: {line}")),
+        (".rule", format!("stroke: {line}")),
+        (".ink", format!("fill: {ink}")),
+        (".muted", format!("fill: {muted}")),
+        (".icon", format!("stroke: {muted}")),
+        (".neutral", format!("stroke: {muted}")),
+        (".end.neutral", format!("fill: {muted}; stroke: none")),
+        (".box", format!("fill: {panel}")),
+    ];
+    for (selector, declarations) in rules {
+        rule_for(style, scope, &[selector], &declarations);
     }
+    for (index, stage) in stages.iter().enumerate() {
+        rule_for(
+            style,
+            scope,
+            &[&format!(".s{index}")],
+            &format!("stroke: {stage}"),
+        );
+        rule_for(style, scope, &[&format!(".f{index}")], &format!("fill: {stage}"));
+    }
+}
+
+fn rule_for(style: &mut String, scope: &str, selectors: &[&str], declarations: &str) {
+    for (index, selector) in selectors.iter().enumerate() {
+        let comma = if index == 0 { "" } else { ", " };
+        let _ = write!(style, "{comma}.{scope} {selector}");
+    }
+    let _ = writeln!(style, " {{ {declarations} }}");
 }
 
 /// The class that gives a line its colour.
@@ -277,7 +328,7 @@ fn card(out: &mut String, analysis: &Analysis, card: &Card) {
     let _ = write!(
         out,
         "<text class=\"title ink\" x=\"{}\" y=\"{baseline}\">{}</text>\
-         <text class=\"subtitle muted\" x=\"{}\" y=\"{baseline}\">{}</text>",
+         <text class=\"subtitle end-of-row muted\" x=\"{}\" y=\"{baseline}\">{}</text>",
         Number(x + TITLE_X),
         Escaped(&card.title),
         Number(right - CARD_PADDING),
@@ -309,7 +360,7 @@ fn card(out: &mut String, analysis: &Analysis, card: &Card) {
         rule(out, x, right, footer);
         let _ = write!(
             out,
-            "<text class=\"subtitle muted\" style=\"text-anchor: start\" x=\"{}\" y=\"{}\">final image</text>",
+            "<text class=\"subtitle muted\" x=\"{}\" y=\"{}\">final image</text>",
             Number(x + CARD_PADDING),
             Number(f64::midpoint(footer, card.y + card.height) + 4.0),
         );
@@ -366,9 +417,9 @@ fn description(analysis: &Analysis) -> String {
         };
         let Some(source) = source else { continue };
         let verb = match edge.kind {
-            crate::analysis::EdgeKind::Base => "starts from",
-            crate::analysis::EdgeKind::Copy => "copies from",
-            crate::analysis::EdgeKind::Mount => "mounts from",
+            EdgeKind::Base => "starts from",
+            EdgeKind::Copy => "copies from",
+            EdgeKind::Mount => "mounts from",
         };
         let what = if edge.label.is_empty() {
             String::new()

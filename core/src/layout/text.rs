@@ -100,6 +100,14 @@ pub(super) fn shorten_middle(text: &str, budget: usize) -> String {
     format!("{head}…{tail}")
 }
 
+/// The name of an image in at most `budget` columns: where it comes from gives way before what it is.
+pub(super) fn shorten_image(name: &str, budget: usize) -> String {
+    match name.rsplit_once('/') {
+        Some((_, last)) if text_columns(name) > budget => shorten_middle(&format!("…/{last}"), budget),
+        _ => shorten_middle(name, budget),
+    }
+}
+
 /// The first characters that fit into `room` columns.
 fn take_columns(characters: impl Iterator<Item = char>, room: usize) -> String {
     let mut used = 0;
@@ -157,12 +165,10 @@ fn abbreviate_copy(text: &str, budget: usize) -> String {
     let mut words = text.split(' ');
     let mut shown: Vec<String> = words.next().map(str::to_owned).into_iter().collect();
     let (flags, paths): (Vec<&str>, Vec<&str>) = words.partition(|word| word.starts_with("--"));
-    shown.extend(
-        flags
-            .iter()
-            .filter(|flag| flag.starts_with("--from="))
-            .map(|flag| (*flag).to_owned()),
-    );
+    let from = flags.iter().find_map(|flag| flag.strip_prefix("--from="));
+    // A third of the room, or a dozen letters, is enough to tell sources apart.
+    let source_room = budget.max(36) / 3;
+    shown.extend(from.map(|from| format!("--from={}", shorten_image(from, source_room))));
     let fixed = shown.join(" ");
     let written = format!("{fixed} {}", paths.join(" "));
     if text_columns(&written) <= budget {
@@ -278,6 +284,19 @@ mod tests {
         let text = "COPY --chown=1:1 --from=builder /go/src/github.com/alexellis/href-counter/app .";
         assert_eq!(short(text, 30), "COPY --from=builder …/app .");
         assert_eq!(short(text, 24), "COPY --from=builder …/a…");
+    }
+
+    #[test]
+    fn an_image_loses_its_registry_first() {
+        assert_eq!(
+            shorten_image("gcr.io/distroless/static-debian12:nonroot", 26),
+            "…/static-debian12:nonroot"
+        );
+        assert_eq!(shorten_image("golang:1.7.3", 26), "golang:1.7.3");
+        assert_eq!(
+            short("COPY --from=ghcr.io/acme/certs:2024 /etc/ssl /etc/ssl", 24),
+            "COPY --from=…/certs:202…"
+        );
     }
 
     #[test]

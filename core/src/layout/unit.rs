@@ -93,7 +93,7 @@ pub(super) fn image_pill(
 
 fn pill(kind: PillKind, text: &str, stage: Option<usize>, widest: f64) -> Pill {
     let budget = text::mono_budget(widest.min(PILL_WIDEST) - PILL_PADDING, ROW_TYPE);
-    let text = text::shorten_middle(text, budget);
+    let text = text::shorten_image(text, budget);
     let width = (text::mono_width(&text, ROW_TYPE) + PILL_PADDING).ceil();
     Pill {
         kind,

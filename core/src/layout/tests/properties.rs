@@ -83,7 +83,7 @@ fn both(analysis: &Analysis) -> Result<(), TestCaseError> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
 
     #[test]
     fn nothing_overlaps_and_no_edge_crosses_a_card(outlines in outlines(30)) {
