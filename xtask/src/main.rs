@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+mod bench;
 mod budget;
 mod ci;
 mod debian;
@@ -33,6 +34,7 @@ cargo xtask <command>
             sets up what is missing, builds page and worker, and opens the playground on 127.0.0.1:7070
   test      sets up what the tests need, and runs them all
   ci        what CI runs: format, lints, dependencies, size budgets, then all tests
+  bench     measures the figures of docs/measurements.md and prints them as tables
   images    makes stand-ins for the examples' base images from Debian packages
   planner   builds the planner as a WebAssembly module for any page, into the target folder
   help      this text
@@ -64,6 +66,11 @@ fn run(arguments: &[String]) -> Outcome<ExitCode> {
         "ci" => {
             no_more(rest)?;
             ci::run(&place).map(verdict)
+        }
+        "bench" => {
+            no_more(rest)?;
+            bench::run(&place)?;
+            Ok(ExitCode::SUCCESS)
         }
         "planner" => {
             no_more(rest)?;

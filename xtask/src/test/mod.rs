@@ -78,7 +78,7 @@ fn playground_tests(place: &Place) -> Outcome<Vec<String>> {
 }
 
 /// Tells the browser tests where everything is.
-fn with_places(command: &mut Command, place: &Place) {
+pub(crate) fn with_places(command: &mut Command, place: &Place) {
     let places: [(&str, PathBuf); 5] = [
         ("STAGEWRIGHT_WORKER", product::worker_program(place)),
         ("STAGEWRIGHT_PAGE", product::page_folder(place)),
