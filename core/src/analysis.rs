@@ -7,10 +7,13 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, Problem, Severity};
 use crate::digest::Digest;
 use crate::platform::Platform;
 use crate::span::{LineRange, Span};
+use crate::{plan, stage, syntax};
+
+mod assemble;
 
 /// Everything a plan depends on.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -100,7 +103,7 @@ impl Analysis {
     pub fn has_errors(&self) -> bool {
         self.diagnostics
             .iter()
-            .any(|finding| finding.severity == crate::diagnostic::Severity::Error)
+            .any(|finding| finding.severity == Severity::Error)
     }
 }
 
@@ -284,6 +287,37 @@ pub struct PlannedOp {
 /// Plans `input`. Never fails and never panics: whatever is wrong is in [`Analysis::diagnostics`], and whatever can
 /// be planned is planned.
 pub fn analyze(input: &Input) -> Analysis {
-    let _ = input;
-    Analysis::default()
+    let tree = syntax::parse(&input.source);
+    let mut diagnostics = Vec::new();
+    let mut program = stage::collect(&tree, &mut diagnostics);
+    if tree.nodes.is_empty() || program.stages.is_empty() {
+        diagnostics.extend(no_stages(&input.source, &program));
+    }
+    let plan = plan::plan(&mut program, &input.options, &mut diagnostics);
+    diagnostics.extend(tree.diagnostics.iter().cloned());
+    // Where several stand at one place, the order in which they were found says most.
+    diagnostics.sort_by_key(|finding| finding.span.start);
+    let broken = tree
+        .diagnostics
+        .iter()
+        .any(|finding| finding.severity == Severity::Error);
+    assemble::assemble(&program, plan, &input.options, diagnostics, broken)
+}
+
+/// A file without stages builds nothing. Nothing is said where something else was said of its instructions already.
+fn no_stages(source: &str, program: &stage::Program) -> Option<Diagnostic> {
+    if program.broken {
+        return None;
+    }
+    let last = u32::try_from(source.lines().count()).unwrap_or(u32::MAX);
+    let problem = Problem::new("no-stages", "There is nothing to build in this file.")
+        .hint("Begin with FROM and the name of an image, or with FROM scratch.");
+    Some(problem.into_diagnostic(
+        Severity::Error,
+        Span::default(),
+        LineRange {
+            start: last.max(1),
+            end: last.max(1),
+        },
+    ))
 }

@@ -1,5 +1,7 @@
 //! What the planner has to say about a place in the source.
 
+use std::fmt::Write as _;
+
 use serde::{Deserialize, Serialize};
 
 use crate::span::{LineRange, Span};
@@ -32,4 +34,184 @@ pub struct Diagnostic {
     pub lines: LineRange,
     /// What to do next, where something can be said.
     pub hint: Option<String>,
+}
+
+/// What went wrong with an instruction, before it is known where that instruction stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Problem {
+    pub(crate) code: &'static str,
+    pub(crate) message: String,
+    /// The words at fault; the whole instruction where they are not known.
+    pub(crate) span: Option<Span>,
+    pub(crate) hint: Option<String>,
+}
+
+impl Problem {
+    pub(crate) fn new(code: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            code,
+            message: message.into(),
+            span: None,
+            hint: None,
+        }
+    }
+
+    /// Says which words are at fault, where that is not said already.
+    pub(crate) fn at(mut self, span: Span) -> Self {
+        self.span.get_or_insert(span);
+        self
+    }
+
+    /// Says what to do next.
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// Says "Did you mean …?" where one of `candidates` is close to `word`.
+    pub(crate) fn suggest<'c>(self, word: &str, candidates: impl IntoIterator<Item = &'c str>) -> Self {
+        match closest(word, candidates) {
+            Some(candidate) => self.hint(format!("Did you mean {candidate}?")),
+            None => self,
+        }
+    }
+
+    /// The finding, now that the place is known.
+    pub(crate) fn into_diagnostic(self, severity: Severity, span: Span, lines: LineRange) -> Diagnostic {
+        Diagnostic {
+            severity,
+            code: self.code.to_owned(),
+            message: self.message,
+            span: self.span.unwrap_or(span),
+            lines,
+            hint: self.hint,
+        }
+    }
+}
+
+/// The candidate that `word` was likely meant to be: at most two edits away, and fewer than it has letters.
+fn closest<'c>(word: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
+    let word = word.to_ascii_lowercase();
+    candidates
+        .into_iter()
+        .map(|candidate| (distance(&word, &candidate.to_ascii_lowercase()), candidate))
+        .filter(|&(distance, candidate)| distance > 0 && distance <= 2 && distance < candidate.len())
+        .min_by_key(|&(distance, _)| distance)
+        .map(|(_, candidate)| candidate)
+}
+
+/// Edits (insert, remove, replace a letter) that turn one word into the other. Long words are never close.
+fn distance(left: &str, right: &str) -> usize {
+    const LONGEST: usize = 64;
+    if left.len() > LONGEST || right.len() > LONGEST {
+        return usize::MAX;
+    }
+    let right: Vec<char> = right.chars().collect();
+    let mut row: Vec<usize> = (0..=right.len()).collect();
+    for (index, letter) in left.chars().enumerate() {
+        let mut diagonal = index;
+        let mut before = index + 1;
+        for (cell, other) in row.iter_mut().skip(1).zip(&right) {
+            let replaced = diagonal + usize::from(letter != *other);
+            diagonal = *cell;
+            before = replaced.min(before + 1).min(diagonal + 1);
+            *cell = before;
+        }
+        if let Some(first) = row.first_mut() {
+            *first = index + 1;
+        }
+    }
+    row.last().copied().unwrap_or(usize::MAX)
+}
+
+/// The finding as a terminal shows it: what, where, the line with carets under the words at fault, and what to do.
+///
+/// `file_name` is printed before the line and column; columns count characters from 1.
+pub fn render(diagnostic: &Diagnostic, source: &str, file_name: &str) -> String {
+    let Diagnostic {
+        severity,
+        code,
+        message,
+        span,
+        hint,
+        ..
+    } = diagnostic;
+    let severity = match severity {
+        Severity::Error => "error",
+        Severity::Warning => "warning",
+        Severity::Info => "info",
+    };
+    let start = floor_boundary(source, span.start);
+    let end = floor_boundary(source, span.end).max(start);
+    let (before, after) = source.split_at(start);
+    let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+    let line_end = after.find('\n').map_or(source.len(), |newline| start + newline);
+    let line = source
+        .get(line_start..line_end)
+        .unwrap_or_default()
+        .trim_end_matches('\r');
+    let number = before.matches('\n').count() + 1;
+    let lead = source.get(line_start..start).unwrap_or_default();
+    let marked = source
+        .get(start..end.min(line_start + line.len()).max(start))
+        .unwrap_or_default();
+    let gutter = " ".repeat(number.to_string().len());
+    let pad: String = lead
+        .chars()
+        .map(|letter| if letter == '\t' { '\t' } else { ' ' })
+        .collect();
+    let carets = "^".repeat(marked.chars().count().max(1));
+    let column = lead.chars().count() + 1;
+    let mut text = String::new();
+    // Writing into a String cannot fail.
+    let _ = writeln!(text, "{severity}[{code}]: {message}");
+    let _ = writeln!(text, "{gutter}--> {file_name}:{number}:{column}");
+    let _ = writeln!(text, "{gutter} |");
+    let _ = writeln!(text, "{number} | {line}");
+    let _ = writeln!(text, "{gutter} | {pad}{carets}");
+    if let Some(hint) = hint {
+        let _ = writeln!(text, "{gutter} = help: {hint}");
+    }
+    text
+}
+
+fn floor_boundary(source: &str, offset: usize) -> usize {
+    let mut offset = offset.min(source.len());
+    while !source.is_char_boundary(offset) {
+        offset -= 1;
+    }
+    offset
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn carets_stand_under_the_words_at_fault() {
+        let source = "FROM a\n\tRUNN ü x\n";
+        let diagnostic = Problem::new("unknown-instruction", "There is no instruction RUNN.")
+            .suggest("RUNN", ["ADD", "RUN"])
+            .into_diagnostic(Severity::Error, Span::new(8, 12), LineRange { start: 2, end: 2 });
+        let expected = "error[unknown-instruction]: There is no instruction RUNN.\n --> Dockerfile:2:2\n  |\n2 | \tRUNN ü x\n  | \t^^^^\n  = help: Did you mean RUN?\n";
+        assert_eq!(render(&diagnostic, source, "Dockerfile"), expected);
+    }
+
+    #[test]
+    fn rendering_takes_any_span() {
+        let mut diagnostic =
+            Problem::new("x", "y").into_diagnostic(Severity::Info, Span::new(0, 0), LineRange::default());
+        for (start, end) in [(0, 0), (1, 2), (2, 1), (90, 900)] {
+            diagnostic.span = Span::new(start, end);
+            assert!(render(&diagnostic, "ü\r\n", "f").contains("y"));
+        }
+    }
+
+    #[test]
+    fn suggestions_are_close_or_absent() {
+        assert_eq!(closest("buidler", ["base", "builder"]), Some("builder"));
+        assert_eq!(closest("x", ["y"]), None);
+        assert_eq!(closest("entirely", ["different"]), None);
+        assert_eq!(distance("kitten", "sitting"), 3);
+    }
 }

@@ -16,12 +16,19 @@
 pub mod analysis;
 pub mod diagnostic;
 pub mod digest;
+mod image;
+mod instruction;
 #[cfg(feature = "js")]
 pub mod js;
 pub mod layout;
 pub mod llb;
+mod plan;
 pub mod platform;
 pub mod protocol;
+pub mod reference;
+mod shell;
 pub mod span;
+mod stage;
+mod syntax;
 
 pub use analysis::{Analysis, Input, analyze};

@@ -1,6 +1,7 @@
 //! Platforms, as `--platform` and images name them.
 
 use std::fmt;
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
@@ -34,5 +35,206 @@ impl fmt::Display for Platform {
             write!(formatter, "/{}", self.variant)?;
         }
         Ok(())
+    }
+}
+
+/// The text is not a platform.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not a platform such as linux/amd64 or linux/arm/v7")]
+pub struct InvalidPlatform(pub String);
+
+impl FromStr for Platform {
+    type Err = InvalidPlatform;
+
+    /// Reads `os/arch[/variant]`, or one of `os` and `arch` alone, in any of the spellings that are in use, as
+    /// containerd's `platforms.Parse` does. An operating system's version in brackets is passed over.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let invalid = || InvalidPlatform(text.to_owned());
+        let mut parts = text.split('/');
+        let (first, second, third) = (parts.next().unwrap_or_default(), parts.next(), parts.next());
+        if parts.next().is_some()
+            || !is_os(first)
+            || [second, third].into_iter().flatten().any(|part| !is_name(part))
+        {
+            return Err(invalid());
+        }
+        let os = first.split('(').next().unwrap_or_default();
+        let Some(architecture) = second else {
+            let os_alone = normal_os(os);
+            if is_known_os(&os_alone) {
+                return Ok(Self {
+                    os: os_alone,
+                    ..Self::default()
+                });
+            }
+            let (architecture, variant) = normal_architecture(os, "");
+            if is_known_architecture(&architecture) {
+                return Ok(Self {
+                    architecture,
+                    variant,
+                    ..Self::default()
+                });
+            }
+            return Err(invalid());
+        };
+        let (architecture, variant) = normal_architecture(architecture, third.unwrap_or_default());
+        Ok(Self {
+            os: normal_os(os),
+            architecture,
+            variant,
+        })
+    }
+}
+
+impl Platform {
+    /// The same platform in the spelling that everyone compares: `arm64/v8` is `arm64`, `x86_64` is `amd64`.
+    #[must_use]
+    pub fn normalized(&self) -> Self {
+        let (architecture, variant) = normal_architecture(&self.architecture, &self.variant);
+        Self {
+            os: normal_os(&self.os),
+            architecture,
+            variant,
+        }
+    }
+}
+
+fn is_name(part: &str) -> bool {
+    !part.is_empty()
+        && part
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-'))
+}
+
+/// `linux`, `windows(10.0.17763)`, `windows(10.0+feature)`.
+fn is_os(part: &str) -> bool {
+    let plain = |name: &str| !name.is_empty() && is_name(name) && !name.contains('.');
+    match part.split_once('(') {
+        None => plain(part),
+        Some((name, version)) => {
+            let inside = version.strip_suffix(')');
+            plain(name)
+                && inside.is_some_and(|text| {
+                    text.is_empty() || text.split('+').all(|part| part.is_empty() || is_name(part))
+                })
+        }
+    }
+}
+
+fn normal_os(os: &str) -> String {
+    match os.to_ascii_lowercase() {
+        empty if empty.is_empty() => "linux".into(),
+        macos if macos == "macos" => "darwin".into(),
+        other => other,
+    }
+}
+
+fn normal_architecture(architecture: &str, variant: &str) -> (String, String) {
+    let (architecture, variant) = (architecture.to_ascii_lowercase(), variant.to_ascii_lowercase());
+    let (architecture, variant) = match (architecture.as_str(), variant.as_str()) {
+        ("i386", _) => ("386", ""),
+        ("x86_64" | "x86-64" | "amd64", "v1") => ("amd64", ""),
+        ("x86_64" | "x86-64", variant) => ("amd64", variant),
+        ("aarch64" | "arm64", "8" | "v8" | "v8.0") => ("arm64", ""),
+        ("aarch64", variant) => ("arm64", variant),
+        ("arm64", "9" | "9.0" | "v9.0") => ("arm64", "v9"),
+        ("armhf", _) | ("arm", "" | "7") => ("arm", "v7"),
+        ("armel", _) | ("arm", "6") => ("arm", "v6"),
+        ("arm", "5") => ("arm", "v5"),
+        ("arm", "8") => ("arm", "v8"),
+        same => same,
+    };
+    (architecture.to_owned(), variant.to_owned())
+}
+
+fn is_known_os(os: &str) -> bool {
+    matches!(
+        os,
+        "aix"
+            | "android"
+            | "darwin"
+            | "dragonfly"
+            | "freebsd"
+            | "hurd"
+            | "illumos"
+            | "ios"
+            | "js"
+            | "linux"
+            | "nacl"
+            | "netbsd"
+            | "openbsd"
+            | "plan9"
+            | "solaris"
+            | "windows"
+            | "zos"
+    )
+}
+
+fn is_known_architecture(architecture: &str) -> bool {
+    matches!(
+        architecture,
+        "386"
+            | "amd64"
+            | "amd64p32"
+            | "arm"
+            | "armbe"
+            | "arm64"
+            | "arm64be"
+            | "ppc64"
+            | "ppc64le"
+            | "loong64"
+            | "mips"
+            | "mipsle"
+            | "mips64"
+            | "mips64le"
+            | "mips64p32"
+            | "mips64p32le"
+            | "ppc"
+            | "riscv"
+            | "riscv64"
+            | "s390"
+            | "s390x"
+            | "sparc"
+            | "sparc64"
+            | "wasm"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spellings_of_a_platform_are_one() {
+        for (written, read) in [
+            ("linux/amd64", "linux/amd64"),
+            ("linux/x86_64", "linux/amd64"),
+            ("linux/arm64/v8", "linux/arm64"),
+            ("aarch64", "linux/arm64"),
+            ("linux/arm", "linux/arm/v7"),
+            ("windows", "windows/amd64"),
+            ("windows(10.0.17763)/amd64", "windows/amd64"),
+        ] {
+            assert_eq!(
+                written.parse::<Platform>().unwrap().to_string(),
+                read,
+                "{written}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_not_a_platform_is_refused() {
+        for bad in [
+            "",
+            "linux/",
+            "li nux",
+            "%s/amd64",
+            "a/b/c/d",
+            "nosuchthing",
+            "linux//v7",
+        ] {
+            assert!(bad.parse::<Platform>().is_err(), "{bad}");
+        }
     }
 }

@@ -1,0 +1,287 @@
+//! The plan as plain data.
+
+use crate::diagnostic::Diagnostic;
+use crate::digest::Digest;
+use crate::plan::definition::{self, Marshalled};
+use crate::plan::{FoundImage, Output, Plan};
+use crate::span::Span;
+use crate::stage::{Node, Origin, Program, StageSource, Statement};
+use crate::syntax::Keyword;
+
+use super::{
+    Analysis, ArgDeclaration, Base, Edge, EdgeKind, EdgeSource, ExternalImage, Options, Stage, Step,
+};
+
+/// Puts together what [`super::analyze`] gives.
+pub(super) fn assemble(
+    program: &Program,
+    plan: Plan,
+    options: &Options,
+    diagnostics: Vec<Diagnostic>,
+    broken: bool,
+) -> Analysis {
+    let result = plan.result.as_ref().filter(|_| !broken);
+    let local = definition::local_source(&options.local, &plan.context_paths);
+    let marshalled = result.map(|result| definition::marshal(&plan.graph, result.output, &local));
+    let digest = |output: Output| -> Option<Digest> { marshalled.as_ref()?.digest(output).cloned() };
+    let needed = |node: usize| plan.needed.get(node).copied().unwrap_or(false);
+    let edges = edges(&plan, program);
+    let stages: Vec<Stage> = program
+        .stages
+        .iter()
+        .enumerate()
+        .filter_map(|(index, source)| {
+            let node = plan.resolved.nodes.get(index)?;
+            let outputs = plan.steps.get(index).map(Vec::as_slice).unwrap_or_default();
+            let base = plan.bases.get(index).cloned().unwrap_or(Base::Unknown);
+            let base_vertex = match &base {
+                Base::Image(image) if needed(index) => plan
+                    .images
+                    .get(*image)
+                    .and_then(|image| image.outputs.iter().find_map(|&output| digest(output))),
+                _ => None,
+            };
+            Some(Stage {
+                index,
+                name: source
+                    .from
+                    .as_ref()
+                    .and_then(|from| from.name.as_ref())
+                    .map(|name| name.text.clone()),
+                label: node.label.clone(),
+                base,
+                span: whole(source),
+                lines: source
+                    .statements
+                    .last()
+                    .map_or(source.lines, |last| crate::span::LineRange {
+                        start: source.lines.start,
+                        end: last.lines.end,
+                    }),
+                steps: steps(&source.statements, outputs, &digest),
+                needed: needed(index),
+                ships: plan.target == Some(index),
+                reason: String::new(),
+                base_vertex,
+            })
+        })
+        .collect();
+    let reasons: Vec<String> = (0..stages.len())
+        .map(|index| reason(index, &stages, &edges, options))
+        .collect();
+    let stages = stages
+        .into_iter()
+        .zip(reasons)
+        .map(|(stage, reason)| Stage { reason, ..stage })
+        .collect();
+    let images = plan
+        .images
+        .iter()
+        .enumerate()
+        .map(|(index, image)| external(index, image, &plan, &digest))
+        .collect();
+    let image_config = result.map(|result| finished_config(result, options));
+    Analysis {
+        diagnostics,
+        stages,
+        images,
+        edges,
+        target: plan.target,
+        args: args(plan.args),
+        definition: marshalled.map(|Marshalled { definition, .. }| definition),
+        image_config,
+    }
+}
+
+fn whole(source: &StageSource) -> Span {
+    source
+        .statements
+        .last()
+        .map_or(source.span, |last| source.span.join(last.span))
+}
+
+fn steps(
+    statements: &[Statement],
+    outputs: &[Option<Output>],
+    digest: &dyn Fn(Output) -> Option<Digest>,
+) -> Vec<Step> {
+    let step = |(index, statement): (usize, &Statement)| Step {
+        keyword: statement.keyword.clone(),
+        text: statement.code.clone(),
+        span: statement.span,
+        lines: statement.lines,
+        vertex: outputs.get(index).copied().flatten().and_then(digest),
+        changes_files: matches!(
+            Keyword::read(&statement.keyword),
+            Some(Keyword::Run | Keyword::Copy | Keyword::Add | Keyword::Workdir)
+        ),
+    };
+    statements.iter().enumerate().map(step).collect()
+}
+
+/// Bases, copies and mounts in the order of the source.
+fn edges(plan: &Plan, program: &Program) -> Vec<Edge> {
+    let needed = |stage: usize| plan.needed.get(stage).copied().unwrap_or(false);
+    let base = |(index, base): (usize, &Base)| {
+        let node: &Node = plan.resolved.nodes.get(index)?;
+        let Origin::Written(stage) = node.origin else {
+            return None;
+        };
+        let from = match base {
+            Base::Stage(stage) => EdgeSource::Stage(*stage),
+            Base::Image(image) => EdgeSource::Image(*image),
+            Base::Scratch | Base::Unknown => return None,
+        };
+        Some(Edge {
+            kind: EdgeKind::Base,
+            from,
+            to_stage: stage,
+            to_step: None,
+            paths: Vec::new(),
+            label: String::new(),
+            needed: needed(stage),
+            span: node.base_span,
+        })
+    };
+    let mut edges: Vec<Edge> = plan.bases.iter().enumerate().filter_map(base).collect();
+    edges.extend(plan.edges.iter().map(|found| Edge {
+        kind: found.kind,
+        from: found.from,
+        to_stage: found.stage,
+        to_step: Some(found.step),
+        label: label(&found.paths),
+        paths: found.paths.clone(),
+        needed: needed(found.stage),
+        span: found.span,
+    }));
+    edges.sort_by_key(|edge| {
+        let step = edge
+            .to_step
+            .and_then(|step| program.stages.get(edge.to_stage)?.statements.get(step));
+        (
+            step.map_or(edge.span.start, |step| step.span.start),
+            edge.span.start,
+        )
+    });
+    edges
+}
+
+/// `app` for `/go/src/…/app`, `3 paths` for many.
+fn label(paths: &[String]) -> String {
+    match paths {
+        [] => String::new(),
+        [path] => {
+            let trimmed = path.trim_end_matches('/');
+            match trimmed.rsplit('/').next() {
+                None | Some("") => "/".to_owned(),
+                Some(name) => name.to_owned(),
+            }
+        }
+        many => format!("{} paths", many.len()),
+    }
+}
+
+/// Why a stage is built, or not.
+fn reason(index: usize, stages: &[Stage], edges: &[Edge], options: &Options) -> String {
+    let Some(stage) = stages.get(index) else {
+        return String::new();
+    };
+    if stage.ships {
+        return match options.target.as_deref().filter(|target| !target.is_empty()) {
+            Some(_) => "It is the target of this build.".into(),
+            None => "It is the last stage, so it is what ships.".into(),
+        };
+    }
+    if !stage.needed {
+        return match stages.iter().find(|stage| stage.ships) {
+            Some(target) => format!("Nothing that {} needs uses it.", target.label),
+            None => "There is no target that could need it.".into(),
+        };
+    }
+    let user = edges
+        .iter()
+        .filter(|edge| edge.needed && edge.from == EdgeSource::Stage(index))
+        .find_map(|edge| {
+            let user = &stages.get(edge.to_stage)?.label;
+            Some(match edge.kind {
+                EdgeKind::Base => format!("{user} starts from it."),
+                EdgeKind::Copy => format!("{user} copies {} from it.", named(&edge.paths, &edge.label)),
+                EdgeKind::Mount => format!("{user} mounts {} of it.", named(&edge.paths, &edge.label)),
+            })
+        });
+    user.unwrap_or_else(|| "The target needs it.".into())
+}
+
+fn named<'t>(paths: &'t [String], label: &'t str) -> &'t str {
+    match paths {
+        [path] => path,
+        _ => label,
+    }
+}
+
+fn external(
+    index: usize,
+    image: &FoundImage,
+    plan: &Plan,
+    digest: &dyn Fn(Output) -> Option<Digest>,
+) -> ExternalImage {
+    let uses = plan.bases.iter().zip(&plan.needed);
+    ExternalImage {
+        name: image.name.clone(),
+        reference: image.reference.clone(),
+        platform: image.platform.clone(),
+        resolved: image.resolved,
+        needed: uses
+            .into_iter()
+            .any(|(base, needed)| *needed && *base == Base::Image(index)),
+        size: image.size,
+        note: image.note.clone(),
+        vertex: image.outputs.iter().find_map(|&output| digest(output)),
+        span: image.span,
+    }
+}
+
+/// The configuration of the image, for the platform that was asked for.
+fn finished_config(result: &crate::plan::Build, options: &Options) -> serde_json::Value {
+    let mut image = result.image.clone();
+    if let Some(platform) = options
+        .platform
+        .as_ref()
+        .map(crate::platform::Platform::normalized)
+    {
+        let same = platform.os == image.os && platform.architecture == image.architecture;
+        if !platform.variant.is_empty() || !same {
+            image.variant.clone_from(&platform.variant);
+        }
+        if !same {
+            image.os_version.clear();
+        }
+        image.os = platform.os;
+        image.architecture = platform.architecture;
+    }
+    let platform = crate::platform::Platform {
+        os: image.os,
+        architecture: image.architecture,
+        variant: image.variant,
+    }
+    .normalized();
+    (image.os, image.architecture, image.variant) = (platform.os, platform.architecture, platform.variant);
+    // Strings, lists and maps with strings for keys cannot fail to be written.
+    serde_json::to_value(image).unwrap_or_default()
+}
+
+/// Each name once, with the first default that it has.
+fn args(found: Vec<(String, Option<String>, Span)>) -> Vec<ArgDeclaration> {
+    let mut args: Vec<ArgDeclaration> = Vec::new();
+    let mut places = std::collections::BTreeMap::new();
+    for (name, default, span) in found {
+        match places.get(&name).and_then(|&place: &usize| args.get_mut(place)) {
+            Some(known) => known.default = known.default.take().or(default),
+            None => {
+                places.insert(name.clone(), args.len());
+                args.push(ArgDeclaration { name, default, span });
+            }
+        }
+    }
+    args
+}

@@ -1,0 +1,247 @@
+//! An image's configuration: the OCI image specification's, with the fields that Docker adds.
+//!
+//! A configuration is read, changed and written again. Fields that neither specification has are not kept, as
+//! BuildKit has it.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Deserializer, Serialize};
+
+use crate::platform::Platform;
+
+/// The `PATH` of everything that is not Windows.
+const PATH_UNIX: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// An image's configuration file.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Image {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) created: Option<String>,
+    #[serde(skip_serializing_if = "String::is_empty", deserialize_with = "nullable")]
+    pub(crate) author: String,
+    #[serde(deserialize_with = "nullable")]
+    pub(crate) architecture: String,
+    #[serde(deserialize_with = "nullable")]
+    pub(crate) os: String,
+    #[serde(
+        rename = "os.version",
+        skip_serializing_if = "String::is_empty",
+        deserialize_with = "nullable"
+    )]
+    pub(crate) os_version: String,
+    #[serde(
+        rename = "os.features",
+        skip_serializing_if = "Vec::is_empty",
+        deserialize_with = "nullable"
+    )]
+    pub(crate) os_features: Vec<String>,
+    #[serde(skip_serializing_if = "String::is_empty", deserialize_with = "nullable")]
+    pub(crate) variant: String,
+    #[serde(deserialize_with = "nullable")]
+    pub(crate) config: Config,
+    #[serde(deserialize_with = "nullable")]
+    pub(crate) rootfs: RootFs,
+    #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "nullable")]
+    pub(crate) history: Vec<History>,
+}
+
+/// What a container made from the image starts with.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub(crate) struct Config {
+    #[serde(skip_serializing_if = "String::is_empty", deserialize_with = "nullable")]
+    pub(crate) user: String,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "nullable")]
+    pub(crate) exposed_ports: BTreeMap<String, Nothing>,
+    #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "nullable")]
+    pub(crate) env: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "nullable")]
+    pub(crate) entrypoint: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "nullable")]
+    pub(crate) cmd: Vec<String>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "nullable")]
+    pub(crate) volumes: BTreeMap<String, Nothing>,
+    #[serde(skip_serializing_if = "String::is_empty", deserialize_with = "nullable")]
+    pub(crate) working_dir: String,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "nullable")]
+    pub(crate) labels: BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "String::is_empty", deserialize_with = "nullable")]
+    pub(crate) stop_signal: String,
+    #[serde(skip_serializing_if = "std::ops::Not::not", deserialize_with = "nullable")]
+    pub(crate) args_escaped: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) healthcheck: Option<Healthcheck>,
+    #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "nullable")]
+    pub(crate) on_build: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "nullable")]
+    pub(crate) shell: Vec<String>,
+}
+
+/// The value of a map that is a set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub(crate) struct Nothing {}
+
+/// How to tell that a container is well. Times are in nanoseconds; 0 leaves the choice to the runtime.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub(crate) struct Healthcheck {
+    #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "nullable")]
+    pub(crate) test: Vec<String>,
+    #[serde(skip_serializing_if = "is_zero", deserialize_with = "nullable")]
+    pub(crate) interval: i64,
+    #[serde(skip_serializing_if = "is_zero", deserialize_with = "nullable")]
+    pub(crate) timeout: i64,
+    #[serde(skip_serializing_if = "is_zero", deserialize_with = "nullable")]
+    pub(crate) start_period: i64,
+    #[serde(skip_serializing_if = "is_zero", deserialize_with = "nullable")]
+    pub(crate) start_interval: i64,
+    #[serde(skip_serializing_if = "is_zero", deserialize_with = "nullable")]
+    pub(crate) retries: i64,
+}
+
+/// The layers, by the digests of their tars.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct RootFs {
+    #[serde(rename = "type", deserialize_with = "nullable")]
+    pub(crate) kind: String,
+    /// `None` is written as null: a planned image has no layers yet.
+    pub(crate) diff_ids: Option<Vec<String>>,
+}
+
+/// What made a layer, or changed the configuration.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct History {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) created: Option<String>,
+    #[serde(skip_serializing_if = "String::is_empty", deserialize_with = "nullable")]
+    pub(crate) created_by: String,
+    #[serde(skip_serializing_if = "String::is_empty", deserialize_with = "nullable")]
+    pub(crate) author: String,
+    #[serde(skip_serializing_if = "String::is_empty", deserialize_with = "nullable")]
+    pub(crate) comment: String,
+    #[serde(skip_serializing_if = "std::ops::Not::not", deserialize_with = "nullable")]
+    pub(crate) empty_layer: bool,
+}
+
+/// Tools write `null` where a list or map is empty.
+fn nullable<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
+    deserializer: D,
+) -> Result<T, D::Error> {
+    Option::<T>::deserialize(deserializer).map(Option::unwrap_or_default)
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(number: &i64) -> bool {
+    *number == 0
+}
+
+impl Image {
+    /// An image with nothing in it.
+    pub(crate) fn scratch(platform: &Platform) -> Self {
+        let env = if platform.os == "windows" {
+            Vec::new()
+        } else {
+            vec![format!("PATH={PATH_UNIX}")]
+        };
+        Self {
+            architecture: platform.architecture.clone(),
+            os: platform.os.clone(),
+            variant: platform.variant.clone(),
+            config: Config {
+                env,
+                working_dir: "/".into(),
+                ..Config::default()
+            },
+            rootfs: RootFs {
+                kind: "layers".into(),
+                diff_ids: None,
+            },
+            ..Self::default()
+        }
+    }
+
+    /// What is taken for the configuration of an image that nobody has looked up.
+    pub(crate) fn assumed(platform: &Platform) -> Self {
+        let mut image = Self::scratch(platform);
+        image.config.working_dir.clear();
+        image
+    }
+
+    /// Whether it holds no files at all: no layers, and no history of any. Such a base is as good as `scratch`.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rootfs.diff_ids.as_deref().unwrap_or_default().is_empty()
+            && self.history.iter().all(|entry| entry.empty_layer)
+    }
+
+    /// Makes sure that there is a `PATH`, except on Windows, which has its own.
+    pub(crate) fn ensure_path(&mut self, os: &str) {
+        let has_path = self
+            .config
+            .env
+            .iter()
+            .any(|variable| split_variable(variable).0 == "PATH");
+        if !has_path && os != "windows" {
+            self.config.env.push(format!("PATH={PATH_UNIX}"));
+        }
+    }
+
+    /// Sets a variable where it stands, or at the end.
+    pub(crate) fn set_env(&mut self, key: &str, value: &str) {
+        let variable = format!("{key}={value}");
+        match self
+            .config
+            .env
+            .iter_mut()
+            .find(|variable| split_variable(variable).0 == key)
+        {
+            Some(place) => *place = variable,
+            None => self.config.env.push(variable),
+        }
+    }
+
+    /// What reads commands in shell form.
+    pub(crate) fn shell(&self) -> Vec<String> {
+        let words: &[&str] = if self.os == "windows" {
+            &["cmd", "/S", "/C"]
+        } else {
+            &["/bin/sh", "-c"]
+        };
+        match self.config.shell.as_slice() {
+            [] => words.iter().map(|&word| word.to_owned()).collect(),
+            shell => shell.to_vec(),
+        }
+    }
+}
+
+/// `KEY` and `value` of `KEY=value`.
+pub(crate) fn split_variable(variable: &str) -> (&str, &str) {
+    variable.split_once('=').unwrap_or((variable, ""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nulls_are_empty_and_unknown_fields_are_dropped() {
+        let json = r#"{"os":"linux","config":{"Env":null,"Labels":null,"Hostname":"x"},"rootfs":{"type":"layers","diff_ids":[]}}"#;
+        let image: Image = serde_json::from_str(json).unwrap();
+        assert!(image.is_empty());
+        let again = serde_json::to_string(&image).unwrap();
+        assert_eq!(
+            again,
+            r#"{"architecture":"","os":"linux","config":{},"rootfs":{"type":"layers","diff_ids":[]}}"#
+        );
+    }
+
+    #[test]
+    fn setting_a_variable_again_keeps_its_place() {
+        let mut image = Image::assumed(&Platform::default());
+        image.set_env("A", "1");
+        image.set_env("PATH", "/x");
+        assert_eq!(image.config.env, ["PATH=/x", "A=1"]);
+    }
+}

@@ -1,0 +1,138 @@
+//! Numbers as Go reads them, for those who write Dockerfiles are used to that.
+
+/// A switch in a comma-separated option: `1`, `t`, `true` and their like.
+pub(super) fn boolean(text: &str) -> Option<bool> {
+    match text {
+        "1" | "t" | "T" | "TRUE" | "true" | "True" => Some(true),
+        "0" | "f" | "F" | "FALSE" | "false" | "False" => Some(false),
+        _ => None,
+    }
+}
+
+/// Digits only, without a sign.
+pub(super) fn unsigned(text: &str, radix: u32) -> Option<u32> {
+    if text.starts_with('+') {
+        None
+    } else {
+        u32::from_str_radix(text, radix).ok()
+    }
+}
+
+/// A size in bytes: `64`, `64m`, `1.5GiB`; a thousand is 1024 here.
+pub(super) fn size(text: &str) -> Option<i64> {
+    let last = text.rfind(|letter: char| letter.is_ascii_digit() || matches!(letter, '.' | ' '))?;
+    let (number, unit) = text.split_at(last + 1);
+    let number: f64 = number.strip_suffix(' ').unwrap_or(number).parse().ok()?;
+    let unit = unit.to_ascii_lowercase();
+    let (prefix, rest) = unit.split_at(usize::from(!unit.is_empty() && unit.is_char_boundary(1)));
+    let shift = match (prefix, rest) {
+        ("" | "b", "") => 0,
+        ("k", "" | "b" | "ib") => 10,
+        ("m", "" | "b" | "ib") => 20,
+        ("g", "" | "b" | "ib") => 30,
+        ("t", "" | "b" | "ib") => 40,
+        ("p", "" | "b" | "ib") => 50,
+        _ => return None,
+    };
+    #[expect(clippy::cast_precision_loss, reason = "a power of two is exact")]
+    let bytes = number * (1_i64 << shift) as f64;
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "`as` keeps to the range, as a size limit should"
+    )]
+    (bytes >= 0.0).then_some(bytes as i64)
+}
+
+/// A length of time in nanoseconds: `1h2m3.5s`, `300ms`, `0`.
+pub(super) fn duration(text: &str) -> Option<i64> {
+    let (negative, mut rest) = match text.strip_prefix(['-', '+']) {
+        Some(rest) => (text.starts_with('-'), rest),
+        None => (false, text),
+    };
+    if rest == "0" {
+        return Some(0);
+    }
+    if rest.is_empty() {
+        return None;
+    }
+    let mut total: u64 = 0;
+    while !rest.is_empty() {
+        let length = rest
+            .find(|letter: char| !letter.is_ascii_digit())
+            .unwrap_or(rest.len());
+        let (whole, after) = rest.split_at(length);
+        let (fraction, after) = match after.strip_prefix('.') {
+            Some(after) => after.split_at(
+                after
+                    .find(|letter: char| !letter.is_ascii_digit())
+                    .unwrap_or(after.len()),
+            ),
+            None => ("", after),
+        };
+        if whole.is_empty() && fraction.is_empty() {
+            return None;
+        }
+        let length = after
+            .find(|letter: char| letter == '.' || letter.is_ascii_digit())
+            .unwrap_or(after.len());
+        let (unit, after) = after.split_at(length);
+        let nanoseconds: u64 = match unit {
+            "ns" => 1,
+            "us" | "µs" | "μs" => 1_000,
+            "ms" => 1_000_000,
+            "s" => 1_000_000_000,
+            "m" => 60_000_000_000,
+            "h" => 3_600_000_000_000,
+            _ => return None,
+        };
+        let whole: u64 = if whole.is_empty() { 0 } else { whole.parse().ok()? };
+        total = total
+            .checked_add(whole.checked_mul(nanoseconds)?)?
+            .checked_add(part(fraction, nanoseconds))?;
+        rest = after;
+    }
+    let total = i64::try_from(total).ok()?;
+    Some(if negative { -total } else { total })
+}
+
+/// `0.fraction` of `unit`, rounded down.
+fn part(fraction: &str, unit: u64) -> u64 {
+    let mut scale: u64 = 1;
+    let mut value: u64 = 0;
+    for digit in fraction.bytes().take(15) {
+        value = value * 10 + u64::from(digit - b'0');
+        scale *= 10;
+    }
+    u64::try_from(u128::from(value) * u128::from(unit) / u128::from(scale)).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_have_units() {
+        for (text, bytes) in [
+            ("64", 64),
+            ("64b", 64),
+            ("1k", 1024),
+            ("1.5 GiB", 1_610_612_736),
+            ("2Mb", 2_097_152),
+        ] {
+            assert_eq!(size(text), Some(bytes), "{text}");
+        }
+        for bad in ["", "x", "1x", "-1", "1kk", "1 é"] {
+            assert_eq!(size(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn durations_have_units() {
+        assert_eq!(duration("1h2m3.5s"), Some(3_723_500_000_000));
+        assert_eq!(duration("300ms"), Some(300_000_000));
+        assert_eq!(duration("-1us"), Some(-1000));
+        for bad in ["", "3", "s", "1d", "1s2", "."] {
+            assert_eq!(duration(bad), None, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! `RUN`: a command that changes the files of a stage.
+
+use crate::diagnostic::Problem;
+use crate::llb::{NetMode, SecurityMode};
+use crate::syntax::{Arguments, Node, Word, comma_separated};
+
+use super::flags::{Flags, Takes};
+use super::mount;
+pub(crate) use super::mount::MountSource;
+use super::{CommandLine, number};
+
+#[derive(Debug, Clone)]
+pub(crate) struct Run {
+    pub(crate) command: CommandLine,
+    /// `--mount`s, with where they mount from; the rest is read when variables are known.
+    pub(crate) mounts: Vec<MountSource>,
+    pub(crate) network: NetMode,
+    pub(crate) security: SecurityMode,
+    pub(crate) devices: Vec<Device>,
+}
+
+/// A device that a command wants.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Device {
+    pub(crate) name: String,
+    pub(crate) required: bool,
+}
+
+pub(super) fn parse(node: &Node<'_>, arguments: Arguments) -> Result<Run, Problem> {
+    let flags = Flags::read(
+        node,
+        &[
+            ("mount", Takes::Texts),
+            ("network", Takes::Text),
+            ("security", Takes::Text),
+            ("device", Takes::Texts),
+        ],
+    )?;
+    let network = match flags.texts("network").first() {
+        None => NetMode::Unset,
+        Some(word) => match word.text.as_str() {
+            "default" => NetMode::Unset,
+            "none" => NetMode::None,
+            "host" => NetMode::Host,
+            _ => return Err(unknown_mode(word, "network", &["default", "none", "host"])),
+        },
+    };
+    let security = match flags.texts("security").first() {
+        None => SecurityMode::Sandbox,
+        Some(word) => match word.text.as_str() {
+            "sandbox" => SecurityMode::Sandbox,
+            "insecure" => SecurityMode::Insecure,
+            _ => return Err(unknown_mode(word, "security", &["sandbox", "insecure"])),
+        },
+    };
+    Ok(Run {
+        command: CommandLine::read(node, arguments),
+        mounts: flags
+            .texts("mount")
+            .into_iter()
+            .map(mount::source)
+            .collect::<Result<_, _>>()?,
+        network,
+        security,
+        devices: flags
+            .texts("device")
+            .iter()
+            .map(device)
+            .collect::<Result<_, _>>()?,
+    })
+}
+
+fn unknown_mode(word: &Word, flag: &str, known: &[&'static str]) -> Problem {
+    Problem::new(
+        "bad-flag-value",
+        format!("{:?} is not something that --{flag} can be.", word.text),
+    )
+    .at(word.span)
+    .hint(format!("It can be {}.", known.join(", ")))
+    .suggest(&word.text, known.iter().copied())
+}
+
+/// Reads `vendor.com/gpu=gpu1,required` or `name=vendor.com/gpu=gpu1`.
+fn device(word: &Word) -> Result<Device, Problem> {
+    let bad = |message: String| Problem::new("bad-device", message).at(word.span);
+    let mut device = Device {
+        name: String::new(),
+        required: false,
+    };
+    let fields = comma_separated(&word.text)
+        .map_err(|error| bad(format!("This --device cannot be read: {error}.")))?;
+    for field in fields {
+        let (key, value) = match field.split_once('=') {
+            Some((key, value)) => (key.to_lowercase(), Some(value)),
+            None => (field.to_lowercase(), None),
+        };
+        match (key.as_str(), value) {
+            ("required", None) => device.required = true,
+            ("required", Some(value)) => {
+                device.required = number::boolean(value)
+                    .ok_or_else(|| bad(format!("required is true or false, not {value:?}.")))?;
+            }
+            ("name", Some(value)) if device.name.is_empty() => value.clone_into(&mut device.name),
+            ("name", Some(_)) => return Err(bad("This --device has two names.".into())),
+            _ if device.name.is_empty() => device.name = field,
+            _ => return Err(bad(format!("--device knows name and required, not {key:?}."))),
+        }
+    }
+    Ok(device)
+}

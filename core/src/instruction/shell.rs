@@ -1,0 +1,26 @@
+//! `SHELL`: what reads commands in shell form.
+
+use crate::diagnostic::Problem;
+use crate::syntax::{Arguments, Node, Word};
+
+use super::flags::Flags;
+
+#[derive(Debug, Clone)]
+pub(crate) struct Shell {
+    pub(crate) command: Vec<String>,
+}
+
+pub(super) fn parse(node: &Node<'_>, arguments: Arguments) -> Result<Shell, Problem> {
+    Flags::read(node, &[])?;
+    match arguments {
+        Arguments::Json(words) if !words.is_empty() => Ok(Shell {
+            command: words.into_iter().map(|Word { text, .. }| text).collect(),
+        }),
+        Arguments::Text(word) => Err(
+            Problem::new("shell-form", "SHELL takes a JSON array of strings only.")
+                .at(word.span)
+                .hint("Write SHELL [\"/bin/bash\", \"-c\"]."),
+        ),
+        _ => Err(super::missing(node, "SHELL [\"/bin/bash\", \"-c\"]")),
+    }
+}

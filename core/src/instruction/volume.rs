@@ -1,0 +1,33 @@
+//! `VOLUME`: directories whose content is not the image's.
+
+use crate::diagnostic::Problem;
+use crate::syntax::{Arguments, Node, Word};
+
+use super::flags::Flags;
+
+#[derive(Debug, Clone)]
+pub(crate) struct Volume {
+    pub(crate) paths: Vec<Word>,
+}
+
+pub(super) fn parse(node: &Node<'_>, arguments: Arguments) -> Result<Volume, Problem> {
+    let mut paths = arguments.words();
+    if paths.is_empty() {
+        return Err(super::missing(node, "VOLUME /data"));
+    }
+    Flags::read(node, &[])?;
+    for path in &mut paths {
+        path.text = path.text.trim().to_owned();
+        if path.text.is_empty() {
+            return Err(empty_volume(path));
+        }
+    }
+    Ok(Volume { paths })
+}
+
+/// A volume without a path.
+pub(crate) fn empty_volume(path: &Word) -> Problem {
+    Problem::new("empty-volume", "A VOLUME here has no path.")
+        .at(path.span)
+        .hint("Give it a path such as /data.")
+}

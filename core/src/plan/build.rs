@@ -1,0 +1,252 @@
+//! A stage while it is planned, and what all stages share.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::analysis::{EdgeKind, EdgeSource, Options};
+use crate::diagnostic::Problem;
+use crate::image::{History, Image};
+use crate::llb;
+use crate::platform::Platform;
+use crate::shell::{Lexer, Variables};
+use crate::span::Span;
+use crate::stage::{Command, Globals};
+use crate::syntax::Word;
+
+use super::env::Env;
+use super::epoch::Epoch;
+use super::graph::{Graph, Output, Vertex, Work};
+
+/// A stage as far as it is planned. A stage that starts from it starts with a copy.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Build {
+    /// Its files so far; `None` for nothing.
+    pub(crate) output: Option<Output>,
+    /// What processes in it get, `ARG`s included.
+    pub(crate) env: Env,
+    /// Where they run.
+    pub(crate) dir: String,
+    /// Who runs them.
+    pub(crate) user: String,
+    /// What they run on; `None` where it starts from nothing, and so runs on what is built for.
+    pub(crate) exec_platform: Option<Platform>,
+    /// What it is for.
+    pub(crate) platform: Platform,
+    /// The configuration of the image that it would be.
+    pub(crate) image: Image,
+    /// Its `ARG`s, with their values where they have any, in the order in which the history shows them.
+    pub(crate) args: Vec<(String, Option<String>)>,
+    /// What it takes from the build context.
+    pub(crate) context_paths: BTreeSet<String>,
+    /// Whether it has a `CMD` of its own.
+    pub(crate) has_cmd: bool,
+    pub(crate) steps: StepNames,
+}
+
+/// How progress calls the steps of a stage.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct StepNames {
+    /// The stage's name; empty where it is the only one.
+    pub(crate) label: String,
+    /// How many steps there are; 0 where steps are not counted.
+    pub(crate) total: usize,
+    /// How many have been named.
+    pub(crate) named: usize,
+}
+
+impl StepNames {
+    /// `[builder 2/5] text` for the next step.
+    pub(crate) fn next(&mut self, text: &str) -> String {
+        self.named += 1;
+        self.current(text)
+    }
+
+    /// The same for the step that was named last.
+    pub(crate) fn current(&self, text: &str) -> String {
+        if self.total == 0 {
+            return text.to_owned();
+        }
+        let Self { label, total, named } = self;
+        let space = if label.is_empty() { "" } else { " " };
+        let width = total.to_string().len();
+        format!("[{label}{space}{named:>width$}/{total}] {text}")
+    }
+}
+
+impl Build {
+    /// Notes in the image's history what was done.
+    pub(crate) fn commit(&mut self, done: String, made_layer: bool, epoch: Option<Epoch>) {
+        self.image.history.push(History {
+            created: epoch.map(Epoch::rfc3339),
+            created_by: done,
+            comment: "buildkit.dockerfile.v0".into(),
+            empty_layer: !made_layer,
+            ..History::default()
+        });
+    }
+}
+
+/// What all stages share.
+pub(crate) struct Shared<'i> {
+    pub(crate) options: &'i Options,
+    pub(crate) globals: &'i Globals,
+    /// `--build-arg`, as far as it counts.
+    pub(crate) build_args: &'i BTreeMap<String, String>,
+    pub(crate) target_platform: &'i Platform,
+    pub(crate) lexer: Lexer,
+    pub(crate) epoch: Option<Epoch>,
+    pub(crate) graph: Graph,
+    /// What is there to copy from, by node; `None` for stages that are not planned yet.
+    pub(crate) finished: Vec<Option<Build>>,
+    /// What node is what to people.
+    pub(crate) sources: Vec<EdgeSource>,
+    /// Use of files, as it is found.
+    pub(crate) edges: Vec<FoundEdge>,
+    pub(crate) labels: Vec<String>,
+    /// Defaults of the `ARG`s of stages: name, default, place.
+    pub(crate) declared: Vec<(String, Option<String>, Span)>,
+}
+
+/// Files going into a step.
+#[derive(Debug, Clone)]
+pub(crate) struct FoundEdge {
+    pub(crate) kind: EdgeKind,
+    pub(crate) from: EdgeSource,
+    pub(crate) stage: usize,
+    pub(crate) step: usize,
+    pub(crate) paths: Vec<String>,
+    pub(crate) span: Span,
+}
+
+/// One instruction on its way into the plan.
+pub(crate) struct Step<'s, 'i> {
+    pub(crate) build: &'s mut Build,
+    pub(crate) shared: &'s mut Shared<'i>,
+    pub(crate) command: &'s Command,
+    /// The stage, by index in the file.
+    pub(crate) stage: usize,
+}
+
+impl Step<'_, '_> {
+    /// `text` with its variables worked out.
+    pub(crate) fn expand(&self, text: &str) -> Result<String, Problem> {
+        expand(self.shared.lexer, text, &self.build.env)
+    }
+
+    /// The same for a word, which a problem points to.
+    pub(crate) fn expand_word(&self, word: &Word) -> Result<String, Problem> {
+        self.expand(&word.text).map_err(|problem| problem.at(word.span))
+    }
+
+    /// The same for a flag that need not be there.
+    pub(crate) fn expand_flag(&self, word: Option<&Word>) -> Result<String, Problem> {
+        word.map_or(Ok(String::new()), |word| self.expand_word(word))
+    }
+
+    /// What progress calls this step.
+    pub(crate) fn next_name(&mut self, text: &str) -> String {
+        let text = self.titled(text);
+        self.build.steps.next(&text)
+    }
+
+    /// The name of the same step for another of its vertices.
+    pub(crate) fn same_name(&self, text: &str) -> String {
+        self.build.steps.current(&self.titled(text))
+    }
+
+    fn titled(&self, text: &str) -> String {
+        let text = if text.starts_with("LINK ") {
+            text.to_owned()
+        } else {
+            upper_first(text)
+        };
+        if self.command.step.is_none() {
+            format!("ONBUILD {text}")
+        } else {
+            text
+        }
+    }
+
+    /// The instruction with the variables of the stage worked out; as it stands where that cannot be done.
+    pub(crate) fn printed(&self, text: &str) -> String {
+        self.shared
+            .lexer
+            .word(text, &self.build.env)
+            .unwrap_or_else(|_| text.to_owned())
+    }
+
+    /// Adds a vertex for this step.
+    pub(crate) fn add(&mut self, work: Work, name: String) -> Output {
+        self.shared.graph.add(Vertex {
+            work,
+            name,
+            stage: Some(self.stage),
+            step: self.command.step,
+        })
+    }
+
+    /// Notes what was done in the image's history.
+    pub(crate) fn commit(&mut self, done: String, made_layer: bool) {
+        self.build.commit(done, made_layer, self.shared.epoch);
+    }
+
+    /// Notes that files flow into this step.
+    pub(crate) fn edge(&mut self, kind: EdgeKind, from: EdgeSource, paths: Vec<String>, span: Span) {
+        let Some(step) = self.command.step else { return };
+        self.shared.edges.push(FoundEdge {
+            kind,
+            from,
+            stage: self.stage,
+            step,
+            paths,
+            span,
+        });
+    }
+}
+
+/// `text` with its variables worked out.
+pub(crate) fn expand(lexer: Lexer, text: &str, variables: &dyn Variables) -> Result<String, Problem> {
+    lexer.word(text, variables).map_err(|error| {
+        let problem = Problem::new("bad-expansion", error.to_string());
+        match error {
+            crate::shell::ExpandError::Required(name, _) => {
+                problem.hint(format!("Give {name} a value, with ENV, ARG or --build-arg."))
+            }
+            _ => problem,
+        }
+    })
+}
+
+/// The first word in upper case: what instructions are called in progress.
+fn upper_first(text: &str) -> String {
+    match text.split_once(' ') {
+        Some((first, rest)) => format!("{} {rest}", first.to_uppercase()),
+        None => text.to_uppercase(),
+    }
+}
+
+/// A platform as LLB has it.
+pub(crate) fn llb_platform(platform: &Platform) -> llb::Platform {
+    llb::Platform {
+        architecture: platform.architecture.clone(),
+        os: platform.os.clone(),
+        variant: platform.variant.clone(),
+        ..llb::Platform::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn step_numbers_are_padded() {
+        let mut steps = StepNames {
+            label: "a".into(),
+            total: 13,
+            named: 0,
+        };
+        assert_eq!(steps.next("RUN x"), "[a  1/13] RUN x");
+        assert_eq!(steps.current("RUN y"), "[a  1/13] RUN y");
+        assert_eq!(StepNames::default().next("RUN x"), "RUN x");
+    }
+}

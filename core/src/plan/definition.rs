@@ -1,0 +1,304 @@
+//! From the graph to the definition: the order of ops, their bytes and digests.
+
+use std::collections::BTreeMap;
+
+use crate::analysis::{Definition, LocalIdentity, PlannedOp};
+use crate::digest::Digest;
+use crate::llb::{
+    self, Action, Attr, ChownOpt, ExecOp, FileAction, FileOp, Input, MergeInput, MergeOp, Mount, MountType,
+    Op, OpKind, SourceOp, User, UserOpt, WorkerConstraints,
+};
+
+use super::graph::{ActionPlan, Graph, MountPlan, Output, Work};
+
+/// A definition, and which op each vertex of the graph became.
+pub(crate) struct Marshalled {
+    pub(crate) definition: Definition,
+    digests: BTreeMap<Output, Digest>,
+}
+
+impl Marshalled {
+    /// The op that a vertex became; `None` where the target does not need it.
+    pub(crate) fn digest(&self, vertex: Output) -> Option<&Digest> {
+        self.digests.get(&vertex)
+    }
+}
+
+/// Makes the definition of what `head` makes; without it, that of an image with nothing in it.
+pub(crate) fn marshal(graph: &Graph, head: Option<Output>, local: &SourceOp) -> Marshalled {
+    let mut run = Run {
+        graph,
+        local,
+        ops: Vec::new(),
+        places: BTreeMap::new(),
+        digests: BTreeMap::new(),
+    };
+    if let Some(head) = head {
+        run.visit(head);
+        let inputs = run.input(head).into_iter().collect();
+        run.push(
+            &Op {
+                inputs,
+                ..Op::default()
+            },
+            String::new(),
+            None,
+            None,
+        );
+    }
+    let Run { ops, digests, .. } = run;
+    let joined: Vec<&str> = ops.iter().map(|op| op.digest.as_str()).collect();
+    let digest = Digest::of(joined.join("\n").as_bytes());
+    let head = head.and_then(|head| digests.get(&head).cloned());
+    Marshalled {
+        definition: Definition { ops, head, digest },
+        digests,
+    }
+}
+
+/// The op of the build context, of which the target needs `paths`.
+pub(crate) fn local_source(identity: &LocalIdentity, paths: &[String]) -> SourceOp {
+    let mut attrs = vec![Attr::new("local.sharedkeyhint", "context")];
+    if !paths.is_empty() {
+        attrs.push(Attr::new("local.followpaths", go_json(paths)));
+    }
+    attrs.push(match identity {
+        LocalIdentity::Unique(id) => Attr::new("local.unique", id),
+        LocalIdentity::Session(id) => Attr::new("local.session", id),
+    });
+    SourceOp::new("local://context".into(), attrs)
+}
+
+/// A JSON array as Go writes it: `<`, `>`, `&` and the two line separators are escaped.
+fn go_json(paths: &[String]) -> String {
+    let mut json = String::from("[");
+    for (index, path) in paths.iter().enumerate() {
+        if index > 0 {
+            json.push(',');
+        }
+        // A string cannot fail to be written.
+        let quoted = serde_json::to_string(path).unwrap_or_default();
+        for letter in quoted.chars() {
+            match letter {
+                '<' => json.push_str("\\u003c"),
+                '>' => json.push_str("\\u003e"),
+                '&' => json.push_str("\\u0026"),
+                '\u{2028}' => json.push_str("\\u2028"),
+                '\u{2029}' => json.push_str("\\u2029"),
+                letter => json.push(letter),
+            }
+        }
+    }
+    json.push(']');
+    json
+}
+
+struct Run<'g> {
+    graph: &'g Graph,
+    local: &'g SourceOp,
+    ops: Vec<PlannedOp>,
+    /// Where the op of a digest stands: equal ops of different stages are one.
+    places: BTreeMap<Digest, usize>,
+    digests: BTreeMap<Output, Digest>,
+}
+
+impl Run<'_> {
+    /// Depth first: an op stands after all of its inputs. The walk keeps its own stack, for files are of any length.
+    fn visit(&mut self, head: Output) {
+        let mut open = vec![(head, self.inputs(head).into_iter())];
+        while let Some((vertex, inputs)) = open.last_mut() {
+            match inputs.next() {
+                Some(input) if self.digests.contains_key(&input) => {}
+                Some(input) => open.push((input, self.inputs(input).into_iter())),
+                None => {
+                    let vertex = *vertex;
+                    self.finish(vertex);
+                    open.pop();
+                }
+            }
+        }
+    }
+
+    fn inputs(&self, vertex: Output) -> Vec<Output> {
+        self.graph
+            .vertices
+            .node_weight(vertex)
+            .map(|vertex| vertex.work.inputs())
+            .unwrap_or_default()
+    }
+
+    fn input(&self, vertex: Output) -> Option<Input> {
+        self.digests.get(&vertex).map(|digest| Input {
+            digest: digest.clone(),
+            index: 0,
+        })
+    }
+
+    fn finish(&mut self, index: Output) {
+        let Some(vertex) = self.graph.vertices.node_weight(index) else {
+            return;
+        };
+        let mut op = Op {
+            constraints: Some(WorkerConstraints::default()),
+            ..Op::default()
+        };
+        op.kind = Some(match &vertex.work {
+            Work::Context => OpKind::Source(self.local.clone()),
+            Work::Source(source, platform) => {
+                op.platform.clone_from(platform);
+                OpKind::Source(source.clone())
+            }
+            Work::Exec {
+                op: exec,
+                platform,
+                mounts,
+                extra,
+            } => {
+                op.platform = Some(platform.clone());
+                let mut exec = exec.clone();
+                self.mounts(&mut exec, &mut op.inputs, mounts, extra);
+                OpKind::Exec(exec)
+            }
+            Work::File { base, actions } => OpKind::File(self.actions(&mut op.inputs, *base, actions)),
+            Work::Merge(layers) => {
+                op.inputs = layers.iter().filter_map(|&layer| self.input(layer)).collect();
+                let inputs = (0..)
+                    .take(op.inputs.len())
+                    .map(|input| MergeInput { input })
+                    .collect();
+                OpKind::Merge(MergeOp { inputs })
+            }
+        });
+        let digest = self.push(&op, vertex.name.clone(), vertex.stage, vertex.step);
+        self.digests.insert(index, digest);
+    }
+
+    fn push(&mut self, op: &Op, name: String, stage: Option<usize>, step: Option<usize>) -> Digest {
+        let bytes = llb::marshal(op);
+        let digest = Digest::of(&bytes);
+        if let Some(known) = self
+            .places
+            .get(&digest)
+            .and_then(|&place| self.ops.get_mut(place))
+        {
+            // What is visited later has the say over the name, as in the reference.
+            (known.name, known.stage, known.step) = (name, stage, step);
+            return digest;
+        }
+        self.places.insert(digest.clone(), self.ops.len());
+        let inputs = op.inputs.iter().map(|input| input.digest.clone()).collect();
+        let ignore_cache = false;
+        self.ops.push(PlannedOp {
+            digest: digest.clone(),
+            bytes,
+            name,
+            inputs,
+            stage,
+            step,
+            ignore_cache,
+        });
+        digest
+    }
+
+    /// The index of an input; equal ones are one. -1 where there is nothing.
+    fn enter(&self, inputs: &mut Vec<Input>, source: Option<Output>) -> i64 {
+        let Some(input) = source.and_then(|source| self.input(source)) else {
+            return -1;
+        };
+        let place = inputs
+            .iter()
+            .position(|known| *known == input)
+            .unwrap_or_else(|| {
+                inputs.push(input);
+                inputs.len() - 1
+            });
+        i64::try_from(place).unwrap_or(-1)
+    }
+
+    fn mounts(&self, exec: &mut ExecOp, inputs: &mut Vec<Input>, mounts: &[MountPlan], extra: &[Mount]) {
+        let mut outputs = 0;
+        for MountPlan { source, mount } in mounts {
+            let mut mount = mount.clone();
+            mount.input = self.enter(inputs, *source);
+            let held = mount.readonly || matches!(mount.mount_type(), MountType::Cache | MountType::Tmpfs);
+            if held {
+                mount.output = -1;
+            } else if mount.output != -1 {
+                mount.output = outputs;
+                outputs += 1;
+            }
+            exec.mounts.push(mount);
+        }
+        exec.mounts.extend_from_slice(extra);
+    }
+
+    fn actions(&self, inputs: &mut Vec<Input>, base: Option<Output>, actions: &[ActionPlan]) -> FileOp {
+        let mut base_index = -1;
+        let sources: Vec<i64> = actions
+            .iter()
+            .map(|action| {
+                base_index = self.enter(inputs, base);
+                self.enter(inputs, action.source)
+            })
+            .collect();
+        let count = i64::try_from(inputs.len()).unwrap_or(-1);
+        let mut made: Vec<FileAction> = (0..)
+            .zip(actions.iter().zip(sources))
+            .map(|(index, (plan, secondary_input))| {
+                let mut action = plan.action.clone();
+                fill_owner(&mut action, base_index);
+                // Every action but the first goes on where the one before it ended.
+                let input = if index == 0 { base_index } else { count + index - 1 };
+                FileAction {
+                    input,
+                    secondary_input,
+                    output: -1,
+                    action: Some(action),
+                }
+            })
+            .collect();
+        if let Some(last) = made.last_mut() {
+            last.output = 0;
+        }
+        FileOp { actions: made }
+    }
+}
+
+/// Owners are looked up by name in the files that are changed.
+fn fill_owner(action: &mut Action, base: i64) {
+    let owner: Option<&mut ChownOpt> = match action {
+        Action::Copy(copy) => copy.owner.as_mut(),
+        Action::MkFile(file) => file.owner.as_mut(),
+        Action::MkDir(dir) => dir.owner.as_mut(),
+        Action::Symlink(link) => link.owner.as_mut(),
+        Action::Rm(_) => None,
+    };
+    let Some(ChownOpt { user, group }) = owner else {
+        return;
+    };
+    for UserOpt { user } in [user, group].into_iter().flatten() {
+        if let Some(User::ByName(named)) = user {
+            named.input = base;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn followed_paths_are_escaped_as_go_escapes_them() {
+        let paths = ["a&b".to_owned(), "<\"\u{2028}>".to_owned()];
+        assert_eq!(go_json(&paths), "[\"a\\u0026b\",\"\\u003c\\\"\\u2028\\u003e\"]");
+    }
+
+    #[test]
+    fn session_takes_the_place_of_the_unique_id() {
+        let source = local_source(&LocalIdentity::Session("s".into()), &[]);
+        assert_eq!(
+            (source.attr("local.session"), source.attr("local.unique")),
+            (Some("s"), None)
+        );
+    }
+}

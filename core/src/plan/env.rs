@@ -1,0 +1,68 @@
+//! The variables of a stage, in the order in which processes get them.
+
+use crate::shell::Variables;
+
+/// Variables in order. Setting one again moves it to the end.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Env {
+    variables: Vec<(String, String)>,
+}
+
+impl Env {
+    /// Sets a variable, at the end.
+    pub(crate) fn set(&mut self, key: impl Into<String>, value: impl Into<String>) {
+        let key = key.into();
+        self.remove(&key);
+        self.variables.push((key, value.into()));
+    }
+
+    /// Unsets a variable.
+    pub(crate) fn remove(&mut self, key: &str) {
+        self.variables.retain(|(known, _)| known != key);
+    }
+
+    /// `KEY=value` each.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        self.variables
+            .iter()
+            .map(|(key, value)| format!("{key}={value}"))
+            .collect()
+    }
+}
+
+impl Variables for Env {
+    fn get(&self, name: &str) -> Option<&str> {
+        self.variables
+            .iter()
+            .rev()
+            .find(|(key, _)| key == name)
+            .map(|(_, value)| value.as_str())
+    }
+}
+
+/// Variables before others of the same name.
+pub(crate) struct Masked<'v> {
+    pub(crate) mask: &'v Env,
+    pub(crate) below: &'v dyn Variables,
+}
+
+impl Variables for Masked<'_> {
+    fn get(&self, name: &str) -> Option<&str> {
+        self.mask.get(name).or_else(|| self.below.get(name))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn setting_again_moves_to_the_end() {
+        let mut env = Env::default();
+        env.set("A", "1");
+        env.set("B", "2");
+        env.set("A", "3");
+        assert_eq!(env.lines(), ["B=2", "A=3"]);
+        assert_eq!(env.get("A"), Some("3"));
+    }
+}

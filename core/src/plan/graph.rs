@@ -1,0 +1,111 @@
+//! The graph of what would be done: vertices that become ops, before their digests are known.
+
+use petgraph::graph::{DiGraph, NodeIndex};
+
+use crate::llb::{Action, ExecOp, Mount, Platform, SourceOp};
+
+/// The graph. Edges lead from what is used to what uses it.
+#[derive(Debug, Default)]
+pub(crate) struct Graph {
+    pub(crate) vertices: DiGraph<Vertex, ()>,
+    context: Option<NodeIndex>,
+}
+
+/// The files that a vertex makes. Dockerfiles need the first output of an op only.
+pub(crate) type Output = NodeIndex;
+
+/// One op to be, and where it came from.
+#[derive(Debug)]
+pub(crate) struct Vertex {
+    pub(crate) work: Work,
+    /// What progress shows.
+    pub(crate) name: String,
+    /// The stage it was written in, by index in the file.
+    pub(crate) stage: Option<usize>,
+    /// The step of that stage; triggers of a base have none.
+    pub(crate) step: Option<usize>,
+}
+
+/// What a vertex does.
+#[derive(Debug)]
+pub(crate) enum Work {
+    /// The build context. Which of its paths are needed is known only when all is planned.
+    Context,
+    /// Files from elsewhere.
+    Source(SourceOp, Option<Platform>),
+    /// A process, with mounts that count no inputs yet.
+    Exec {
+        op: ExecOp,
+        platform: Platform,
+        mounts: Vec<MountPlan>,
+        extra: Vec<Mount>,
+    },
+    /// Actions on files, one after the other.
+    File {
+        base: Option<Output>,
+        actions: Vec<ActionPlan>,
+    },
+    /// Layers, from the bottom up.
+    Merge(Vec<Output>),
+}
+
+/// A mount, and what is mounted.
+#[derive(Debug)]
+pub(crate) struct MountPlan {
+    pub(crate) source: Option<Output>,
+    /// Input and output are filled in later; an output of -1 stays.
+    pub(crate) mount: Mount,
+}
+
+/// An action, and what it reads.
+#[derive(Debug)]
+pub(crate) struct ActionPlan {
+    /// Inputs that name an owner are filled in later.
+    pub(crate) action: Action,
+    pub(crate) source: Option<Output>,
+}
+
+impl Graph {
+    /// Adds a vertex.
+    pub(crate) fn add(&mut self, vertex: Vertex) -> Output {
+        let inputs = vertex.work.inputs();
+        let index = self.vertices.add_node(vertex);
+        for input in inputs {
+            self.vertices.update_edge(input, index, ());
+        }
+        index
+    }
+
+    /// The build context, which is one vertex however often it is used.
+    pub(crate) fn context(&mut self) -> Output {
+        if let Some(index) = self.context {
+            return index;
+        }
+        let name = "[internal] load build context".to_owned();
+        let index = self.add(Vertex {
+            work: Work::Context,
+            name,
+            stage: None,
+            step: None,
+        });
+        self.context = Some(index);
+        index
+    }
+}
+
+impl Work {
+    /// What it uses, in the order in which a definition visits it: the reference walks the sources of a file op from
+    /// the last action to the first.
+    pub(crate) fn inputs(&self) -> Vec<Output> {
+        match self {
+            Self::Context | Self::Source(..) => Vec::new(),
+            Self::Exec { mounts, .. } => mounts.iter().filter_map(|mount| mount.source).collect(),
+            Self::File { base, actions } => base
+                .iter()
+                .copied()
+                .chain(actions.iter().rev().filter_map(|action| action.source))
+                .collect(),
+            Self::Merge(layers) => layers.clone(),
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! What stages start from.
+
+use crate::analysis::Base;
+use crate::diagnostic::Problem;
+use crate::image::{Image, split_variable};
+use crate::instruction::Instruction;
+use crate::llb::SourceOp;
+use crate::platform::Platform;
+use crate::reference::Reference;
+use crate::span::Span;
+use crate::stage::{Node, Origin};
+
+use super::build::{Build, Shared, llb_platform};
+use super::graph::{Output, Vertex, Work};
+use super::lower;
+
+/// An image that something starts from or copies from.
+#[derive(Debug)]
+pub(crate) struct FoundImage {
+    /// As it is written.
+    pub(crate) name: String,
+    /// In full.
+    pub(crate) reference: String,
+    pub(crate) platform: Platform,
+    /// Whether it was looked up.
+    pub(crate) resolved: bool,
+    pub(crate) size: u64,
+    pub(crate) note: Option<String>,
+    pub(crate) span: Span,
+    /// Its source ops; equal ones become one.
+    pub(crate) outputs: Vec<Output>,
+}
+
+/// How many steps of a stage progress counts: the image it starts from, and what changes files.
+pub(super) fn count_steps(node: &Node) -> usize {
+    if node.origin == Origin::Hidden {
+        return 0;
+    }
+    let changes = node.commands.iter().filter(|command| {
+        matches!(
+            command.statement.instruction,
+            Some(Instruction::Add(_) | Instruction::Copy(_) | Instruction::Run(_) | Instruction::Workdir(_))
+        )
+    });
+    usize::from(node.base.is_none() && node.base_name != "scratch") + changes.count()
+}
+
+/// Finds out what `node` starts from, and lets `build` start from it.
+pub(super) fn start(
+    shared: &mut Shared<'_>,
+    node: &Node,
+    build: &mut Build,
+    images: &mut Vec<FoundImage>,
+) -> Result<Base, Problem> {
+    if let Some(base) = node.base {
+        return Ok(Base::Stage(base));
+    }
+    if node.base_name.is_empty() {
+        // That it could not be worked out was said already.
+        return Ok(Base::Unknown);
+    }
+    if node.base_name == "scratch" {
+        build.image = Image::scratch(shared.target_platform);
+        return Ok(Base::Scratch);
+    }
+    let reference: Reference =
+        node.base_name
+            .parse()
+            .map_err(|error: crate::reference::InvalidReference| {
+                Problem::new("bad-image-name", format!("{error}."))
+                    .hint("Image names look like alpine, alpine:3.20 or ghcr.io/owner/name:tag.")
+            })?;
+    let platform = node
+        .platform
+        .clone()
+        .unwrap_or_else(|| shared.target_platform.clone());
+    let full = reference.to_string();
+    let facts = shared.options.images.get(&full);
+    let image = match facts {
+        Some(facts) => serde_json::from_value::<Image>(facts.config.clone()).map_err(|error| {
+            Problem::new(
+                "bad-image-config",
+                format!("The configuration of {full} cannot be read: {error}."),
+            )
+        })?,
+        None => Image::assumed(&platform),
+    };
+    let empty = facts.is_some() && image.is_empty();
+    let pinned = match facts {
+        Some(facts) => reference.with_digest(facts.digest.clone()),
+        None => reference,
+    };
+    let index = match images
+        .iter()
+        .position(|known| known.reference == full && known.platform == platform)
+    {
+        Some(index) => index,
+        None => {
+            images.push(FoundImage {
+                name: node.base_name.clone(),
+                reference: full,
+                platform: platform.clone(),
+                resolved: facts.is_some(),
+                size: facts.map_or(0, |facts| facts.size),
+                note: facts.and_then(|facts| facts.note.clone()),
+                span: node.base_span,
+                outputs: Vec::new(),
+            });
+            images.len() - 1
+        }
+    };
+    build.image = Image {
+        created: None,
+        ..image
+    };
+    build.platform = platform.clone();
+    if !empty {
+        let source = SourceOp::new(format!("docker-image://{pinned}"), Vec::new());
+        let name = build.steps.next(&format!("FROM {pinned}"));
+        let stage = match node.origin {
+            Origin::Written(stage) => Some(stage),
+            Origin::Hidden => None,
+        };
+        let work = Work::Source(source, Some(llb_platform(&platform)));
+        let output = shared.graph.add(Vertex {
+            work,
+            name,
+            stage,
+            step: None,
+        });
+        build.output = Some(output);
+        build.exec_platform = Some(platform);
+        if let Some(image) = images.get_mut(index) {
+            image.outputs.push(output);
+        }
+    }
+    Ok(Base::Image(index))
+}
+
+/// Takes over from the image what processes start with.
+pub(super) fn enter(build: &mut Build) -> Result<(), Problem> {
+    let os = build.platform.os.clone();
+    build.image.ensure_path(&os);
+    for variable in &build.image.config.env {
+        let (key, value) = split_variable(variable);
+        build.env.set(key, value);
+    }
+    let dir = build.image.config.working_dir.clone();
+    if !dir.is_empty() {
+        lower::workdir::enter(build, &dir)?;
+    }
+    if !build.image.config.user.is_empty() {
+        build.user.clone_from(&build.image.config.user);
+    }
+    Ok(())
+}

@@ -1,0 +1,50 @@
+//! `ARG`: sets a variable for the rest of the stage, but not for the image.
+
+use crate::diagnostic::Problem;
+use crate::instruction::arg::Arg;
+use crate::plan::build::Step;
+use crate::shell::Variables as _;
+
+/// Arguments that ask for something of BuildKit rather than of a process.
+const NOT_IN_ENV: [&str; 2] = ["BUILDKIT_SBOM_SCAN_CONTEXT", "BUILDKIT_SBOM_SCAN_STAGE"];
+
+pub(super) fn lower(step: &mut Step<'_, '_>, arg: &Arg) -> Result<(), Problem> {
+    let mut shown = Vec::with_capacity(arg.declarations.len());
+    for declaration in &arg.declarations {
+        let name = &declaration.name;
+        let given = step.shared.build_args.get(name);
+        let default = match &declaration.default {
+            Some(default) => match (step.expand(default), given) {
+                (Ok(default), _) => Some(default),
+                // Nobody asks for the default of an argument that is given.
+                (Err(_), Some(_)) => None,
+                (Err(problem), None) => return Err(problem.at(declaration.span)),
+            },
+            None => None,
+        };
+        step.shared
+            .declared
+            .push((name.clone(), default.clone(), declaration.span));
+        let inherited = if declaration.default.is_some() {
+            None
+        } else {
+            step.shared.globals.get(name)
+        };
+        let value = given
+            .cloned()
+            .or(default)
+            .or_else(|| inherited.map(str::to_owned));
+        if let Some(value) = &value
+            && !NOT_IN_ENV.contains(&name.as_str())
+        {
+            step.build.env.set(name.as_str(), value.as_str());
+        }
+        shown.push(match &value {
+            Some(value) => format!("{name}={value}"),
+            None => name.clone(),
+        });
+        step.build.args.push((name.clone(), value));
+    }
+    step.commit(format!("ARG {}", shown.join(" ")), false);
+    Ok(())
+}

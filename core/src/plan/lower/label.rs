@@ -1,0 +1,18 @@
+//! `LABEL`: names and values that go with the image.
+
+use crate::diagnostic::Problem;
+use crate::instruction::label::Label;
+use crate::plan::build::Step;
+
+use super::env::expand_pairs;
+
+pub(super) fn lower(step: &mut Step<'_, '_>, label: &Label) -> Result<(), Problem> {
+    let pairs = expand_pairs(step, &label.pairs)?;
+    let mut done = String::from("LABEL");
+    for (key, value) in pairs {
+        done.push_str(&format!(" {key}={value}"));
+        step.build.image.config.labels.insert(key, value);
+    }
+    step.commit(done, false);
+    Ok(())
+}

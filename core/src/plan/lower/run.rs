@@ -1,0 +1,206 @@
+//! `RUN`: a command that changes the files of a stage.
+
+use crate::diagnostic::Problem;
+use crate::instruction::run::{Device, Run};
+use crate::llb::{CdiDevice, ExecOp, Meta, Mount, ProxyEnv};
+use crate::plan::build::{Step, llb_platform};
+use crate::plan::env::Masked;
+use crate::plan::graph::{MountPlan, Work};
+use crate::shell::{Lexer, Variables as _};
+use crate::syntax::Marker;
+
+use super::files::make_file;
+use super::mounts::Mounts;
+
+pub(super) fn lower(step: &mut Step<'_, '_>, run: &Run) -> Result<(), Problem> {
+    let Command { args, shown, script } = command(step, run);
+    let args = super::with_shell(step, &args, run.command.shell);
+    let mounts = Mounts::read(step, run)?;
+    let printed = {
+        let variables = Masked {
+            mask: &mounts.masked,
+            below: &step.build.env,
+        };
+        let lexer = Lexer {
+            raw_quotes: true,
+            keep_unset: true,
+            ..step.shared.lexer
+        };
+        lexer.word(&shown, &variables).unwrap_or(shown)
+    };
+    let name = step.next_name(&printed);
+    let (files, secretenv, extra, socket) = mounts.into_extra();
+    let mut env = step.build.env.clone();
+    if let Some(socket) = socket
+        && env.get("SSH_AUTH_SOCK").is_none()
+    {
+        env.set("SSH_AUTH_SOCK", socket);
+    }
+    let root = Mount {
+        dest: "/".into(),
+        ..Mount::default()
+    };
+    let mut mounted = vec![MountPlan {
+        source: step.build.output,
+        mount: root,
+    }];
+    mounted.extend(script);
+    mounted.extend(files);
+    mounted.sort_by(|left, right| left.mount.dest.cmp(&right.mount.dest));
+    let meta = Meta {
+        args: args.clone(),
+        env: env.lines(),
+        cwd: step.build.dir.clone(),
+        user: step.build.user.clone(),
+        proxy_env: proxies(step),
+        remove_mount_stubs_recursive: true,
+        ..Meta::default()
+    };
+    let device = |device: &Device| CdiDevice {
+        name: device.name.clone(),
+        optional: !device.required,
+    };
+    let op = ExecOp {
+        meta: Some(meta),
+        network: run.network.into(),
+        security: run.security.into(),
+        secretenv,
+        cdi_devices: run.devices.iter().map(device).collect(),
+        ..ExecOp::default()
+    };
+    let platform = llb_platform(
+        step.build
+            .exec_platform
+            .as_ref()
+            .unwrap_or(step.shared.target_platform),
+    );
+    let output = step.add(
+        Work::Exec {
+            op,
+            platform,
+            mounts: mounted,
+            extra,
+        },
+        name,
+    );
+    step.build.output = Some(output);
+    let done = history(step, &args);
+    step.commit(done, true);
+    Ok(())
+}
+
+/// What a RUN runs.
+struct Command {
+    args: Vec<String>,
+    /// The instruction as progress shows it.
+    shown: String,
+    /// A heredoc that names its own interpreter is a file, and this mounts it.
+    script: Option<MountPlan>,
+}
+
+fn command(step: &mut Step<'_, '_>, run: &Run) -> Command {
+    const PIPES: &str = "/dev/pipes/";
+    let code = step.command.statement.code.clone();
+    let plain = Command {
+        args: run.command.args.clone(),
+        shown: code.clone(),
+        script: None,
+    };
+    let (Some(first), [text]) = (run.command.heredocs.first(), run.command.args.as_slice()) else {
+        return plain;
+    };
+    if !matches!(Marker::read(text), Ok(Some(_))) {
+        // More than a heredoc alone: the shell gets the text with all of its heredocs.
+        let mut whole = text.clone();
+        for heredoc in &run.command.heredocs {
+            whole.push('\n');
+            whole.push_str(&heredoc.content);
+            whole.push_str(&heredoc.marker.name);
+        }
+        return Command {
+            args: vec![whole],
+            ..plain
+        };
+    }
+    let shown = format!("{code} ({})", summary(&first.content));
+    let data = first.chomped();
+    if step.build.image.os == "windows" || !data.starts_with("#!") {
+        return Command {
+            args: vec![data],
+            shown,
+            script: None,
+        };
+    }
+    let name = &first.marker.name;
+    let file = make_file(step, name, 0o755, data.into_bytes());
+    let mount = Mount {
+        dest: PIPES.into(),
+        selector: "/".into(),
+        readonly: true,
+        ..Mount::default()
+    };
+    let args = vec![crate::plan::path::join(&[PIPES, name])];
+    Command {
+        args,
+        shown,
+        script: Some(MountPlan {
+            source: Some(file),
+            mount,
+        }),
+    }
+}
+
+/// The first line of a heredoc.
+fn summary(content: &str) -> String {
+    let content = content.trim();
+    match content.split_once('\n') {
+        Some((first, _)) => format!("{}...", first.strip_suffix('\r').unwrap_or(first)),
+        None => content.to_owned(),
+    }
+}
+
+/// Proxies among the build arguments. They are part of the op, though not of its cache key.
+fn proxies(step: &Step<'_, '_>) -> Option<ProxyEnv> {
+    let mut proxies = ProxyEnv::default();
+    let mut found = false;
+    for (name, value) in step.shared.build_args {
+        let place = match name.to_ascii_lowercase().as_str() {
+            "http_proxy" => &mut proxies.http_proxy,
+            "https_proxy" => &mut proxies.https_proxy,
+            "ftp_proxy" => &mut proxies.ftp_proxy,
+            "no_proxy" => &mut proxies.no_proxy,
+            "all_proxy" => &mut proxies.all_proxy,
+            _ => continue,
+        };
+        place.clone_from(value);
+        found = true;
+    }
+    found.then_some(proxies)
+}
+
+/// The command with the arguments of the stage before it: `RUN |1 VERSION=1 /bin/sh -c …`.
+fn history(step: &Step<'_, '_>, args: &[String]) -> String {
+    let mut given: Vec<(&str, String)> = Vec::new();
+    for (name, value) in &step.build.args {
+        let value = step
+            .build
+            .env
+            .get(name)
+            .map(str::to_owned)
+            .or_else(|| value.clone())
+            .unwrap_or_default();
+        let variable = format!("{name}={value}");
+        match given.iter_mut().find(|(known, _)| known == name) {
+            Some((_, known)) => *known = variable,
+            None => given.push((name, variable)),
+        }
+    }
+    let mut words = vec!["RUN".to_owned()];
+    if !given.is_empty() {
+        words.push(format!("|{}", given.len()));
+        words.extend(given.into_iter().map(|(_, variable)| variable));
+    }
+    words.extend_from_slice(args);
+    words.push("# buildkit".into());
+    words.join(" ")
+}

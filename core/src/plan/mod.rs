@@ -1,0 +1,501 @@
+//! From stages to the graph of what would be done.
+//!
+//! Every stage is planned, needed or not, so that all of a file can be drawn; what the target does not need is left
+//! out of the definition, and what is wrong there is a warning.
+
+pub(crate) mod build;
+pub(crate) mod definition;
+mod env;
+mod epoch;
+mod go;
+mod graph;
+mod image;
+mod lower;
+mod path;
+mod remote;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::analysis::{Base, EdgeSource, Options};
+use crate::diagnostic::{Diagnostic, Problem, Severity};
+use crate::platform::Platform;
+use crate::shell::Lexer;
+use crate::span::{LineRange, Span};
+use crate::stage::{self, Origin, Program, Resolved, Statement};
+use crate::syntax;
+
+pub(crate) use build::{Build, FoundEdge};
+pub(crate) use graph::{Graph, Output};
+pub(crate) use image::FoundImage;
+
+use build::{Shared, Step};
+
+/// All that is known of a file.
+pub(crate) struct Plan {
+    pub(crate) graph: Graph,
+    pub(crate) resolved: Resolved,
+    /// The node to build.
+    pub(crate) target: Option<usize>,
+    /// What the target needs, by node.
+    pub(crate) needed: Vec<bool>,
+    /// What each node starts from.
+    pub(crate) bases: Vec<Base>,
+    pub(crate) images: Vec<FoundImage>,
+    pub(crate) edges: Vec<FoundEdge>,
+    /// Files after each step, by stage and step; `None` where a step changes none.
+    pub(crate) steps: Vec<Vec<Option<Output>>>,
+    /// The target as it will be; `None` where something is in its way.
+    pub(crate) result: Option<Build>,
+    /// What the target takes from the build context.
+    pub(crate) context_paths: Vec<String>,
+    /// `ARG`s: name, default, place.
+    pub(crate) args: Vec<(String, Option<String>, Span)>,
+}
+
+/// Plans a file.
+pub(crate) fn plan(program: &mut Program, options: &Options, diagnostics: &mut Vec<Diagnostic>) -> Plan {
+    let build_platform = options.build_platform.clone().unwrap_or_default().normalized();
+    let target_platform = options
+        .platform
+        .as_ref()
+        .map_or_else(|| build_platform.clone(), Platform::normalized);
+    let last_name = program
+        .stages
+        .last()
+        .and_then(|stage| stage.from.as_ref()?.name.as_ref());
+    let target_name = match &options.target {
+        Some(target) if !target.is_empty() => target.clone(),
+        _ => last_name.map(|name| name.text.clone()).unwrap_or_default(),
+    };
+    let platforms = (&build_platform, &target_platform);
+    let mut globals = stage::globals(program, &options.build_args, platforms, &target_name, diagnostics);
+    let mut build_args = options.build_args.clone();
+    let mut broken = program.broken;
+    let epoch = match epoch::resolve(program, &globals, &build_args) {
+        Ok(epoch) => {
+            settle_epoch(epoch, &mut build_args, &mut globals);
+            epoch
+        }
+        Err((problem, place)) => {
+            broken = true;
+            let (span, lines) = place.unwrap_or_default();
+            diagnostics.push(problem.into_diagnostic(Severity::Error, span, lines));
+            None
+        }
+    };
+    let mut resolved = stage::resolve(program, &globals, diagnostics);
+    let target = find_target(&resolved, program, options.target.as_deref(), diagnostics);
+    broken |= report_cycle(&mut resolved, target, diagnostics);
+
+    let mut images = Vec::new();
+    let mut shared = Shared {
+        options,
+        globals: &globals,
+        build_args: &build_args,
+        target_platform: &target_platform,
+        lexer: Lexer::new(program.escape.unwrap_or('\\')),
+        epoch,
+        graph: Graph::default(),
+        finished: Vec::new(),
+        sources: Vec::new(),
+        edges: Vec::new(),
+        labels: Vec::new(),
+        declared: Vec::new(),
+    };
+    let mut started = Vec::new();
+    let mut bases = Vec::new();
+    start_nodes(
+        &mut shared,
+        &mut resolved,
+        &mut images,
+        &mut started,
+        &mut bases,
+        diagnostics,
+    );
+    let needed = add_triggers(&mut resolved, &mut started, target, diagnostics);
+    // Triggers may have brought images of their own.
+    start_nodes(
+        &mut shared,
+        &mut resolved,
+        &mut images,
+        &mut started,
+        &mut bases,
+        diagnostics,
+    );
+    let needed = match target {
+        Some(target) => resolved.reachable(target),
+        None => needed,
+    };
+    let steps = build_stages(&mut shared, &mut resolved, program, started, &needed, diagnostics);
+
+    let blocked = broken
+        || needed
+            .iter()
+            .zip(&resolved.nodes)
+            .any(|(needed, node)| *needed && node.broken);
+    let result = target
+        .filter(|_| !blocked)
+        .and_then(|target| shared.finished.get(target).cloned().flatten());
+    let context_paths = context_paths(&shared.finished, &needed);
+    let mut args: Vec<(String, Option<String>, Span)> = Vec::new();
+    for arg in &program.globals {
+        for declaration in &arg.value.declarations {
+            args.push((
+                declaration.name.clone(),
+                globals.defaults.get(&declaration.name).cloned(),
+                declaration.span,
+            ));
+        }
+    }
+    args.append(&mut shared.declared);
+    let Shared { graph, edges, .. } = shared;
+    Plan {
+        graph,
+        resolved,
+        target,
+        needed,
+        bases,
+        images,
+        edges,
+        steps,
+        result,
+        context_paths,
+        args,
+    }
+}
+
+/// Puts the epoch that was worked out in the place of what was written.
+fn settle_epoch(
+    epoch: Option<epoch::Epoch>,
+    build_args: &mut BTreeMap<String, String>,
+    globals: &mut stage::Globals,
+) {
+    use crate::shell::Variables as _;
+    let in_args = build_args.contains_key(epoch::NAME);
+    let in_globals = globals.get(epoch::NAME).is_some();
+    match epoch.map(|epoch| epoch.seconds().to_string()) {
+        Some(value) => {
+            if in_globals {
+                globals.set(epoch::NAME, &value);
+            }
+            if in_args {
+                build_args.insert(epoch::NAME.into(), value);
+            }
+        }
+        None => {
+            globals.remove(epoch::NAME);
+            build_args.remove(epoch::NAME);
+        }
+    }
+}
+
+fn find_target(
+    resolved: &Resolved,
+    program: &Program,
+    target: Option<&str>,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Option<usize> {
+    match target.filter(|target| !target.is_empty()) {
+        None => program.stages.len().checked_sub(1),
+        Some(target) => {
+            let found = resolved.by_name(target);
+            if found.is_none() {
+                let names: Vec<&str> = resolved.names().collect();
+                let hint = match names.is_empty() {
+                    true => "The file has no stages.".into(),
+                    false => format!("The file has these stages: {}.", names.join(", ")),
+                };
+                let problem = Problem::new(
+                    "unknown-target",
+                    format!("There is no stage {target:?} to build."),
+                );
+                let problem = problem.hint(hint).suggest(target, names.iter().copied());
+                diagnostics.push(problem.into_diagnostic(
+                    Severity::Error,
+                    Span::default(),
+                    LineRange::default(),
+                ));
+            }
+            found
+        }
+    }
+}
+
+/// Says which stages need each other in a circle. True where the target is one of those that can never be built.
+fn report_cycle(resolved: &mut Resolved, target: Option<usize>, diagnostics: &mut Vec<Diagnostic>) -> bool {
+    let Some(cycle) = stage::find_cycle(&resolved.nodes) else {
+        return false;
+    };
+    let label = |node: usize| resolved.nodes.get(node).map_or("", |node| node.label.as_str());
+    let chain: Vec<String> = cycle
+        .iter()
+        .map(|(node, dependency)| {
+            format!(
+                "{} {} {} (line {})",
+                label(*node),
+                dependency.kind,
+                label(dependency.on),
+                dependency.lines.start
+            )
+        })
+        .collect();
+    let Some((_, first)) = cycle.first() else {
+        return false;
+    };
+    let problem = Problem::new(
+        "cycle",
+        format!("These stages need each other in a circle: {}.", chain.join(", ")),
+    )
+    .hint("Take one of these lines out, or move what both need into a stage of its own.");
+    for (node, _) in &cycle {
+        if let Some(node) = resolved.nodes.get_mut(*node) {
+            node.broken = true;
+        }
+    }
+    diagnostics.push(problem.into_diagnostic(Severity::Error, first.span, first.lines));
+    let reached = target
+        .map(|target| resolved.reachable(target))
+        .unwrap_or_default();
+    cycle.iter().any(|(node, _)| reached.get(*node) == Some(&true))
+}
+
+/// Finds out what each node starts from, for those where that is not known yet.
+fn start_nodes(
+    shared: &mut Shared<'_>,
+    resolved: &mut Resolved,
+    images: &mut Vec<FoundImage>,
+    started: &mut Vec<Build>,
+    bases: &mut Vec<Base>,
+    diagnostics: &mut Vec<Diagnostic>,
+) {
+    let labelled = resolved.named_steps;
+    for index in started.len()..resolved.nodes.len() {
+        let Some(node) = resolved.nodes.get_mut(index) else {
+            continue;
+        };
+        let mut build = Build {
+            platform: shared.target_platform.clone(),
+            dir: "/".into(),
+            ..Build::default()
+        };
+        build.steps.label = if labelled {
+            node.label.clone()
+        } else {
+            String::new()
+        };
+        build.steps.total = image::count_steps(node);
+        let base = match image::start(shared, node, &mut build, images) {
+            Ok(base) => base,
+            Err(problem) => {
+                node.broken = true;
+                let problem = problem.at(node.base_span);
+                diagnostics.push(problem.into_diagnostic(Severity::Error, node.base_span, node.lines));
+                Base::Unknown
+            }
+        };
+        shared.sources.push(match (node.origin, &base) {
+            (Origin::Written(stage), _) => EdgeSource::Stage(stage),
+            (Origin::Hidden, Base::Image(image)) => EdgeSource::Image(*image),
+            (Origin::Hidden, _) => EdgeSource::Context,
+        });
+        // What is no stage is there from the beginning.
+        shared
+            .finished
+            .push((node.origin == Origin::Hidden).then(|| build.clone()));
+        shared.labels.push(node.label.clone());
+        started.push(build);
+        bases.push(base);
+    }
+}
+
+/// Adds the instructions that bases left behind to the stages that the target needs; gives what it needs.
+///
+/// A trigger may copy from a stage that was not needed before, which then has to be looked at too.
+fn add_triggers(
+    resolved: &mut Resolved,
+    started: &mut [Build],
+    target: Option<usize>,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Vec<bool> {
+    let Some(target) = target else {
+        return vec![false; resolved.nodes.len()];
+    };
+    let mut done = BTreeSet::new();
+    loop {
+        let needed = resolved.reachable(target);
+        let mut found = false;
+        for index in 0..started.len().min(needed.len()) {
+            if needed.get(index) != Some(&true) || !done.insert(index) {
+                continue;
+            }
+            let triggers = triggers(resolved, started, index);
+            found |= add_stage_triggers(resolved, started, index, &triggers, diagnostics);
+        }
+        if !found {
+            return needed;
+        }
+    }
+}
+
+/// The triggers of a node: those in the configuration of its base image, or those of its base stage.
+fn triggers(resolved: &Resolved, started: &mut [Build], index: usize) -> Vec<String> {
+    let base = resolved.nodes.get(index).and_then(|node| node.base);
+    match base.and_then(|base| resolved.nodes.get(base)) {
+        Some(base) => base
+            .commands
+            .iter()
+            .filter_map(|command| match &command.statement.instruction {
+                Some(crate::instruction::Instruction::Onbuild(onbuild)) => Some(onbuild.expression.clone()),
+                _ => None,
+            })
+            .collect(),
+        None => started
+            .get_mut(index)
+            .map(|build| std::mem::take(&mut build.image.config.on_build))
+            .unwrap_or_default(),
+    }
+}
+
+fn add_stage_triggers(
+    resolved: &mut Resolved,
+    started: &mut [Build],
+    index: usize,
+    triggers: &[String],
+    diagnostics: &mut Vec<Diagnostic>,
+) -> bool {
+    let Some(node) = resolved.nodes.get(index) else {
+        return false;
+    };
+    if triggers.is_empty() || node.origin == Origin::Hidden {
+        return false;
+    }
+    let (span, lines, before) = (node.base_span, node.lines, node.commands.len());
+    let mut found = false;
+    for trigger in triggers {
+        let parsed = syntax::parse_trigger(trigger, span, lines)
+            .ok_or_else(|| {
+                Problem::new(
+                    "bad-trigger",
+                    format!("The ONBUILD trigger {trigger:?} of its base cannot be read."),
+                )
+            })
+            .and_then(|node| {
+                crate::instruction::parse(&node).map(|instruction| Statement::new(&node, Some(instruction)))
+            });
+        match parsed {
+            Ok(statement) => {
+                found |= resolved.add_command(index, statement, None, Severity::Error, diagnostics);
+            }
+            Err(problem) => {
+                diagnostics.push(problem.into_diagnostic(Severity::Error, span, lines));
+                if let Some(node) = resolved.nodes.get_mut(index) {
+                    node.broken = true;
+                }
+            }
+        }
+    }
+    resolved.triggers_first(index, before);
+    if let Some(build) = started.get_mut(index) {
+        build.steps.total += triggers.len();
+    }
+    found
+}
+
+/// Plans all stages, in the order of the file.
+fn build_stages(
+    shared: &mut Shared<'_>,
+    resolved: &mut Resolved,
+    program: &Program,
+    started: Vec<Build>,
+    needed: &[bool],
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Vec<Vec<Option<Output>>> {
+    let mut steps: Vec<Vec<Option<Output>>> = program
+        .stages
+        .iter()
+        .map(|stage| vec![None; stage.statements.len()])
+        .collect();
+    for (index, build) in started.into_iter().enumerate() {
+        let Some(node) = resolved.nodes.get_mut(index) else {
+            continue;
+        };
+        let Origin::Written(stage) = node.origin else {
+            continue;
+        };
+        // What nobody needs cannot fail; what is wrong with it is worth knowing all the same.
+        let severity = if needed.get(index) == Some(&true) {
+            Severity::Error
+        } else {
+            Severity::Warning
+        };
+        let mut build = inherit(shared, node.base, build);
+        let mut report = |problem: Problem, span, lines, broken: &mut bool| {
+            *broken = true;
+            diagnostics.push(problem.into_diagnostic(severity, span, lines));
+        };
+        if let Err(problem) = image::enter(&mut build) {
+            report(problem, node.base_span, node.lines, &mut node.broken);
+        }
+        for command in std::mem::take(&mut node.commands) {
+            if let Some(instruction) = &command.statement.instruction {
+                let before = build.output;
+                let mut step = Step {
+                    build: &mut build,
+                    shared,
+                    command: &command,
+                    stage,
+                };
+                if let Err(problem) = lower::lower(&mut step, instruction) {
+                    report(
+                        problem,
+                        command.statement.span,
+                        command.statement.lines,
+                        &mut node.broken,
+                    );
+                }
+                let place = command.step.and_then(|step| steps.get_mut(stage)?.get_mut(step));
+                if let Some(place) = place
+                    && build.output != before
+                {
+                    *place = build.output;
+                }
+            }
+        }
+        if let Some(finished) = shared.finished.get_mut(index) {
+            *finished = Some(build);
+        }
+    }
+    steps
+}
+
+/// A stage that starts from another has all that the other has.
+fn inherit(shared: &Shared<'_>, base: Option<usize>, own: Build) -> Build {
+    let Some(Some(base)) = base.and_then(|base| shared.finished.get(base)) else {
+        return own;
+    };
+    let mut build = Build {
+        steps: own.steps,
+        has_cmd: false,
+        context_paths: BTreeSet::new(),
+        ..base.clone()
+    };
+    // Triggers are for those who start from a stage, not for those who start from these in turn.
+    build.image.config.on_build.clear();
+    build
+}
+
+/// What is needed of the build context; nothing said where all of it is.
+fn context_paths(finished: &[Option<Build>], needed: &[bool]) -> Vec<String> {
+    let builds = finished
+        .iter()
+        .zip(needed)
+        .filter(|(_, needed)| **needed)
+        .filter_map(|(build, _)| build.as_ref());
+    let paths: BTreeSet<&String> = builds.flat_map(|build| &build.context_paths).collect();
+    if paths.iter().any(|path| *path == "/") {
+        return Vec::new();
+    }
+    let mut paths: Vec<String> = paths.into_iter().map(|path| path::join(&[".", path])).collect();
+    paths.sort();
+    paths
+}

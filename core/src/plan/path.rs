@@ -1,0 +1,197 @@
+//! Paths inside an image. They are those of the image's operating system, whatever this runs on.
+
+use crate::diagnostic::Problem;
+
+/// The shortest path that means the same (Go's `path.Clean`).
+pub(super) fn clean(path: &str) -> String {
+    let rooted = path.starts_with('/');
+    let mut parts: Vec<&str> = Vec::new();
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => match parts.last() {
+                Some(&last) if last != ".." => {
+                    parts.pop();
+                }
+                _ if rooted => {}
+                _ => parts.push(".."),
+            },
+            part => parts.push(part),
+        }
+    }
+    let joined = parts.join("/");
+    match (rooted, joined.is_empty()) {
+        (true, _) => format!("/{joined}"),
+        (false, true) => ".".into(),
+        (false, false) => joined,
+    }
+}
+
+/// Joins and cleans; empty parts do not count (Go's `path.Join`).
+pub(super) fn join(parts: &[&str]) -> String {
+    let parts: Vec<&str> = parts.iter().copied().filter(|part| !part.is_empty()).collect();
+    if parts.is_empty() {
+        String::new()
+    } else {
+        clean(&parts.join("/"))
+    }
+}
+
+/// The last part (Go's `path.Base`).
+pub(super) fn base(path: &str) -> &str {
+    if path.is_empty() {
+        return ".";
+    }
+    let trimmed = path.trim_end_matches('/');
+    if trimmed.is_empty() {
+        "/"
+    } else {
+        trimmed.rsplit('/').next().unwrap_or(trimmed)
+    }
+}
+
+/// Forward slashes, where the operating system knows the other ones too.
+pub(super) fn to_slash(path: &str, os: &str) -> String {
+    if os == "windows" {
+        path.replace('\\', "/")
+    } else {
+        path.to_owned()
+    }
+}
+
+/// Whether `path` begins at the root. On Windows a drive letter is not looked at.
+pub(super) fn is_absolute(path: &str, os: &str) -> bool {
+    without_drive(path, os, false).is_ok_and(|path| to_slash(&path, os).starts_with('/'))
+}
+
+/// `path` as seen from `parent`, absolute and with forward slashes. With `keep_slash` a slash at the end stays.
+///
+/// An absolute path is not cleaned, except on Windows: `/a/../b` stays as it is.
+pub(super) fn normalize(parent: &str, path: &str, os: &str, keep_slash: bool) -> Result<String, Problem> {
+    let written = to_slash(path, os);
+    let parent = to_slash(parent, os);
+    let parent = without_drive(if parent.is_empty() { "/" } else { &parent }, os, keep_slash)?;
+    let parent = if is_absolute(&parent, os) {
+        parent
+    } else {
+        join(&["/", &parent])
+    };
+    let path = if written.is_empty() {
+        parent.clone()
+    } else {
+        written.clone()
+    };
+    let mut path = without_drive(&path, os, keep_slash)?;
+    if !is_absolute(&path, os) {
+        path = join(&[&parent, &path]);
+    }
+    if keep_slash {
+        keep_end(&written, &mut path);
+    }
+    Ok(to_slash(&path, os))
+}
+
+/// Gives `path` the `/` or `/.` that `written` has at its end.
+fn keep_end(written: &str, path: &mut String) {
+    if written.ends_with('/') {
+        if !path.ends_with('/') {
+            path.push('/');
+        }
+    } else if written.ends_with("/.") {
+        if path != "/" {
+            path.push('/');
+        }
+        path.push('.');
+    }
+}
+
+/// A path of a file action: absolute and clean. With `keep_slash` a slash at the end stays.
+pub(super) fn in_action(parent: &str, written: &str, keep_slash: bool) -> String {
+    let mut path = clean(written);
+    if !path.starts_with('/') {
+        path = join(&["/", parent, &path]);
+    }
+    if keep_slash {
+        keep_end(written, &mut path);
+    }
+    path
+}
+
+/// Windows only: takes `C:` away, which is the only drive that an image has.
+pub(super) fn without_drive(path: &str, os: &str, keep_slash: bool) -> Result<String, Problem> {
+    if os != "windows" {
+        return Ok(path.to_owned());
+    }
+    let bad = |message: &str| Problem::new("bad-path", format!("{path:?}: {message}."));
+    if path.len() == 2 && path.ends_with(':') {
+        return Err(bad("there is no path behind the drive"));
+    }
+    let slashed = to_slash(path, os);
+    if slashed.starts_with("//") {
+        return Err(bad("network shares cannot be used"));
+    }
+    let rest = match slashed.split_once(':') {
+        None => slashed.as_str(),
+        Some((drive, rest)) if drive.eq_ignore_ascii_case("c") => rest,
+        Some(_) => return Err(bad("an image has the drive C: only")),
+    };
+    let cleaned = clean(rest);
+    Ok(if keep_slash && cleaned.len() > 1 && rest.ends_with('/') {
+        cleaned + "/"
+    } else {
+        cleaned
+    })
+}
+
+/// Whether a path is a pattern.
+pub(super) fn has_wildcards(path: &str) -> bool {
+    let mut bytes = path.bytes();
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'*' | b'?' | b'[' => return true,
+            b'\\' => {
+                bytes.next();
+            }
+            _ => {}
+        }
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cleaning_follows_go() {
+        for (path, cleaned) in [
+            ("", "."),
+            ("/", "/"),
+            ("a//b/./c/..", "a/b"),
+            ("/../a", "/a"),
+            ("../a", "../a"),
+            ("a/../..", ".."),
+        ] {
+            assert_eq!(clean(path), cleaned, "{path}");
+        }
+        assert_eq!(join(&["", "a", "../b/"]), "b");
+        assert_eq!((base("/a/b/"), base("/"), base("")), ("b", "/", "."));
+    }
+
+    #[test]
+    fn ends_of_destinations_are_kept() {
+        assert_eq!(normalize("/w", "./", "linux", true).unwrap(), "/w/");
+        assert_eq!(normalize("/w", "a/.", "linux", true).unwrap(), "/w/a/.");
+        assert_eq!(normalize("/w", "/a/../b", "linux", true).unwrap(), "/a/../b");
+        assert_eq!(in_action("/", "/a/../b/", true), "/b/");
+        assert_eq!(in_action("/", "/.", true), "/.");
+    }
+
+    #[test]
+    fn windows_knows_one_drive() {
+        assert_eq!(normalize("C:\\a", "b\\c", "windows", false).unwrap(), "/a/b/c");
+        assert_eq!(normalize("", "c:/x/../y/", "windows", true).unwrap(), "/y/");
+        assert!(normalize("", "d:\\x", "windows", false).is_err());
+        assert!(normalize("", "\\\\share\\x", "windows", false).is_err());
+    }
+}

@@ -1,0 +1,555 @@
+//! Words as a shell reads them: quotes, escapes and `${…}`, in the dialect that Dockerfiles have.
+//!
+//! Nothing here splits a file into instructions; it is given one piece of text and the variables that hold there.
+
+mod pattern;
+
+use std::collections::BTreeSet;
+
+/// Where variables get their values.
+pub(crate) trait Variables {
+    /// The value of `name`; `None` where it is not set.
+    fn get(&self, name: &str) -> Option<&str>;
+}
+
+/// No variable is set.
+pub(crate) struct NoVariables;
+
+impl Variables for NoVariables {
+    fn get(&self, _: &str) -> Option<&str> {
+        None
+    }
+}
+
+/// How to read words.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Lexer {
+    /// What takes the meaning from the character after it.
+    pub(crate) escape: char,
+    /// Quotes stay in the result.
+    pub(crate) raw_quotes: bool,
+    /// Escapes stay in the result.
+    pub(crate) raw_escapes: bool,
+    /// Quotes are letters like any other.
+    pub(crate) ignore_quotes: bool,
+    /// A variable that is not set stays as it is written.
+    pub(crate) keep_unset: bool,
+}
+
+/// What became of a piece of text.
+#[derive(Debug, Default)]
+pub(crate) struct Expanded {
+    /// The text with quotes, escapes and variables worked out.
+    pub(crate) text: String,
+    /// The same, split at white space that was not quoted.
+    pub(crate) words: Vec<String>,
+    /// Variables that were asked for and are not set.
+    pub(crate) unset: BTreeSet<String>,
+}
+
+/// Why a piece of text cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum ExpandError {
+    #[error("A {0} is missing its closing partner.")]
+    OpenQuote(&'static str),
+    #[error("A ${{ is missing its closing }}.")]
+    OpenBrace,
+    #[error("A ${{name/pattern/replacement}} is missing its second /.")]
+    OpenPattern,
+    #[error("What stands in ${{ }} does not begin with the name of a variable.")]
+    BadSubstitution,
+    #[error("{0:?} is not something that ${{ }} can do.")]
+    Modifier(String),
+    #[error("{0}: {1}")]
+    Required(String, String),
+    #[error("{0:?} is not a pattern: a backslash may stand before *, ? and \\ only.")]
+    Pattern(String),
+    #[error("The text nests ${{ }} too deeply.")]
+    TooDeep,
+}
+
+impl Lexer {
+    /// Reads words with `escape`; quotes and escapes are taken away, and variables that are not set are empty.
+    pub(crate) const fn new(escape: char) -> Self {
+        Self {
+            escape,
+            raw_quotes: false,
+            raw_escapes: false,
+            ignore_quotes: false,
+            keep_unset: false,
+        }
+    }
+
+    /// Works `text` out, as one word.
+    pub(crate) fn word(&self, text: &str, variables: &dyn Variables) -> Result<String, ExpandError> {
+        // Most words have nothing to work out.
+        if !self.has_special(text) {
+            return Ok(text.to_owned());
+        }
+        Ok(self.expand(text, variables)?.text)
+    }
+
+    fn has_special(&self, text: &str) -> bool {
+        text.contains(['$', '<', '\'', '"', self.escape])
+    }
+
+    /// Works `text` out.
+    pub(crate) fn expand(&self, text: &str, variables: &dyn Variables) -> Result<Expanded, ExpandError> {
+        let mut run = Run {
+            lexer: *self,
+            rest: text,
+            variables,
+            unset: BTreeSet::new(),
+            depth: 0,
+        };
+        let (text, words) = run.until(None, self.raw_escapes)?;
+        Ok(Expanded {
+            text,
+            words,
+            unset: run.unset,
+        })
+    }
+}
+
+/// Collects words: white space ends one, unless it was quoted.
+#[derive(Default)]
+struct Words {
+    done: Vec<String>,
+    open: String,
+    inside: bool,
+}
+
+impl Words {
+    fn letter(&mut self, letter: char) {
+        if !letter.is_whitespace() {
+            self.quoted(letter);
+        } else if self.inside && !self.open.is_empty() {
+            self.done.push(std::mem::take(&mut self.open));
+            self.inside = false;
+        }
+    }
+
+    fn quoted(&mut self, letter: char) {
+        self.open.push(letter);
+        self.inside = true;
+    }
+
+    fn quoted_text(&mut self, text: &str) {
+        self.open.push_str(text);
+        self.inside = true;
+    }
+
+    fn finish(mut self) -> Vec<String> {
+        if !self.open.is_empty() {
+            self.done.push(self.open);
+        }
+        self.done
+    }
+}
+
+struct Run<'t> {
+    lexer: Lexer,
+    rest: &'t str,
+    variables: &'t dyn Variables,
+    unset: BTreeSet<String>,
+    depth: usize,
+}
+
+impl Run<'_> {
+    /// Nested `${a:-${b:-…}}` uses the stack, so there is an end to it.
+    const DEEPEST: usize = 200;
+
+    fn peek(&self) -> Option<char> {
+        self.rest.chars().next()
+    }
+
+    fn next(&mut self) -> Option<char> {
+        let letter = self.peek()?;
+        self.rest = self.rest.get(letter.len_utf8()..).unwrap_or_default();
+        Some(letter)
+    }
+
+    fn get(&mut self, name: &str) -> Option<String> {
+        let value = self.variables.get(name).map(str::to_owned);
+        if value.is_none() {
+            self.unset.insert(name.to_owned());
+        }
+        value
+    }
+
+    /// Reads up to `stop`, which is taken too; up to the end where there is none.
+    fn until(&mut self, stop: Option<char>, raw_escapes: bool) -> Result<(String, Vec<String>), ExpandError> {
+        self.depth += 1;
+        if self.depth > Self::DEEPEST {
+            return Err(ExpandError::TooDeep);
+        }
+        let before = std::mem::replace(&mut self.lexer.raw_escapes, raw_escapes);
+        let result = self.read_until(stop);
+        self.lexer.raw_escapes = before;
+        self.depth -= 1;
+        result
+    }
+
+    fn read_until(&mut self, stop: Option<char>) -> Result<(String, Vec<String>), ExpandError> {
+        let mut text = String::new();
+        let mut words = Words::default();
+        while let Some(letter) = self.peek() {
+            if stop == Some(letter) {
+                self.next();
+                return Ok((text, words.finish()));
+            }
+            match letter {
+                '$' => {
+                    let value = self.dollar()?;
+                    text.push_str(&value);
+                    value.chars().for_each(|letter| words.letter(letter));
+                }
+                '<' => {
+                    let value = self.possible_heredoc();
+                    text.push_str(&value);
+                    words.quoted_text(&value);
+                }
+                '\'' if !self.lexer.ignore_quotes => {
+                    let value = self.single_quoted()?;
+                    text.push_str(&value);
+                    words.quoted_text(&value);
+                }
+                '"' if !self.lexer.ignore_quotes => {
+                    let value = self.double_quoted()?;
+                    text.push_str(&value);
+                    words.quoted_text(&value);
+                }
+                escape if escape == self.lexer.escape => {
+                    self.next();
+                    if self.lexer.raw_escapes {
+                        text.push(escape);
+                        words.quoted(escape);
+                    }
+                    let Some(escaped) = self.next() else { break };
+                    text.push(escaped);
+                    words.quoted(escaped);
+                }
+                plain => {
+                    self.next();
+                    text.push(plain);
+                    words.letter(plain);
+                }
+            }
+        }
+        match stop {
+            None => Ok((text, words.finish())),
+            Some('/') => Err(ExpandError::OpenPattern),
+            Some(_) => Err(ExpandError::OpenBrace),
+        }
+    }
+
+    /// Between single quotes everything is itself.
+    fn single_quoted(&mut self) -> Result<String, ExpandError> {
+        let mut text = String::new();
+        self.quote(&mut text);
+        loop {
+            match self.peek() {
+                None => return Err(ExpandError::OpenQuote("'")),
+                Some('\'') => {
+                    self.quote(&mut text);
+                    return Ok(text);
+                }
+                Some(letter) => {
+                    self.next();
+                    text.push(letter);
+                }
+            }
+        }
+    }
+
+    /// Between double quotes variables are worked out, and `"`, `$` and the escape character can be escaped.
+    fn double_quoted(&mut self) -> Result<String, ExpandError> {
+        let mut text = String::new();
+        self.quote(&mut text);
+        loop {
+            match self.peek() {
+                None => return Err(ExpandError::OpenQuote("\"")),
+                Some('"') => {
+                    self.quote(&mut text);
+                    return Ok(text);
+                }
+                Some('$') => text.push_str(&self.dollar()?),
+                Some(escape) if escape == self.lexer.escape => {
+                    self.next();
+                    if self.lexer.raw_escapes {
+                        text.push(escape);
+                    }
+                    match self.peek() {
+                        // At the end of the text an escape is passed over.
+                        None => {}
+                        Some(letter) if letter == '"' || letter == '$' || letter == escape => {
+                            self.next();
+                            text.push(letter);
+                        }
+                        Some(_) => text.push(escape),
+                    }
+                }
+                Some(letter) => {
+                    self.next();
+                    text.push(letter);
+                }
+            }
+        }
+    }
+
+    fn quote(&mut self, text: &mut String) {
+        if let Some(quote) = self.next()
+            && self.lexer.raw_quotes
+        {
+            text.push(quote);
+        }
+    }
+
+    /// Between `<<` and its word there may be white space, which then belongs to the word.
+    fn possible_heredoc(&mut self) -> String {
+        self.next();
+        if self.peek() != Some('<') {
+            return "<".into();
+        }
+        self.next();
+        let mut text = String::from("<<");
+        while let Some(space @ ('\t' | '\r' | ' ')) = self.peek() {
+            self.next();
+            text.push(space);
+        }
+        text
+    }
+
+    fn dollar(&mut self) -> Result<String, ExpandError> {
+        self.next();
+        if self.peek() != Some('{') {
+            let name = self.name();
+            if name.is_empty() {
+                return Ok("$".into());
+            }
+            return Ok(match self.get(&name) {
+                Some(value) => value,
+                None if self.lexer.keep_unset => format!("${name}"),
+                None => String::new(),
+            });
+        }
+        self.next();
+        match self.peek() {
+            None => return Err(ExpandError::OpenBrace),
+            Some('{' | '}' | ':') => return Err(ExpandError::BadSubstitution),
+            Some(_) => {}
+        }
+        let name = self.name();
+        match self.next() {
+            None => Err(ExpandError::OpenBrace),
+            Some('}') => Ok(match self.get(&name) {
+                Some(value) => value,
+                None if self.lexer.keep_unset => format!("${{{name}}}"),
+                None => String::new(),
+            }),
+            Some(':') => {
+                let Some(modifier) = self.next() else {
+                    return Err(ExpandError::OpenBrace);
+                };
+                self.modified(&name, modifier, true)
+            }
+            Some('/') => self.replaced(&name),
+            Some(modifier) => self.modified(&name, modifier, false),
+        }
+    }
+
+    /// `${name-word}` and its like; with `colon`, empty counts as unset.
+    fn modified(&mut self, name: &str, modifier: char, colon: bool) -> Result<String, ExpandError> {
+        let written = if colon {
+            format!(":{modifier}")
+        } else {
+            modifier.to_string()
+        };
+        let trims = matches!(modifier, '#' | '%');
+        if (trims && colon) || (!colon && !trims && !matches!(modifier, '+' | '-' | '?')) {
+            return Err(ExpandError::Modifier(written));
+        }
+        let (word, _) = self.until(Some('}'), trims)?;
+        let value = self.get(name);
+        if value.is_none() && self.lexer.keep_unset {
+            return Ok(format!("${{{name}{written}{word}}}"));
+        }
+        let there = value.as_deref().filter(|value| !(colon && value.is_empty()));
+        match (modifier, there) {
+            ('-', None) | ('+', Some(_)) => Ok(word),
+            ('+', None) => Ok(String::new()),
+            ('?', None) => {
+                let reason = if !word.is_empty() {
+                    word
+                } else if value.is_none() {
+                    "is not allowed to be unset".into()
+                } else {
+                    "is not allowed to be empty".into()
+                };
+                Err(ExpandError::Required(name.to_owned(), reason))
+            }
+            ('-' | '?', Some(value)) => Ok(value.to_owned()),
+            ('#' | '%', _) => {
+                let (pattern, greedy) = match word.strip_prefix(modifier) {
+                    Some(pattern) => (pattern, true),
+                    None => (word.as_str(), false),
+                };
+                let value = value.unwrap_or_default();
+                if modifier == '#' {
+                    pattern::trim_start(pattern, &value, greedy)
+                } else {
+                    pattern::trim_end(pattern, &value, greedy)
+                }
+            }
+            _ => Err(ExpandError::Modifier(written)),
+        }
+    }
+
+    /// `${name/pattern/replacement}`, and with a second `/` for all matches.
+    fn replaced(&mut self, name: &str) -> Result<String, ExpandError> {
+        let all = self.peek() == Some('/');
+        if all {
+            self.next();
+        }
+        let (pattern, _) = self.until(Some('/'), true)?;
+        let (replacement, _) = self.until(Some('}'), true)?;
+        match self.get(name) {
+            None if self.lexer.keep_unset => Ok(format!("${{{name}/{pattern}/{replacement}}}")),
+            value => pattern::replace(&pattern, &value.unwrap_or_default(), &replacement, all),
+        }
+    }
+
+    /// Letters, digits and `_`; digits alone where it begins with one; or one of the shell's special parameters.
+    fn name(&mut self) -> String {
+        let mut name = String::new();
+        let digits = self.peek().is_some_and(char::is_numeric);
+        while let Some(letter) = self.peek() {
+            let fits = if digits {
+                letter.is_numeric()
+            } else {
+                letter.is_alphanumeric() || letter == '_'
+            };
+            if !fits {
+                if name.is_empty() && matches!(letter, '@' | '*' | '#' | '?' | '-' | '$' | '!') {
+                    self.next();
+                    name.push(letter);
+                }
+                break;
+            }
+            self.next();
+            name.push(letter);
+        }
+        name
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Pairs(&'static [(&'static str, &'static str)]);
+
+    impl Variables for Pairs {
+        fn get(&self, name: &str) -> Option<&str> {
+            self.0
+                .iter()
+                .find(|(key, _)| *key == name)
+                .map(|(_, value)| *value)
+        }
+    }
+
+    const VARIABLES: Pairs = Pairs(&[
+        ("a", "abcabc"),
+        ("empty", ""),
+        ("path", "/x/y.tar.gz"),
+        ("two", "p q"),
+    ]);
+
+    #[track_caller]
+    fn check(written: &str, expected: &str) {
+        assert_eq!(
+            Lexer::new('\\').word(written, &VARIABLES).as_deref(),
+            Ok(expected),
+            "{written}"
+        );
+    }
+
+    #[test]
+    fn quotes_and_escapes_are_taken_away() {
+        check(r#"'$a' "$a" \$a"#, "$a abcabc $a");
+        check(r#""a\b\"c""#, r#"a\b"c"#);
+        check(r"a\", "a");
+        check("it''s", "its");
+    }
+
+    #[test]
+    fn every_modifier_does_what_a_shell_does() {
+        for (written, expected) in [
+            ("${a}", "abcabc"),
+            ("${none}", ""),
+            ("${none:-x}", "x"),
+            ("${none-x}", "x"),
+            ("${empty:-x}", "x"),
+            ("${empty-x}", ""),
+            ("${a:+x}", "x"),
+            ("${empty:+x}", ""),
+            ("${empty+x}", "x"),
+            ("${a:?no}", "abcabc"),
+            ("${path#*/}", "x/y.tar.gz"),
+            ("${path##*/}", "y.tar.gz"),
+            ("${path%.*}", "/x/y.tar"),
+            ("${path%%.*}", "/x/y"),
+            ("${a/b/X}", "aXcabc"),
+            ("${a//b/X}", "aXcaXc"),
+            ("${a//b?/X}", "aXaX"),
+            ("${none:-${a}}", "abcabc"),
+            ("$a.x", "abcabc.x"),
+            ("a$", "a$"),
+        ] {
+            check(written, expected);
+        }
+    }
+
+    #[test]
+    fn unset_variables_can_stay_as_written() {
+        let lexer = Lexer {
+            keep_unset: true,
+            raw_quotes: true,
+            ..Lexer::new('\\')
+        };
+        for written in ["$x", "${x}", "${x:-y}", "'$x'", "${x/a/b}", "${x%%y}"] {
+            assert_eq!(lexer.word(written, &VARIABLES).as_deref(), Ok(written));
+        }
+    }
+
+    #[test]
+    fn words_split_at_white_space_outside_quotes() {
+        let expanded = Lexer::new('\\')
+            .expand(r#"$two "a b" c\ d  e"#, &VARIABLES)
+            .unwrap();
+        assert_eq!(expanded.words, ["p", "q", "a b", "c d", "e"]);
+    }
+
+    #[test]
+    fn what_cannot_be_read_says_why() {
+        for (written, error) in [
+            ("'a", ExpandError::OpenQuote("'")),
+            ("\"a", ExpandError::OpenQuote("\"")),
+            ("${a", ExpandError::OpenBrace),
+            ("${}", ExpandError::BadSubstitution),
+            ("${a:#b}", ExpandError::Modifier(":#".into())),
+            ("${a@b}", ExpandError::Modifier("@".into())),
+            ("${none:?why}", ExpandError::Required("none".into(), "why".into())),
+        ] {
+            assert_eq!(
+                Lexer::new('\\').word(written, &VARIABLES),
+                Err(error),
+                "{written}"
+            );
+        }
+        assert_eq!(
+            Lexer::new('\\').word(&"${a:-".repeat(100_000), &VARIABLES),
+            Err(ExpandError::TooDeep)
+        );
+    }
+}

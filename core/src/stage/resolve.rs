@@ -1,0 +1,347 @@
+//! Which stage or image each name means.
+
+use std::collections::BTreeMap;
+
+use crate::diagnostic::{Diagnostic, Problem, Severity};
+use crate::instruction::Instruction;
+use crate::platform::Platform;
+use crate::shell::{Lexer, NoVariables};
+use crate::span::{LineRange, Span};
+
+use super::{Globals, Program, Statement};
+
+/// The stages of a file, and one more for every image that is copied or mounted from.
+#[derive(Debug, Default)]
+pub(crate) struct Resolved {
+    pub(crate) nodes: Vec<Node>,
+    names: BTreeMap<String, usize>,
+    /// The escape character.
+    escape: char,
+    /// Whether steps are named after their stage; a stage all by itself is not.
+    pub(crate) named_steps: bool,
+}
+
+/// A stage, or an image in the place of one.
+#[derive(Debug)]
+pub(crate) struct Node {
+    pub(crate) origin: Origin,
+    /// What it starts from, with variables worked out; empty where that failed.
+    pub(crate) base_name: String,
+    /// The stage it starts from.
+    pub(crate) base: Option<usize>,
+    pub(crate) platform: Option<Platform>,
+    /// What its steps are named after.
+    pub(crate) label: String,
+    pub(crate) commands: Vec<Command>,
+    /// What it copies and mounts from, in the order of its instructions.
+    pub(crate) dependencies: Vec<Dependency>,
+    /// Whether something in it is wrong.
+    pub(crate) broken: bool,
+    /// The words that name the base.
+    pub(crate) base_span: Span,
+    pub(crate) lines: LineRange,
+}
+
+/// Where a [`Node`] comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// It is a stage of the file, by index.
+    Written(usize),
+    /// It is an image that something copies or mounts from.
+    Hidden,
+}
+
+/// An instruction of a stage, and what it takes files from.
+#[derive(Debug, Clone)]
+pub(crate) struct Command {
+    pub(crate) statement: Statement,
+    /// Its place in the file's stage; `None` for what a base left behind.
+    pub(crate) step: Option<usize>,
+    /// For COPY the one node it copies from; for RUN one for each of its mounts. `None` is the context.
+    pub(crate) sources: Vec<Option<usize>>,
+}
+
+/// That a stage needs another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Dependency {
+    /// The other.
+    pub(crate) on: usize,
+    pub(crate) kind: &'static str,
+    /// What says so.
+    pub(crate) span: Span,
+    pub(crate) lines: LineRange,
+}
+
+/// Finds out what each name means.
+pub(crate) fn resolve(program: &Program, globals: &Globals, diagnostics: &mut Vec<Diagnostic>) -> Resolved {
+    let escape = program.escape.unwrap_or('\\');
+    let mut resolved = Resolved {
+        escape,
+        ..Resolved::default()
+    };
+    let lexer = Lexer::new(escape);
+    for (index, source) in program.stages.iter().enumerate() {
+        let mut node = Node::new(Origin::Written(index), source.span, source.lines);
+        node.broken = source
+            .statements
+            .iter()
+            .any(|statement| statement.instruction.is_none());
+        let name = source
+            .from
+            .as_ref()
+            .and_then(|from| from.name.as_ref())
+            .map(|name| name.text.clone());
+        node.label = name.clone().unwrap_or_else(|| format!("stage-{index}"));
+        if let Some(from) = &source.from {
+            node.base_span = from.base.span;
+            if let Err(problem) = node.start(from, &lexer, globals) {
+                node.broken = true;
+                diagnostics.push(problem.into_diagnostic(Severity::Error, source.span, source.lines));
+            }
+        } else {
+            node.broken = true;
+        }
+        resolved.add(node, name);
+    }
+    for (index, source) in program.stages.iter().enumerate() {
+        let commands = source.statements.iter().enumerate();
+        for (step, statement) in commands {
+            resolved.add_command(index, statement.clone(), Some(step), Severity::Error, diagnostics);
+        }
+    }
+    resolved.named_steps = resolved.nodes.len() > 1;
+    resolved
+}
+
+impl Node {
+    fn new(origin: Origin, span: Span, lines: LineRange) -> Self {
+        Self {
+            origin,
+            base_name: String::new(),
+            base: None,
+            platform: None,
+            label: String::new(),
+            commands: Vec::new(),
+            dependencies: Vec::new(),
+            broken: false,
+            base_span: span,
+            lines,
+        }
+    }
+
+    /// Works out what `FROM` says.
+    fn start(
+        &mut self,
+        from: &crate::instruction::from::From,
+        lexer: &Lexer,
+        globals: &Globals,
+    ) -> Result<(), Problem> {
+        let bad = |error: crate::shell::ExpandError, span| {
+            Problem::new("bad-expansion", error.to_string()).at(span)
+        };
+        let base = lexer
+            .expand(&from.base.text, globals)
+            .map_err(|error| bad(error, from.base.span))?;
+        if base.text.is_empty() {
+            return Err(unset(
+                "There is no image here once variables are worked out.",
+                &base.unset,
+                globals,
+            )
+            .at(from.base.span));
+        }
+        if let Some(written) = &from.platform {
+            let platform = lexer
+                .expand(&written.text, globals)
+                .map_err(|error| bad(error, written.span))?;
+            if platform.text.is_empty() {
+                let message = "There is no platform here once variables are worked out.";
+                return Err(unset(message, &platform.unset, globals).at(written.span));
+            }
+            let parsed = platform
+                .text
+                .parse()
+                .map_err(|error: crate::platform::InvalidPlatform| {
+                    unset_or(
+                        Problem::new("bad-platform", format!("{error}.")),
+                        &platform.unset,
+                        globals,
+                    )
+                    .at(written.span)
+                })?;
+            self.platform = Some(parsed);
+        }
+        self.base_name = base.text;
+        Ok(())
+    }
+
+    /// The node that a name which is no stage stands for.
+    fn hidden(name: &str, span: Span, lines: LineRange) -> Self {
+        Self {
+            base_name: name.to_owned(),
+            ..Self::new(Origin::Hidden, span, lines)
+        }
+    }
+}
+
+fn unset(message: &str, names: &std::collections::BTreeSet<String>, globals: &Globals) -> Problem {
+    let hint = match names.iter().next() {
+        Some(name) => {
+            format!("{name} is not set: give it a default in an ARG before the first FROM, or a --build-arg.")
+        }
+        None => "Name an image.".into(),
+    };
+    unset_or(Problem::new("blank-base", message).hint(hint), names, globals)
+}
+
+fn unset_or(problem: Problem, names: &std::collections::BTreeSet<String>, globals: &Globals) -> Problem {
+    match names.iter().next() {
+        Some(name) => problem.suggest(name, globals.names()),
+        None => problem,
+    }
+}
+
+impl Resolved {
+    /// Adds a node. What it starts from is looked for among the stages before it, as it is written.
+    fn add(&mut self, mut node: Node, name: Option<String>) -> usize {
+        let index = self.nodes.len();
+        node.base = self.names.get(&node.base_name).copied();
+        self.nodes.push(node);
+        if let Some(name) = name {
+            self.names.insert(name, index);
+        }
+        index
+    }
+
+    /// The stage of that name, in any case; the last one where there are several.
+    pub(crate) fn by_name(&self, name: &str) -> Option<usize> {
+        self.names.get(&name.to_lowercase()).copied()
+    }
+
+    /// What stages are called.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.nodes
+            .iter()
+            .filter(|node| node.origin != Origin::Hidden)
+            .map(|node| node.label.as_str())
+    }
+
+    /// Adds an instruction to the end of a stage and finds out what it takes files from.
+    /// True where it takes them from another stage or an image.
+    pub(crate) fn add_command(
+        &mut self,
+        index: usize,
+        statement: Statement,
+        step: Option<usize>,
+        severity: Severity,
+        diagnostics: &mut Vec<Diagnostic>,
+    ) -> bool {
+        let (sources, kind) = match &statement.instruction {
+            Some(Instruction::Copy(copy)) => match &copy.from {
+                Some(from) => match self.copy_source(&from.text, from.span, statement.lines) {
+                    Ok(source) => (vec![(Some(source), from.span)], "copies from"),
+                    Err(problem) => {
+                        let problem = problem.at(from.span);
+                        diagnostics.push(problem.into_diagnostic(severity, statement.span, statement.lines));
+                        if let Some(node) = self.nodes.get_mut(index) {
+                            node.broken = true;
+                        }
+                        (vec![(None, from.span)], "")
+                    }
+                },
+                None => (Vec::new(), ""),
+            },
+            Some(Instruction::Run(run)) => {
+                let source = |mount: &crate::instruction::run::MountSource| {
+                    // A mount without a source has a node of its own all the same, as in the reference: it makes
+                    // a stage one of several, which shows in the names of steps.
+                    let name = mount.from.as_deref().unwrap_or("scratch");
+                    let found = self.by_name(name);
+                    let span = mount.text.span;
+                    let node =
+                        found.unwrap_or_else(|| self.add(Node::hidden(name, span, statement.lines), None));
+                    (Some(node), span)
+                };
+                (run.mounts.iter().map(source).collect(), "mounts files of")
+            }
+            _ => (Vec::new(), ""),
+        };
+        let Some(node) = self.nodes.get_mut(index) else {
+            return false;
+        };
+        for &(source, span) in &sources {
+            let Some(on) = source else { continue };
+            node.dependencies.push(Dependency {
+                on,
+                kind,
+                span,
+                lines: statement.lines,
+            });
+        }
+        let found = !sources.is_empty();
+        let sources = sources.into_iter().map(|(source, _)| source).collect();
+        node.commands.push(Command {
+            statement,
+            step,
+            sources,
+        });
+        found
+    }
+
+    /// A number is an index, a name is a stage in any case, and everything else is an image.
+    fn copy_source(&mut self, from: &str, span: Span, lines: LineRange) -> Result<usize, Problem> {
+        let expanded = Lexer::new(self.escape)
+            .word(from, &NoVariables)
+            .map_err(|error| Problem::new("bad-expansion", error.to_string()))?;
+        if expanded != from {
+            return Err(Problem::new(
+                "variable-in-from",
+                "The source of a COPY cannot come from a variable.",
+            )
+            .hint("Name it by a stage of its own: FROM $image AS name, then COPY --from=name."));
+        }
+        if let Ok(number) = from.parse::<i64>() {
+            return match usize::try_from(number)
+                .ok()
+                .filter(|&number| number < self.nodes.len())
+            {
+                Some(number) => Ok(number),
+                None => Err(
+                    Problem::new("unknown-stage", format!("There is no stage {number}."))
+                        .hint("Stages are counted from 0, in the order of the file."),
+                ),
+            };
+        }
+        match self.by_name(from) {
+            Some(stage) => Ok(stage),
+            None => Ok(self.add(Node::hidden(from, span, lines), None)),
+        }
+    }
+
+    /// What `target` needs, itself included.
+    pub(crate) fn reachable(&self, target: usize) -> Vec<bool> {
+        let mut reached = vec![false; self.nodes.len()];
+        let mut open = vec![target];
+        while let Some(index) = open.pop() {
+            let (Some(mark), Some(node)) = (reached.get_mut(index), self.nodes.get(index)) else {
+                continue;
+            };
+            if std::mem::replace(mark, true) {
+                continue;
+            }
+            open.extend(node.base);
+            open.extend(node.dependencies.iter().map(|dependency| dependency.on));
+        }
+        reached
+    }
+
+    /// Puts the instructions that a base left behind before those of the stage itself.
+    pub(crate) fn triggers_first(&mut self, index: usize, from: usize) {
+        if let Some(node) = self.nodes.get_mut(index)
+            && from <= node.commands.len()
+        {
+            let triggers = node.commands.len() - from;
+            node.commands.rotate_right(triggers);
+        }
+    }
+}

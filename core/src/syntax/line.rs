@@ -1,0 +1,167 @@
+//! Lines: as they stand in the file, and as an instruction has them once its continuations are joined.
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+use crate::span::Span;
+
+/// One instruction on one line, and where each part of it stood in the source.
+#[derive(Debug, Clone)]
+pub(crate) struct Line<'s> {
+    text: Cow<'s, str>,
+    /// Offset in `text` and offset in the source, for each piece that was joined.
+    pieces: Vec<(usize, usize)>,
+    /// Set where the text is not from the source: then every span is this one.
+    fixed: Option<Span>,
+}
+
+impl<'s> Line<'s> {
+    /// A line that begins with `text`, which stands at `start` in the source.
+    pub(crate) fn new(text: &'s str, start: usize) -> Self {
+        Self {
+            text: Cow::Borrowed(text),
+            pieces: vec![(0, start)],
+            fixed: None,
+        }
+    }
+
+    /// The same text, of which whatever is wrong is said of `span`.
+    pub(super) fn relocate(self, span: Span) -> Self {
+        Self {
+            fixed: Some(span),
+            ..self
+        }
+    }
+
+    /// Joins `text`, which stands at `start` in the source, to the end.
+    pub(super) fn join(&mut self, text: &'s str, start: usize) {
+        if text.is_empty() {
+            return;
+        }
+        if self.text.is_empty() {
+            (self.text, self.pieces) = (Cow::Borrowed(text), vec![(0, start)]);
+            return;
+        }
+        self.pieces.push((self.text.len(), start));
+        self.text.to_mut().push_str(text);
+    }
+
+    /// The whole text.
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Where the part `range` of the text stands in the source; from its first piece to its last.
+    pub(crate) fn span(&self, range: Range<usize>) -> Span {
+        if let Some(span) = self.fixed {
+            return span;
+        }
+        let start = self.offset(range.start);
+        // The end belongs to the piece that holds the last character, not to the one that begins there.
+        let end = if range.end > range.start {
+            self.offset(range.end - 1) + 1
+        } else {
+            start
+        };
+        Span::new(start, end.max(start))
+    }
+
+    fn offset(&self, at: usize) -> usize {
+        let next = self.pieces.partition_point(|&(joined, _)| joined <= at);
+        match next.checked_sub(1).and_then(|index| self.pieces.get(index)) {
+            Some(&(joined, source)) => source + (at - joined),
+            None => 0,
+        }
+    }
+}
+
+/// A line of the file: its text with the newline, and where it begins.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Physical<'s> {
+    pub(super) text: &'s str,
+    pub(super) start: usize,
+}
+
+impl<'s> Physical<'s> {
+    /// The text without its newline.
+    pub(super) fn content(self) -> &'s str {
+        self.text.trim_end_matches(['\r', '\n'])
+    }
+
+    pub(super) fn is_comment(self) -> bool {
+        self.text.trim_start().starts_with('#')
+    }
+}
+
+/// The lines of a file, one after the other.
+#[derive(Debug, Clone)]
+pub(super) struct Lines<'s> {
+    source: &'s str,
+    at: usize,
+    /// How many have been taken.
+    pub(super) taken: u32,
+}
+
+impl<'s> Lines<'s> {
+    pub(super) fn new(source: &'s str) -> Self {
+        // A byte order mark is no part of the first line.
+        Self {
+            source,
+            at: if source.starts_with('\u{feff}') { 3 } else { 0 },
+            taken: 0,
+        }
+    }
+
+    /// Where the next line begins.
+    pub(super) fn offset(&self) -> usize {
+        self.at
+    }
+
+    pub(super) fn next(&mut self) -> Option<Physical<'s>> {
+        let rest = self.source.get(self.at..).filter(|rest| !rest.is_empty())?;
+        let length = rest.find('\n').map_or(rest.len(), |newline| newline + 1);
+        let line = Physical {
+            text: rest.get(..length)?,
+            start: self.at,
+        };
+        self.at += length;
+        self.taken += 1;
+        Some(line)
+    }
+}
+
+/// Takes a continuation off the end of `line`: the escape character, not escaped itself, before nothing but blanks.
+/// `None` where there is none.
+pub(super) fn without_continuation(line: &str, escape: char) -> Option<&str> {
+    let before = line.trim_end_matches([' ', '\t']).strip_suffix(escape)?;
+    if before.ends_with(escape) {
+        None
+    } else {
+        Some(before)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_lead_back_through_continuations() {
+        let source = "RUN a \\\n# note\n  b";
+        let mut line = Line::new("RUN a ", 0);
+        line.join("  b", 15);
+        assert_eq!(line.text(), "RUN a   b");
+        assert_eq!(line.span(8..9), Span::new(17, 18));
+        assert_eq!(&source[17..18], "b");
+        assert_eq!(line.span(4..9), Span::new(4, 18));
+    }
+
+    #[test]
+    fn an_escaped_escape_does_not_continue() {
+        assert_eq!(without_continuation("a \\", '\\'), Some("a "));
+        assert_eq!(without_continuation("a \\ \t", '\\'), Some("a "));
+        assert_eq!(without_continuation("\\", '\\'), Some(""));
+        assert_eq!(without_continuation("a \\\\", '\\'), None);
+        assert_eq!(without_continuation("a \\x", '\\'), None);
+    }
+}

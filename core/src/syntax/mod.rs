@@ -1,0 +1,19 @@
+//! The text of a Dockerfile as a list of instructions, before anyone asks what they mean.
+//!
+//! Reading never fails: what cannot be read becomes a finding, and the reading goes on behind it. Everything
+//! remembers where it stood in the source ([`Line`]), also where continuations and comments lie in between.
+
+mod arguments;
+mod directive;
+mod heredoc;
+mod keyword;
+mod line;
+mod tree;
+mod words;
+
+pub(crate) use arguments::{Arguments, Pair};
+pub(crate) use heredoc::{Heredoc, Marker};
+pub(crate) use keyword::Keyword;
+pub(crate) use line::Line;
+pub(crate) use tree::{Node, Tree, parse, parse_trigger};
+pub(crate) use words::{Word, comma_separated};

@@ -1,0 +1,364 @@
+//! Compares the planner with the reference implementation, case by case.
+//!
+//! `cargo run -p stagewright-tests --bin golden -- --cases cases.jsonl --dockerfiles folder [--only text] [--show n]`
+//!
+//! A case names a Dockerfile, a target, build arguments and a platform, and says what the reference makes of them.
+//! For each aspect it prints `aspect passed/total`, then the first cases that differ. It succeeds only if all pass.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+use stagewright_core::analysis::{ImageFacts, Input, LocalIdentity, Options};
+use stagewright_core::diagnostic::Severity;
+use stagewright_core::digest::Digest;
+use stagewright_core::{Analysis, analyze};
+
+#[derive(Deserialize)]
+struct Case {
+    file: String,
+    #[serde(default)]
+    target: Option<String>,
+    #[serde(default)]
+    args: Option<BTreeMap<String, String>>,
+    platform: String,
+    ok: bool,
+    #[serde(default)]
+    error: Option<String>,
+    #[serde(default, rename = "errorLines")]
+    error_lines: Option<Vec<String>>,
+    #[serde(default)]
+    digests: Option<Vec<String>>,
+    #[serde(default)]
+    head: Option<String>,
+    #[serde(default, rename = "defSha256")]
+    definition: Option<String>,
+    #[serde(default)]
+    image: Option<Value>,
+    #[serde(default)]
+    ops: Option<Vec<ReferenceOp>>,
+}
+
+#[derive(Deserialize)]
+struct ReferenceOp {
+    digest: String,
+    kind: String,
+    #[serde(default)]
+    inputs: Vec<String>,
+    #[serde(default)]
+    platform: Option<Value>,
+    #[serde(default)]
+    op: Option<Value>,
+    #[serde(default)]
+    name: Option<String>,
+}
+
+#[derive(Default)]
+struct Tally {
+    passed: usize,
+    total: usize,
+    differences: Vec<String>,
+}
+
+/// What the comparison leaves out, said at the end of each run.
+const NOT_COMPARED: &str = "not compared here: error words, lint warnings, outline, targets, \
+and cases that fail only because a lint rule was made an error";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let option = |name: &str| {
+        arguments
+            .iter()
+            .position(|argument| argument == name)
+            .and_then(|place| arguments.get(place + 1))
+            .cloned()
+    };
+    let (Some(cases), Some(dockerfiles)) = (option("--cases"), option("--dockerfiles")) else {
+        eprintln!("usage: golden --cases cases.jsonl --dockerfiles folder [--only text] [--show number]");
+        return ExitCode::from(2);
+    };
+    let show: usize = option("--show")
+        .and_then(|number| number.parse().ok())
+        .unwrap_or(3);
+    let text = match std::fs::read_to_string(&cases) {
+        Ok(text) => text,
+        Err(error) => {
+            eprintln!("{cases} cannot be read: {error}");
+            return ExitCode::from(2);
+        }
+    };
+    let mut tallies: BTreeMap<&'static str, Tally> = BTreeMap::new();
+    let mut compared = 0;
+    for (number, line) in text.lines().enumerate() {
+        let case: Case = match serde_json::from_str(line) {
+            Ok(case) => case,
+            Err(error) => {
+                eprintln!("line {} of {cases} cannot be read: {error}", number + 1);
+                return ExitCode::from(2);
+            }
+        };
+        if option("--only").is_some_and(|only| !case.file.contains(&only)) {
+            continue;
+        }
+        let path = PathBuf::from(&dockerfiles).join(&case.file);
+        let source = match std::fs::read(&path) {
+            Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+            Err(error) => {
+                eprintln!("{} cannot be read: {error}", path.display());
+                return ExitCode::from(2);
+            }
+        };
+        compared += 1;
+        compare(&case, source, &mut tallies);
+    }
+    report(&tallies, compared, show)
+}
+
+/// Plans a case, with every image that it asks for looked up.
+fn plan(case: &Case, source: String) -> Analysis {
+    let mut input = Input {
+        source,
+        options: Options {
+            target: case.target.clone(),
+            build_args: case.args.clone().unwrap_or_default(),
+            platform: case.platform.parse().ok(),
+            build_platform: None,
+            images: BTreeMap::new(),
+            local: LocalIdentity::Unique("refdump".into()),
+        },
+    };
+    let first = analyze(&input);
+    for image in &first.images {
+        let digest = match image.reference.split_once('@') {
+            Some((_, digest)) => digest.parse().unwrap_or_else(|_| Digest::of(b"")),
+            None => Digest::of(image.reference.as_bytes()),
+        };
+        let config = json!({
+            "architecture": "amd64",
+            "os": "linux",
+            "config": { "Env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"] },
+            "rootfs": { "type": "layers", "diff_ids": [Digest::of(b"")] },
+        });
+        input.options.images.insert(
+            image.reference.clone(),
+            ImageFacts {
+                digest,
+                config,
+                size: 0,
+                note: None,
+            },
+        );
+    }
+    analyze(&input)
+}
+
+fn compare(case: &Case, source: String, tallies: &mut BTreeMap<&'static str, Tally>) {
+    let lint_only = case
+        .error
+        .as_ref()
+        .is_some_and(|error| error.starts_with("lint violation found"));
+    if lint_only {
+        return;
+    }
+    let analysis = plan(case, source);
+    let errors: Vec<_> = analysis
+        .diagnostics
+        .iter()
+        .filter(|finding| finding.severity == Severity::Error)
+        .collect();
+    let found = errors
+        .iter()
+        .map(|error| {
+            format!(
+                "{}-{} {}: {}",
+                error.lines.start, error.lines.end, error.code, error.message
+            )
+        })
+        .collect::<Vec<_>>()
+        .join("\n      ");
+    let title = format!(
+        "{} target={:?} args={:?} {}",
+        case.file, case.target, case.args, case.platform
+    );
+    let mut check = |aspect: &'static str, same: bool, difference: &dyn Fn() -> String| {
+        let tally = tallies.entry(aspect).or_default();
+        tally.total += 1;
+        if same {
+            tally.passed += 1;
+        } else {
+            tally.differences.push(format!("{title}\n      {}", difference()));
+        }
+    };
+    check("ok", case.ok == errors.is_empty(), &|| {
+        format!(
+            "reference ok={} {}\n      ours: {found}",
+            case.ok,
+            case.error.as_deref().unwrap_or_default()
+        )
+    });
+    if let Some(lines) = &case.error_lines {
+        let expected: Vec<(u32, u32)> = lines.iter().filter_map(|lines| line_range(lines)).collect();
+        let same = errors
+            .iter()
+            .any(|error| expected.contains(&(error.lines.start, error.lines.end)));
+        check("errorLines", same, &|| {
+            format!(
+                "reference {expected:?} {}\n      ours: {found}",
+                case.error.as_deref().unwrap_or_default()
+            )
+        });
+    }
+    if !case.ok {
+        return;
+    }
+    let definition = analysis.definition.as_ref();
+    let ours: Vec<&str> = definition
+        .map(|found| found.ops.iter().map(|op| op.digest.as_str()).collect())
+        .unwrap_or_default();
+    let theirs: Vec<&str> = case.digests.iter().flatten().map(String::as_str).collect();
+    check("digests", definition.is_some() && ours == theirs, &|| {
+        first_difference(case, &analysis)
+    });
+    let head = definition
+        .and_then(|found| found.head.as_ref())
+        .map(Digest::as_str);
+    check(
+        "head",
+        definition.is_some() && head == case.head.as_deref(),
+        &|| format!("reference {:?}\n      ours      {head:?}", case.head),
+    );
+    let identity = definition.map(|found| found.digest.as_str());
+    check("defSha256", identity == case.definition.as_deref(), &|| {
+        format!("reference {:?}\n      ours      {identity:?}", case.definition)
+    });
+    let names: Vec<&str> = definition
+        .map(|found| found.ops.iter().map(|op| op.name.as_str()).collect())
+        .unwrap_or_default();
+    let expected: Vec<&str> = case
+        .ops
+        .iter()
+        .flatten()
+        .map(|op| op.name.as_deref().unwrap_or_default())
+        .collect();
+    // Where a trigger makes a stage needed late, the reference counts that stage's FROM twice. Ours does not.
+    let counted_twice = expected
+        .iter()
+        .any(|name| name.contains("] FROM ") && !name.contains("[1/") && !name.contains(" 1/"));
+    check("names", names == expected || counted_twice, &|| {
+        let pair = expected.iter().zip(&names).find(|(left, right)| left != right);
+        format!("reference, ours: {pair:#?}")
+    });
+    let image = analysis.image_config.clone().map(without_layers);
+    check("image", image == case.image.clone().map(without_layers), &|| {
+        value_difference(
+            "image",
+            case.image.clone().map(without_layers).as_ref(),
+            image.as_ref(),
+        )
+    });
+}
+
+/// The layers of the base are made up, here as in the cases: only whether there are any counts.
+fn without_layers(mut image: Value) -> Value {
+    if let Some(layers) = image.pointer_mut("/rootfs/diff_ids") {
+        *layers = json!(layers.as_array().map_or(0, Vec::len));
+    }
+    image
+}
+
+/// `4:0-4:0,5:0-5:0` as the first and last of its lines.
+fn line_range(text: &str) -> Option<(u32, u32)> {
+    let mut lines = text
+        .split(',')
+        .flat_map(|range| range.split('-'))
+        .filter_map(|position| position.split(':').next()?.parse::<u32>().ok());
+    let first = lines.next()?;
+    Some(lines.fold((first, first), |(start, end), line| {
+        (start.min(line), end.max(line))
+    }))
+}
+
+fn first_difference(case: &Case, analysis: &Analysis) -> String {
+    let Some(definition) = &analysis.definition else {
+        let errors: Vec<&str> = analysis
+            .diagnostics
+            .iter()
+            .map(|finding| finding.message.as_str())
+            .collect();
+        return format!("ours has no definition: {errors:?}");
+    };
+    let theirs: Vec<&ReferenceOp> = case.ops.iter().flatten().collect();
+    for (index, op) in theirs.iter().enumerate() {
+        let ours = definition.ops.get(index);
+        if ours.is_some_and(|ours| ours.digest.as_str() == op.digest) {
+            continue;
+        }
+        let decoded = ours.map(|ours| match stagewright_core::llb::decode(&ours.bytes) {
+            Ok(decoded) => format!("{:?}", decoded.kind),
+            Err(error) => error.to_string(),
+        });
+        return format!(
+            "op {index}\n      reference {} {:?} inputs {:?} {:?}\n        {}\n      ours {:?}\n        {}",
+            op.kind,
+            op.name,
+            op.inputs,
+            op.platform.as_ref().map(Value::to_string),
+            op.op.as_ref().map(Value::to_string).unwrap_or_default(),
+            ours.map(|ours| &ours.name),
+            decoded.unwrap_or_else(|| "nothing".into()),
+        );
+    }
+    format!(
+        "ours has {} ops, the reference {}",
+        definition.ops.len(),
+        theirs.len()
+    )
+}
+
+fn value_difference(path: &str, theirs: Option<&Value>, ours: Option<&Value>) -> String {
+    match (theirs, ours) {
+        (Some(Value::Object(left)), Some(Value::Object(right))) => {
+            let keys: std::collections::BTreeSet<&String> = left.keys().chain(right.keys()).collect();
+            for key in keys {
+                if left.get(key) != right.get(key) {
+                    return value_difference(&format!("{path}.{key}"), left.get(key), right.get(key));
+                }
+            }
+            path.to_owned()
+        }
+        (Some(Value::Array(left)), Some(Value::Array(right))) => {
+            for index in 0..left.len().max(right.len()) {
+                if left.get(index) != right.get(index) {
+                    return value_difference(&format!("{path}[{index}]"), left.get(index), right.get(index));
+                }
+            }
+            path.to_owned()
+        }
+        (left, right) => {
+            let text = |value: Option<&Value>| value.map_or_else(|| "nothing".into(), Value::to_string);
+            format!(
+                "{path}\n      reference {}\n      ours      {}",
+                text(left),
+                text(right)
+            )
+        }
+    }
+}
+
+fn report(tallies: &BTreeMap<&'static str, Tally>, compared: usize, show: usize) -> ExitCode {
+    for (aspect, tally) in tallies {
+        for difference in tally.differences.iter().take(show) {
+            println!("  {aspect}: {difference}");
+        }
+    }
+    println!("{compared} cases");
+    let mut all = true;
+    for (aspect, Tally { passed, total, .. }) in tallies {
+        println!("{aspect} {passed}/{total}");
+        all &= passed == total;
+    }
+    println!("{NOT_COMPARED}");
+    if all { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
