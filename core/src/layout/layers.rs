@@ -26,6 +26,9 @@ pub(super) struct Slot {
     pub(super) height: f64,
     /// Whether it is a lane; a lane has no height.
     pub(super) lane: bool,
+    /// Whether only what the target does without is there. In every column that stands below the rest, so that what
+    /// is built is one picture.
+    pub(super) dimmed: bool,
     /// Top edge, once placed.
     pub(super) y: f64,
 }
@@ -74,12 +77,9 @@ pub(super) fn layers(graph: &Graph, ranks: &Ranks) -> Layers {
             rank: *rank,
             height: node.height,
             lane: false,
+            dimmed: node.dimmed || node.pill.as_ref().is_some_and(|pill| pill.dimmed),
             y: 0.0,
         });
-    }
-    // What the target does without starts out at the bottom, and stays there where nothing speaks against it.
-    for column in &mut layers.columns {
-        column.sort_by_key(|node| (graph.nodes[*node].dimmed, *node));
     }
     let mut nets: BTreeMap<(usize, EdgeLook, bool), (usize, Vec<Reach>)> = BTreeMap::new();
     for (link, backward) in graph.links.iter().zip(&ranks.backward) {
@@ -103,7 +103,7 @@ pub(super) fn layers(graph: &Graph, ranks: &Ranks) -> Layers {
             .entry((link.from, link.look, link.dimmed))
             .or_insert_with(start);
         let weight = match (link.dimmed, link.look) {
-            (true, _) => 0.5,
+            (true, _) => 0.2,
             (false, EdgeLook::Copy) => 4.0,
             (false, EdgeLook::Base) => 3.0,
             (false, EdgeLook::Mount | EdgeLook::Context) => 1.5,
@@ -116,6 +116,7 @@ pub(super) fn layers(graph: &Graph, ranks: &Ranks) -> Layers {
                 rank,
                 height: 0.0,
                 lane: true,
+                dimmed: link.dimmed,
                 y: 0.0,
             });
             let straight = if layers.slots[before.slot].lane {
@@ -155,6 +156,9 @@ pub(super) fn layers(graph: &Graph, ranks: &Ranks) -> Layers {
             weight,
         });
         layers.routes.push(Route::Inside(route));
+    }
+    for column in &mut layers.columns {
+        column.sort_by_key(|slot| (layers.slots[*slot].dimmed, *slot));
     }
     layers
 }

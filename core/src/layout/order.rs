@@ -115,7 +115,13 @@ impl Sorter {
             }
             keyed.push((previous, *slot));
         }
-        keyed.sort_by(|one, other| one.0.total_cmp(&other.0));
+        let slots = &layers.slots;
+        keyed.sort_by(|one, other| {
+            slots[one.1]
+                .dimmed
+                .cmp(&slots[other.1].dimmed)
+                .then(one.0.total_cmp(&other.0))
+        });
         let column: Vec<usize> = keyed.into_iter().map(|(_, slot)| slot).collect();
         self.number(&column);
         layers.columns[rank] = column;
@@ -128,6 +134,9 @@ impl Sorter {
             for rank in 0..layers.columns.len() {
                 for at in 1..layers.columns[rank].len() {
                     let (above, below) = (layers.columns[rank][at - 1], layers.columns[rank][at]);
+                    if layers.slots[above].dimmed != layers.slots[below].dimmed {
+                        continue;
+                    }
                     if self.between(layers, below, above) < self.between(layers, above, below) {
                         layers.columns[rank].swap(at - 1, at);
                         self.place.swap(above, below);

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::drawing::{Card, Drawing, EdgeLook, EdgeShape, Pill, PillKind};
 use super::path::Number;
-use super::theme::{DARK, LIGHT, Palette};
+use super::theme::{self, DARK, LIGHT, Palette};
 use super::{CARD_PADDING, LABEL_TYPE, ROW_TEXT_X, ROW_TYPE, SUBTITLE_TYPE, TITLE_TYPE, TITLE_X};
 use crate::analysis::{Analysis, EdgeKind, EdgeSource};
 use crate::digest::Digest;
@@ -119,6 +119,9 @@ const SANS: &str = "Inter, system-ui, -apple-system, \"Segoe UI\", \"Helvetica N
 const MONO: &str =
     "\"JetBrains Mono\", ui-monospace, SFMono-Regular, Menlo, Consolas, \"DejaVu Sans Mono\", monospace";
 
+/// How much of its colour a line keeps that the target does without.
+const FAINT: f64 = 0.42;
+
 /// What is the same in every palette.
 const RULES: &[(&[&str], &str)] = &[
     (&[".end-of-row"], "text-anchor: end"),
@@ -140,8 +143,6 @@ const RULES: &[(&[&str], &str)] = &[
         &[".dimmed .ink", ".dimmed .muted", ".dimmed .mark", ".tag.dimmed"],
         "opacity: 0.55",
     ),
-    (&[".edge.dimmed", ".arrow.dimmed", ".end.dimmed"], "opacity: 0.4"),
-    (&[".box.dimmed"], "stroke-opacity: 0.4"),
 ];
 
 /// The rules that differ between palettes.
@@ -155,6 +156,7 @@ fn colours(style: &mut String, scope: &str, palette: &Palette) {
         dots,
         stages,
     } = palette;
+    let faint = theme::mix(muted, paper, FAINT);
     let rules = [
         (".paper", format!("fill: {paper}")),
         (".dot", format!("fill: {dots}")),
@@ -166,6 +168,8 @@ fn colours(style: &mut String, scope: &str, palette: &Palette) {
         (".neutral", format!("stroke: {muted}")),
         (".end.neutral", format!("fill: {muted}; stroke: none")),
         (".box", format!("fill: {panel}")),
+        (".neutral.dimmed", format!("stroke: {faint}")),
+        (".end.neutral.dimmed", format!("fill: {faint}; stroke: none")),
     ];
     for (selector, declarations) in rules {
         rule_for(style, scope, &[selector], &declarations);
@@ -178,6 +182,20 @@ fn colours(style: &mut String, scope: &str, palette: &Palette) {
             &format!("stroke: {stage}"),
         );
         rule_for(style, scope, &[&format!(".f{index}")], &format!("fill: {stage}"));
+        // A colour and not an opacity: lines that share a piece would add up to a darker one there.
+        let faint = theme::mix(stage, paper, FAINT);
+        rule_for(
+            style,
+            scope,
+            &[&format!(".s{index}.dimmed")],
+            &format!("stroke: {faint}"),
+        );
+        rule_for(
+            style,
+            scope,
+            &[&format!(".f{index}.dimmed")],
+            &format!("fill: {faint}"),
+        );
     }
 }
 
