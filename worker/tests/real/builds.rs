@@ -1,0 +1,224 @@
+//! Builds that really run.
+
+use std::collections::BTreeMap;
+use std::io::Read as _;
+
+use serde_json::json;
+use stagewright_core::digest::Digest;
+use stagewright_core::protocol::{BuildState, Event};
+
+use crate::client::get;
+use crate::process::{Worker, cached_and_run, can_build, follow, plan, send_context, start};
+
+const DIAMOND: &str = include_str!("../../../static/examples/diamond/Dockerfile");
+
+fn diamond_context() -> BTreeMap<&'static str, Vec<u8>> {
+    BTreeMap::from([
+        (
+            "left.txt",
+            include_bytes!("../../../static/examples/diamond/left.txt").to_vec(),
+        ),
+        (
+            "right.txt",
+            include_bytes!("../../../static/examples/diamond/right.txt").to_vec(),
+        ),
+    ])
+}
+
+/// The text of `path` in an OCI archive's topmost layer that has it.
+fn file_in_image(archive: &[u8], path: &str) -> Option<String> {
+    let mut blobs = BTreeMap::new();
+    let mut index = Vec::new();
+    for entry in tar::Archive::new(archive).entries().unwrap() {
+        let mut entry = entry.unwrap();
+        let name = entry.path().unwrap().to_string_lossy().into_owned();
+        let mut content = Vec::new();
+        entry.read_to_end(&mut content).unwrap();
+        match name.strip_prefix("blobs/sha256/") {
+            Some(hex) => {
+                assert_eq!(Digest::of(&content).hex(), hex, "a blob is what its name says");
+                blobs.insert(format!("sha256:{hex}"), content);
+            }
+            None if name == "index.json" => index = content,
+            None => {}
+        }
+    }
+    let parse = |bytes: &[u8]| serde_json::from_slice::<serde_json::Value>(bytes).unwrap();
+    let index = parse(&index);
+    let manifest = parse(&blobs[index["manifests"][0]["digest"].as_str().unwrap()]);
+    manifest["layers"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .rev()
+        .find_map(|layer| {
+            let blob = &blobs[layer["digest"].as_str().unwrap()];
+            let plain: Box<dyn std::io::Read> = match layer["mediaType"].as_str().unwrap() {
+                gzip if gzip.ends_with("gzip") => Box::new(flate2::read::GzDecoder::new(blob.as_slice())),
+                zstd if zstd.ends_with("zstd") => Box::new(zstd::Decoder::new(blob.as_slice()).unwrap()),
+                _ => Box::new(blob.as_slice()),
+            };
+            tar::Archive::new(plain).entries().unwrap().find_map(|entry| {
+                let mut entry = entry.unwrap();
+                (entry.path().unwrap().as_os_str() == path).then(|| {
+                    let mut text = String::new();
+                    entry.read_to_string(&mut text).unwrap();
+                    text
+                })
+            })
+        })
+}
+
+#[tokio::test]
+async fn diamond_is_built_cached_and_downloaded() {
+    let state = tempfile::tempdir().unwrap();
+    let Some(worker) = Worker::start(state.path()) else {
+        return;
+    };
+    let (mut client, welcome) = worker.client(None).await;
+    if !can_build(&welcome) {
+        return;
+    }
+    let analysis = plan(&mut client, DIAMOND).await;
+    let files = diamond_context();
+    let context = send_context(&mut client, &files).await;
+    let id = start(&mut client, &analysis, Some(&context)).await;
+    let events = follow(&mut client, &id).await;
+    let Event::Done(image) = &events.last().unwrap().event else {
+        panic!("{:#?}", events.last())
+    };
+    assert!(!image.layers.is_empty());
+    let (cached, _) = cached_and_run(&events);
+    assert_eq!(cached, [""; 0], "nothing is cached on a new worker");
+
+    for format in ["oci", "docker"] {
+        let output = client
+            .call("build.output", json!({ "id": id, "format": format }))
+            .await
+            .unwrap();
+        let archive = get(worker.address, output["path"].as_str().unwrap()).await;
+        assert_eq!((archive.status, archive.whole), (200, true));
+        if format == "oci" {
+            let text = |name| String::from_utf8(files[name].clone()).unwrap();
+            let wanted = format!("base\n{}base\n{}", text("left.txt"), text("right.txt"));
+            assert_eq!(
+                file_in_image(&archive.body, "work/all.txt").as_deref(),
+                Some(wanted.as_str())
+            );
+        }
+    }
+
+    let again = start(&mut client, &analysis, Some(&context)).await;
+    let events = follow(&mut client, &again).await;
+    assert!(matches!(&events.last().unwrap().event, Event::Done(second) if second.digest == image.digest));
+    let (_, run) = cached_and_run(&events);
+    assert!(run.iter().all(|name| !name.contains("RUN")), "{run:?}");
+
+    let changed = BTreeMap::from([
+        ("left.txt", b"changed\n".to_vec()),
+        ("right.txt", files["right.txt"].clone()),
+    ]);
+    let context = send_context(&mut client, &changed).await;
+    let third = start(&mut client, &analysis, Some(&context)).await;
+    let events = follow(&mut client, &third).await;
+    assert!(matches!(&events.last().unwrap().event, Event::Done(third) if third.digest != image.digest));
+    let (cached, run) = cached_and_run(&events);
+    assert!(
+        cached.iter().any(|name| name.contains("cat base.txt right.txt")),
+        "{cached:?}"
+    );
+    assert!(
+        run.iter().any(|name| name.contains("cat base.txt left.txt")),
+        "{run:?}"
+    );
+}
+
+#[tokio::test]
+async fn killed_worker_comes_back_and_reuses_what_was_finished() {
+    let state = tempfile::tempdir().unwrap();
+    let Some(worker) = Worker::start(state.path()) else {
+        return;
+    };
+    let (mut client, welcome) = worker.client(None).await;
+    if !can_build(&welcome) {
+        return;
+    }
+    let slow = "FROM alpine:latest\nRUN echo first > /first\nRUN until [ -e /go ]; do sleep 1; done\n";
+    let analysis = plan(&mut client, slow).await;
+    let id = start(&mut client, &analysis, None).await;
+    client.call("build.attach", json!({ "id": id })).await.unwrap();
+    let begun = |event: &Event| match event {
+        Event::Status(status) => status
+            .vertexes
+            .iter()
+            .any(|step| step.name.contains("until") && step.started.is_some()),
+        Event::Layer(_) | Event::Cancelled => false,
+        Event::Done(_) | Event::Failed(_) => panic!("{event:?}"),
+    };
+    let mut seen = 0;
+    loop {
+        let event = client.event().await;
+        seen += 1;
+        assert_eq!(event.seq, seen);
+        if begun(&event.event) {
+            break;
+        }
+    }
+    worker.kill();
+
+    let worker = Worker::start(state.path()).unwrap();
+    let (mut client, welcome) = worker.client(Some(&welcome.session)).await;
+    assert_eq!(
+        (welcome.builds[0].id.as_str(), welcome.builds[0].state),
+        (id.as_str(), BuildState::Lost)
+    );
+    // Its events are still there, and say how it ended.
+    let events = follow(&mut client, &id).await;
+    assert!(
+        matches!(events.last().unwrap().event, Event::Failed(_)),
+        "{:?}",
+        events.last()
+    );
+    assert!(events.len() as u64 > seen);
+
+    let quick = "FROM alpine:latest\nRUN echo first > /first\nRUN cat /first\n";
+    let analysis = plan(&mut client, quick).await;
+    let id = start(&mut client, &analysis, None).await;
+    let events = follow(&mut client, &id).await;
+    assert!(
+        matches!(events.last().unwrap().event, Event::Done(_)),
+        "{:#?}",
+        events.last()
+    );
+    let (cached, _) = cached_and_run(&events);
+    assert!(
+        cached.iter().any(|name| name.contains("echo first")),
+        "{events:#?}"
+    );
+}
+
+#[tokio::test]
+async fn failing_step_and_cancelled_build_say_so() {
+    let state = tempfile::tempdir().unwrap();
+    let Some(worker) = Worker::start(state.path()) else {
+        return;
+    };
+    let (mut client, welcome) = worker.client(None).await;
+    if !can_build(&welcome) {
+        return;
+    }
+    let analysis = plan(&mut client, "FROM alpine:latest\nRUN echo why >&2; exit 7\n").await;
+    let id = start(&mut client, &analysis, None).await;
+    let events = follow(&mut client, &id).await;
+    let Event::Failed(failure) = &events.last().unwrap().event else {
+        panic!("{:#?}", events.last())
+    };
+    assert_eq!(failure.exit_code, Some(7), "{failure:?}");
+    assert_eq!(failure.vertex, analysis.stages[0].steps[0].vertex);
+
+    let analysis = plan(&mut client, "FROM alpine:latest\nRUN sleep 1000\n").await;
+    let id = start(&mut client, &analysis, None).await;
+    client.call("build.cancel", json!({ "id": id })).await.unwrap();
+    let events = follow(&mut client, &id).await;
+    assert_eq!(events.last().unwrap().event, Event::Cancelled);
+}

@@ -1,0 +1,17 @@
+//! The whole worker, as a process, on real images: planned with core, handed over as the page does it, executed.
+//!
+//! `STAGEWRIGHT_TEST_CONFIG` names a configuration that resolves `alpine:latest` (`cargo xtask images` writes one).
+//! Without it, or where the machine cannot run builds, the tests say so and end.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "these are tests"
+)]
+
+mod builds;
+#[path = "../server/client.rs"]
+#[allow(dead_code, reason = "shared with the server's tests, which use more of it")]
+mod client;
+mod process;

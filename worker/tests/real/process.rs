@@ -1,0 +1,211 @@
+//! A worker process, and a client that plans and builds as the page does.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead as _, BufReader};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use futures_util::SinkExt as _;
+use serde_json::json;
+use stagewright_core::Input;
+use stagewright_core::analysis::{Analysis, Options};
+use stagewright_core::digest::Digest;
+use stagewright_core::protocol::{
+    BuildEvent, ContentFrame, ContextAnswer, ContextEntry, ContextEntryKind, Event, OfferContext, StartBuild,
+    Welcome, WireOp,
+};
+use tokio_tungstenite::tungstenite::Message;
+
+use crate::client::Client;
+
+pub(crate) struct Worker {
+    process: Child,
+    pub(crate) address: SocketAddr,
+    token: String,
+}
+
+impl Worker {
+    /// `None`, with the reason printed, where there is nothing to build from.
+    pub(crate) fn start(state: &Path) -> Option<Self> {
+        let Some(config) = std::env::var_os("STAGEWRIGHT_TEST_CONFIG").map(PathBuf::from) else {
+            println!("skipped: STAGEWRIGHT_TEST_CONFIG names no configuration with images");
+            return None;
+        };
+        let mut process = Command::new(env!("CARGO_BIN_EXE_stagewright"))
+            .args(["serve", "--listen", "127.0.0.1:0", "--state"])
+            .arg(state)
+            .arg("--config")
+            .arg(config)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
+        let url = lines.by_ref().find_map(|line| {
+            line.unwrap()
+                .strip_prefix("playground: http://")
+                .map(String::from)
+        });
+        let url = url.expect("the worker ended before it printed its address");
+        let (address, token) = url.split_once("/#token=").unwrap();
+        let this = Self {
+            process,
+            address: address.parse().unwrap(),
+            token: token.into(),
+        };
+        // What it prints later has to go somewhere.
+        std::thread::spawn(move || lines.for_each(drop));
+        Some(this)
+    }
+
+    pub(crate) fn kill(mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+    }
+
+    /// A client, its session, and what the worker says of itself.
+    pub(crate) async fn client(&self, session: Option<&str>) -> (Client, Welcome) {
+        let mut client = Client::connect(self.address).await;
+        let hello = match session {
+            Some(session) => json!({ "session": session }),
+            None => json!({ "token": self.token }),
+        };
+        let welcome = client.call("hello", hello).await.unwrap();
+        (client, serde_json::from_value(welcome).unwrap())
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        // It may have ended already.
+        _ = self.process.kill();
+        _ = self.process.wait();
+    }
+}
+
+/// Whether builds run here; says why not.
+pub(crate) fn can_build(welcome: &Welcome) -> bool {
+    if !welcome.can_build {
+        println!(
+            "skipped: this machine cannot run builds: {}",
+            welcome.missing.join(" ")
+        );
+    }
+    welcome.can_build
+}
+
+/// Plans `dockerfile`, asking the worker for the images it names.
+pub(crate) async fn plan(client: &mut Client, dockerfile: &str) -> Analysis {
+    let mut input = Input {
+        source: dockerfile.into(),
+        options: Options::default(),
+    };
+    loop {
+        let analysis = stagewright_core::analyze(&input);
+        assert!(!analysis.has_errors(), "{:?}", analysis.diagnostics);
+        let Some(image) = analysis
+            .images
+            .iter()
+            .find(|image| image.needed && !image.resolved)
+        else {
+            return analysis;
+        };
+        let request = json!({ "reference": image.reference, "platform": image.platform });
+        let facts = client.call("image.resolve", request).await.unwrap();
+        input
+            .options
+            .images
+            .insert(image.reference.clone(), serde_json::from_value(facts).unwrap());
+    }
+}
+
+/// Offers files as the context, and sends what is lacking.
+pub(crate) async fn send_context(client: &mut Client, files: &BTreeMap<&str, Vec<u8>>) -> Digest {
+    let entries = files.iter().map(|(path, data)| ContextEntry {
+        path: (*path).into(),
+        mode: 0o644,
+        kind: ContextEntryKind::File {
+            digest: Digest::of(data),
+            size: data.len() as u64,
+        },
+    });
+    let offer = OfferContext {
+        name: "context".into(),
+        entries: entries.collect(),
+    };
+    let answer = client
+        .call("context.offer", serde_json::to_value(offer).unwrap())
+        .await
+        .unwrap();
+    let answer: ContextAnswer = serde_json::from_value(answer).unwrap();
+    for lacking in answer.lacks {
+        let data = files
+            .values()
+            .find(|data| Digest::of(data) == lacking.digest)
+            .unwrap();
+        let from = usize::try_from(lacking.have).unwrap();
+        let frame = ContentFrame {
+            digest: lacking.digest,
+            offset: lacking.have,
+            data: &data[from..],
+        };
+        client.socket.send(Message::binary(frame.encode())).await.unwrap();
+        assert_eq!(client.notification().await["method"], "content.received");
+    }
+    answer.id
+}
+
+/// Hands the plan over and returns the build's id.
+pub(crate) async fn start(client: &mut Client, analysis: &Analysis, context: Option<&Digest>) -> String {
+    let definition = analysis.definition.as_ref().unwrap();
+    let ops = definition.ops.iter().map(|op| WireOp {
+        bytes: op.bytes.clone(),
+        name: op.name.clone(),
+    });
+    let request = StartBuild {
+        ops: ops.collect(),
+        digest: definition.digest.clone(),
+        image_config: analysis.image_config.clone().unwrap(),
+        contexts: context
+            .map(|id| ("context".to_owned(), id.clone()))
+            .into_iter()
+            .collect(),
+        title: "diamond".into(),
+        no_cache: false,
+    };
+    let started = client
+        .call("build.start", serde_json::to_value(request).unwrap())
+        .await
+        .unwrap();
+    started["id"].as_str().unwrap().into()
+}
+
+/// Follows a build from its first event to its last.
+pub(crate) async fn follow(client: &mut Client, id: &str) -> Vec<BuildEvent> {
+    client.call("build.attach", json!({ "id": id })).await.unwrap();
+    let mut events = Vec::new();
+    loop {
+        let event = client.event().await;
+        assert_eq!(event.seq, events.len() as u64 + 1);
+        let last = matches!(event.event, Event::Done(_) | Event::Failed(_) | Event::Cancelled);
+        events.push(event);
+        if last {
+            return events;
+        }
+    }
+}
+
+/// The steps that were taken from the cache and those that ran, by name.
+pub(crate) fn cached_and_run(events: &[BuildEvent]) -> (Vec<String>, Vec<String>) {
+    let mut last = BTreeMap::new();
+    for event in events {
+        if let Event::Status(status) = &event.event {
+            for vertex in &status.vertexes {
+                last.insert(vertex.digest.clone(), (vertex.name.clone(), vertex.cached));
+            }
+        }
+    }
+    let (cached, run): (Vec<_>, Vec<_>) = last.into_values().partition(|(_, cached)| *cached);
+    let names = |steps: Vec<(String, bool)>| steps.into_iter().map(|(name, _)| name).collect();
+    (names(cached), names(run))
+}
