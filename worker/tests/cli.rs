@@ -7,7 +7,7 @@
     reason = "these are tests"
 )]
 
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
@@ -144,4 +144,45 @@ fn serve_refuses_in_a_sentence_what_it_cannot_do() {
         assert!(error.contains(said), "{arguments:?}: {error}");
         assert!(!error.contains("panicked"), "{error}");
     }
+}
+
+#[test]
+fn check_says_what_is_wrong_where_and_by_its_exit_code() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("Dockerfile");
+    std::fs::write(&file, "FROM scratch\nCOPY --from=nowhere a /a\nRNU make\n").unwrap();
+    let (code, output, _) = run(&["check", folder.path().to_str().unwrap()]);
+    assert_eq!(code, 1, "{output}");
+    assert!(output.contains("3 | RNU make"), "{output}");
+    assert!(output.contains("^^^"), "{output}");
+    std::fs::write(&file, "FROM scratch\nCOPY a /a\n").unwrap();
+    let (code, output, _) = run(&["check", folder.path().to_str().unwrap()]);
+    assert_eq!(code, 0, "{output}");
+    let (code, _, error) = run(&["check", "/nowhere"]);
+    assert_eq!(code, 2);
+    assert!(
+        error.contains("/nowhere/Dockerfile") && error.contains("help: "),
+        "{error}"
+    );
+}
+
+#[test]
+fn plan_reads_standard_input_and_names_the_stages() {
+    let mut process = stagewright()
+        .args(["plan", "--format", "json", "--target", "Build", "-f", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    process
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(b"FROM scratch AS build\nFROM scratch\nCOPY --from=build / /\n")
+        .unwrap();
+    let (code, output, error) = ended(&process.wait_with_output().unwrap());
+    assert_eq!(code, 0, "{error}");
+    let plan: stagewright_core::Analysis = serde_json::from_str(&output).unwrap();
+    assert_eq!((plan.stages.len(), plan.target), (2, Some(0)));
 }

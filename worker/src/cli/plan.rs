@@ -124,7 +124,7 @@ fn heading(text: &mut String, analysis: &Analysis, stage: &Stage) {
         (false, true) => "needed",
         (false, false) => "skipped",
     };
-    _ = writeln!(text, "{}  from {base}  ({role}: {})", stage.label, stage.reason);
+    _ = writeln!(text, "{}  from {base}: {role}. {}", stage.label, stage.reason);
 }
 
 fn source(analysis: &Analysis, source: EdgeSource) -> String {
