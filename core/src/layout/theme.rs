@@ -46,7 +46,7 @@ pub const DARK: Palette = Palette {
     line: "#262d35",
     dots: "#222a32",
     stages: [
-        "#3cc7c0", "#b792f0", "#e8ae55", "#f08bb4", "#bccb5c", "#7788f2", "#d89c7a", "#6fa3ad",
+        "#3cc7c0", "#b792f0", "#e8ae55", "#f08bb4", "#a9c94f", "#7788f2", "#b98468", "#6fa3ad",
     ],
 };
 
