@@ -23,8 +23,8 @@ impl Drop for Registry {
     }
 }
 
-/// `None`, and says so, where the machine has no such registry.
-async fn start_registry(directory: &Path) -> Option<Registry> {
+/// Starts it with `http` added to the settings of that name. `None`, and says so, where the machine has no such registry.
+async fn start_registry(directory: &Path, http: &str) -> Option<Registry> {
     // The port may be taken between this and the start; then another is tried.
     for _ in 0..5 {
         let host = TcpListener::bind("127.0.0.1:0")
@@ -35,7 +35,7 @@ async fn start_registry(directory: &Path) -> Option<Registry> {
         let config = directory.join("registry.yml");
         let storage = directory.join("registry");
         let text = format!(
-            "version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: {}}}}}\nhttp: {{addr: {host}}}\n",
+            "version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: {}}}}}\nhttp: {{addr: {host}{http}}}\n",
             storage.display()
         );
         fs::write(&config, text).unwrap();
@@ -66,7 +66,7 @@ async fn start_registry(directory: &Path) -> Option<Registry> {
 #[tokio::test(flavor = "multi_thread")]
 async fn image_that_skopeo_pushed_is_pulled_as_it_was() {
     let bench = Bench::new("");
-    let Some(registry) = start_registry(bench.directory.path()).await else {
+    let Some(registry) = start_registry(bench.directory.path(), "").await else {
         return;
     };
     let mut content = Content::default();
@@ -136,5 +136,92 @@ async fn image_that_skopeo_pushed_is_pulled_as_it_was() {
             .await
             .unwrap_err()
             .is_not_found()
+    );
+}
+
+/// Run by [`registry_with_a_trusted_certificate_is_reached_by_https`] in a process of its own, which trusts another
+/// authority; does nothing by itself.
+#[tokio::test]
+async fn child_that_asks_over_https() {
+    let Ok(name) = std::env::var("STAGEWRIGHT_HTTPS_TEST") else {
+        return;
+    };
+    let config = "[registry.\"localhost\"]\nplain-http = false";
+    let host = name.split('/').next().unwrap();
+    let bench = Bench::new(&config.replace("localhost", host));
+    match bench.source.resolve(&name, &platform("amd64")).await {
+        Ok(facts) => println!("ANSWER resolved {}", facts.digest),
+        Err(error) => println!("ANSWER {error}"),
+    }
+}
+
+/// What the child with the given trust says of the image.
+fn ask_over_https(name: &str, trusted: &Path) -> String {
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args([
+            "--exact",
+            "source::image::tests::real_registry::child_that_asks_over_https",
+            "--nocapture",
+        ])
+        .env("STAGEWRIGHT_HTTPS_TEST", name)
+        .env("SSL_CERT_FILE", trusted)
+        .env_remove("SSL_CERT_DIR")
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let answer = text
+        .lines()
+        .find_map(|line| line.split_once("ANSWER ").map(|(_, answer)| answer.to_owned()));
+    answer.unwrap_or_else(|| panic!("{text}\n{}", String::from_utf8_lossy(&output.stderr)))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn registry_with_a_trusted_certificate_is_reached_by_https() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name).display().to_string();
+    let certificate = |name: &str| {
+        Command::new("openssl")
+            .args([
+                "req",
+                "-x509",
+                "-newkey",
+                "rsa:2048",
+                "-nodes",
+                "-days",
+                "2",
+                "-subj",
+                "/CN=stagewright test",
+            ])
+            .args(["-addext", "subjectAltName=IP:127.0.0.1", "-addext", "basicConstraints=critical,CA:FALSE"])
+            .args([
+                "-keyout",
+                &path(&format!("{name}.key")),
+                "-out",
+                &path(&format!("{name}.crt")),
+            ])
+            .stderr(Stdio::null())
+            .status()
+    };
+    if certificate("own").is_err() {
+        println!("skipped: this machine has no openssl");
+        return;
+    }
+    certificate("other").unwrap();
+    let tls = format!("{{certificate: {}, key: {}}}", path("own.crt"), path("own.key"));
+    let Some(registry) = start_registry(directory.path(), &format!(", tls: {tls}")).await else {
+        return;
+    };
+    let name = format!("{}/team/app:1", registry.host);
+    let lacking = ask_over_https(&name, Path::new(&path("own.crt")));
+    assert!(lacking.contains("says there is no such image"), "{lacking}");
+    let untrusted = ask_over_https(&name, Path::new(&path("other.crt")));
+    assert!(
+        untrusted.contains("cannot reach") && untrusted.contains("certificate"),
+        "{untrusted}"
+    );
+    let nothing = ask_over_https(&name, Path::new("/dev/null"));
+    assert!(
+        nothing.contains("are the system's CA certificates installed?"),
+        "{nothing}"
     );
 }
