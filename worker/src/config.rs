@@ -201,7 +201,7 @@ impl Default for Limits {
             parallel_builds: 2,
             parallel_steps: processors,
             parallel_downloads: 4,
-            step_time: Duration::from_secs(3600),
+            step_time: Duration::from_hours(1),
             step_memory: 8 * GIB,
             step_processes: 4096,
             step_log: 16 * MIB,

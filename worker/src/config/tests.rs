@@ -160,3 +160,12 @@ fn passwords_are_not_printed() {
     let config = parse("[registry.a]\nusername = \"b\"\npassword = \"hunter2\"").unwrap();
     assert!(!format!("{config:?}").contains("hunter2"));
 }
+
+proptest::proptest! {
+    #[test]
+    fn any_text_is_a_configuration_or_an_explained_error(text in "(\\[(registry\\.x|limits|substitute)\\]\n)?([a-z-]{0,9} ?= ?[\"0-9a-z\\[\\]]{0,6}\n){0,3}\\PC{0,5}") {
+        if let Err(error) = parse(&text) {
+            proptest::prop_assert!(error.to_string().starts_with("<configuration>:"));
+        }
+    }
+}

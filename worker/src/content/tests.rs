@@ -155,10 +155,7 @@ fn only_beginnings_nobody_is_at_work_on_grow_stale() {
     let mut left = store.ingest(&Digest::of(b"left"), None).unwrap();
     left.write_at(0, b"lef").unwrap();
     drop(left);
-    assert_eq!(
-        store.remove_stale_beginnings(Duration::from_secs(3600)).unwrap(),
-        0
-    );
+    assert_eq!(store.remove_stale_beginnings(Duration::from_hours(1)).unwrap(), 0);
     assert_eq!(store.remove_stale_beginnings(Duration::ZERO).unwrap(), 3);
     assert_eq!(store.partial_size(&Digest::of(b"kept")), 2);
 }

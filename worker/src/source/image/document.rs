@@ -93,7 +93,7 @@ impl Inner {
                 reference,
                 origin: Some(origin),
             };
-            match search.from_root(platform).await {
+            match search.rooted(platform).await {
                 Ok(mut image) => {
                     image.note.clone_from(&origin.note);
                     let mut origins = origins.clone();
@@ -141,7 +141,7 @@ struct Search<'a> {
 }
 
 impl Search<'_> {
-    async fn from_root(&self, platform: &Platform) -> Result<PulledImage, Lack> {
+    async fn rooted(&self, platform: &Platform) -> Result<PulledImage, Lack> {
         let root = match self.origin.map(|origin| &origin.place) {
             Some(Place::Registry(endpoint, selector @ Selector::Tag(_))) => {
                 let bytes = self.inner.registry.manifest(endpoint, selector).await?;

@@ -41,13 +41,12 @@ impl Layout {
         let mut found = entries.iter().filter(|entry| match &self.image {
             LayoutImage::Only => true,
             LayoutImage::Name(name) => named(entry, name),
-            LayoutImage::Digest(digest) => entry.digest == *digest,
+            LayoutImage::Digest(_) => false,
         });
         match (&self.image, found.next(), found.next()) {
-            (_, Some(entry), None) => Ok(entry.digest.clone()),
             // A digest names what it names, also where the index does not list it.
-            (LayoutImage::Digest(digest), None, _) => Ok(digest.clone()),
-            (LayoutImage::Digest(digest), Some(_), Some(_)) => Ok(digest.clone()),
+            (LayoutImage::Digest(digest), _, _) => Ok(digest.clone()),
+            (_, Some(entry), None) => Ok(entry.digest.clone()),
             (_, Some(_), Some(_)) => Err(self.error(format!(
                 "more than one of its images would do; name one of {}",
                 names(&entries)

@@ -43,7 +43,7 @@ pub use self::layer::{LayerReader, layer_reader};
 pub use self::pull::{PullProgress, Report};
 
 /// How long an answer to "what does this tag point to" is taken for granted.
-const FRESH: Duration = Duration::from_secs(60);
+const FRESH: Duration = Duration::from_mins(1);
 /// Most answers that are kept.
 const MOST_ANSWERS: usize = 1000;
 
@@ -58,8 +58,13 @@ struct Inner {
     store: ContentStore,
     registry: RegistryClient,
     downloads: Semaphore,
-    answers: Mutex<BTreeMap<(String, Platform), Arc<tokio::sync::Mutex<Option<Answer>>>>>,
+    answers: Mutex<BTreeMap<Question, Slot>>,
 }
+
+/// A reference in full, and the platform it is asked for.
+type Question = (String, Platform);
+/// Locked while somebody is asking.
+type Slot = Arc<tokio::sync::Mutex<Option<Answer>>>;
 
 struct Answer {
     at: Instant,
@@ -149,7 +154,7 @@ impl ImageSource {
 }
 
 impl Inner {
-    fn answer_slot(&self, key: (String, Platform)) -> Arc<tokio::sync::Mutex<Option<Answer>>> {
+    fn answer_slot(&self, key: Question) -> Slot {
         let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
         if answers.len() >= MOST_ANSWERS {
             // Nobody waits for those that only this map still holds.

@@ -140,9 +140,10 @@ fn parse(text: &str) -> Result<Reference, &'static str> {
     if !path.split('/').all(is_path_component) {
         return Err("the name may have a-z and 0-9 only, with '.', '_', '__' or dashes between them");
     }
-    let repository = match path.contains('/') || registry != DOCKER_HUB {
-        true => path.to_owned(),
-        false => format!("library/{path}"),
+    let repository = if path.contains('/') || registry != DOCKER_HUB {
+        path.to_owned()
+    } else {
+        format!("library/{path}")
     };
     let tag = tag
         .or(if digest.is_none() { Some("latest") } else { None })
@@ -207,6 +208,18 @@ pub fn is_registry_name(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    proptest::proptest! {
+        #[test]
+        fn what_is_read_is_written_the_same_and_fit_for_a_url(text in "([a-zA-Z0-9.:/_@\\-\\[\\]]{0,12}|\\PC{0,6}){0,3}") {
+            if let Ok(reference) = text.parse::<Reference>() {
+                let full = reference.to_string();
+                proptest::prop_assert_eq!(full.parse::<Reference>(), Ok(reference));
+                proptest::prop_assert!(full.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-/:@[]".contains(&byte)));
+                proptest::prop_assert!(!full.contains("..") && !full.contains("//"));
+            }
+        }
+    }
 
     #[test]
     fn short_names_are_docker_hubs() {

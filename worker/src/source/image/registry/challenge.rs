@@ -75,11 +75,18 @@ fn parameter(text: &str) -> Option<(&str, String, &str)> {
 mod tests {
     use super::*;
 
-    fn bearer(realm: &str, service: Option<&str>) -> Option<Challenge> {
-        Some(Challenge::Bearer {
+    fn bearer(realm: &str, service: Option<&str>) -> Challenge {
+        Challenge::Bearer {
             realm: realm.into(),
             service: service.map(Into::into),
-        })
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_header_is_read_without_harm(header in "(Bearer |Basic )?([a-z]{0,4}=\"?[^\"]{0,4}[\"\\\\]?,? ?){0,4}") {
+            let _ = Challenge::choose([header.as_str()].into_iter());
+        }
     }
 
     #[test]
@@ -89,14 +96,14 @@ mod tests {
                 &[
                     r#"Bearer realm="https://auth.docker.io/token",service="registry.docker.io",scope="a:b,c""#,
                 ][..],
-                bearer("https://auth.docker.io/token", Some("registry.docker.io")),
+                Some(bearer("https://auth.docker.io/token", Some("registry.docker.io"))),
             ),
             (
                 &[r#"bearer scope="x,y" , realm=https://a/t"#],
-                bearer("https://a/t", None),
+                Some(bearer("https://a/t", None)),
             ),
             (&[r#"Basic realm="a \"b\"""#], Some(Challenge::Basic)),
-            (&["Basic", r#"Bearer realm="r""#], bearer("r", None)),
+            (&["Basic", r#"Bearer realm="r""#], Some(bearer("r", None))),
             (&["Negotiate"], None),
             (&[r#"Bearer service="s""#], None),
             (&[r#"Bearer realm="unfinished"#], None),

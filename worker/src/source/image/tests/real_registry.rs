@@ -192,7 +192,12 @@ async fn registry_with_a_trusted_certificate_is_reached_by_https() {
                 "-subj",
                 "/CN=stagewright test",
             ])
-            .args(["-addext", "subjectAltName=IP:127.0.0.1", "-addext", "basicConstraints=critical,CA:FALSE"])
+            .args([
+                "-addext",
+                "subjectAltName=IP:127.0.0.1",
+                "-addext",
+                "basicConstraints=critical,CA:FALSE",
+            ])
             .args([
                 "-keyout",
                 &path(&format!("{name}.key")),

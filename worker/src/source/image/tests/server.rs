@@ -133,7 +133,7 @@ async fn serve(mut stream: TcpStream, handler: Handler, log: Arc<Mutex<Vec<Reque
         reply.body.len()
     );
     for (name, value) in &reply.headers {
-        text += &format!("{name}: {value}\r\n");
+        text.extend([name, ": ", value, "\r\n"]);
     }
     let end = reply.cut.unwrap_or(reply.body.len()).min(reply.body.len());
     // A client that has enough closes early, which is its right.
