@@ -148,6 +148,7 @@ impl Link {
             Err(CallError::Closed) => return Ended::Broke,
             Err(error) if error.has_code(error_code::UNAUTHORIZED) => {
                 rpc.close();
+                storage::keep_session(None);
                 return Ended::Refused(error.to_string());
             }
             Err(error) => {
@@ -170,19 +171,11 @@ impl Link {
         Ended::Broke
     }
 
-    /// Says who this is: by the token from the address, else by the session of an earlier visit.
+    /// Says who this is: by the session of an earlier visit, or by the token from the address. The worker tries the
+    /// session first, so a page opened a second time by the same address needs no other token.
     async fn greet(&self, rpc: &Rpc) -> Result<Welcome, CallError> {
         let token = self.0.token.borrow_mut().take();
-        let session = storage::session();
-        if token.is_some() {
-            let by_token = rpc.call(method::HELLO, &Hello { token, session: None }).await;
-            match by_token {
-                // A page that is opened a second time by the same address still has its session.
-                Err(error) if error.has_code(error_code::UNAUTHORIZED) && session.is_some() => {}
-                other => return other,
-            }
-        }
-        rpc.call(method::HELLO, &Hello { token: None, session }).await
+        rpc.call(method::HELLO, &Hello { token, session: storage::session() }).await
     }
 
     /// Goes on listening to the build that was looked at when the connection, or the page, went away.
@@ -201,7 +194,8 @@ impl Link {
                 Ok(())
             }
             Err(error) => {
-                if error.has_code(error_code::NOT_FOUND) {
+                // A worker that lost its records does not know the build, or fewer of its events than were seen.
+                if error.has_code(error_code::NOT_FOUND) || error.has_code(error_code::INVALID_PARAMS) {
                     self.0.store.dispatch(Action::BuildLost);
                 }
                 Err(error)

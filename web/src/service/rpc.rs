@@ -9,7 +9,7 @@ use gloo::events::EventListener;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use stagewright_core::digest::Digest;
-use stagewright_core::protocol::{ContentFrame, ContentReceived, Request, Response, RpcError, error_code, method};
+use stagewright_core::protocol::{ContentFrame, ContentReceived, ContentRefused, Request, Response, RpcError, error_code, method};
 use wasm_bindgen::JsCast as _;
 use web_sys::{BinaryType, MessageEvent, WebSocket};
 
@@ -50,7 +50,7 @@ pub(crate) struct Rpc {
     socket: WebSocket,
     next_id: Cell<u64>,
     waiting: RefCell<BTreeMap<u64, Waiting>>,
-    uploads: RefCell<BTreeMap<Digest, oneshot::Sender<()>>>,
+    uploads: RefCell<BTreeMap<Digest, oneshot::Sender<Result<(), RpcError>>>>,
     listeners: RefCell<Vec<EventListener>>,
 }
 
@@ -160,7 +160,17 @@ impl Rpc {
                 gloo::timers::future::TimeoutFuture::new(10).await;
             }
         }
-        received.await.map_err(|_| CallError::Closed)
+        match received.await {
+            Ok(outcome) => outcome.map_err(CallError::Refused),
+            Err(_) => Err(CallError::Closed),
+        }
+    }
+
+    fn end_upload(&self, digest: &Digest, outcome: Result<(), RpcError>) {
+        let waiting = self.uploads.borrow_mut().remove(digest);
+        if let Some(waiting) = waiting {
+            let _ = waiting.send(outcome);
+        }
     }
 
     /// Ends the connection.
@@ -171,14 +181,18 @@ impl Rpc {
     fn take_in(&self, text: &str, on_notification: &OnNotification) {
         // A frame with a method is a notification: a worker asks nothing of a page.
         if let Ok(notification) = serde_json::from_str::<Request>(text) {
-            if notification.method == method::CONTENT_RECEIVED {
-                let received = serde_json::from_value::<ContentReceived>(notification.params);
-                let waiting = received.ok().and_then(|received| self.uploads.borrow_mut().remove(&received.digest));
-                if let Some(waiting) = waiting {
-                    let _ = waiting.send(());
+            match notification.method.as_str() {
+                method::CONTENT_RECEIVED => {
+                    if let Ok(received) = serde_json::from_value::<ContentReceived>(notification.params) {
+                        self.end_upload(&received.digest, Ok(()));
+                    }
                 }
-            } else {
-                on_notification(&notification.method, notification.params);
+                method::CONTENT_REFUSED => {
+                    if let Ok(refused) = serde_json::from_value::<ContentRefused>(notification.params) {
+                        self.end_upload(&refused.digest, Err(refused.error));
+                    }
+                }
+                name => on_notification(name, notification.params),
             }
             return;
         }
