@@ -13,9 +13,9 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{
-    AtFlags, FileType, Mode, OFlags, ResolveFlags, Timestamps, fstat, mkdirat, openat, openat2,
+    AtFlags, FileType, Mode, OFlags, ResolveFlags, Timespec, Timestamps, fstat, futimens, mkdirat, openat,
+    openat2, readlinkat, statat, unlinkat,
 };
-use rustix::fs::{readlinkat, statat, unlinkat, utimensat};
 use rustix::io::Errno;
 
 /// As many links as the kernel follows in one path.
@@ -27,27 +27,50 @@ pub struct Confined {
 }
 
 /// Something that [`Confined`] made on the way, and what undoing it must put back.
+#[derive(Debug, Clone)]
 pub struct Created {
-    parent: OwnedFd,
-    name: OsString,
+    /// Where it is, links resolved.
+    place: PathBuf,
     is_dir: bool,
-    parent_times: Timestamps,
+    /// The times of the directory around it before and after.
+    before: Timestamps,
+    after: Timestamps,
 }
 
 impl Created {
-    /// Takes it away again if it is still empty, and gives its parent directory the times it had before.
-    pub fn undo(self) {
+    /// Takes it away again if it is still empty. Unless something else has changed the directory around it since, that gets
+    /// the times it had before.
+    pub fn undo(&self, confined: &Confined) -> io::Result<()> {
+        let Some(name) = self.place.file_name() else {
+            return Ok(());
+        };
+        let above = self
+            .place
+            .parent()
+            .filter(|above| !above.as_os_str().is_empty())
+            .unwrap_or(Path::new("."));
+        let parent = confined.open_at(above, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty())?;
+        let now = times(&parent)?;
         let flags = if self.is_dir {
             AtFlags::REMOVEDIR
         } else {
             AtFlags::empty()
         };
-        // A directory that has been filled since stays: it is no longer only ours.
-        if unlinkat(&self.parent, &self.name, flags).is_ok() {
-            let path = descriptor_path(self.parent.as_fd());
-            let _ = utimensat(rustix::fs::CWD, &path, &self.parent_times, AtFlags::empty());
+        match unlinkat(&parent, name, flags) {
+            Ok(()) => {}
+            // It has been filled or removed since: it is no longer ours.
+            Err(Errno::NOTEMPTY | Errno::NOENT) => return Ok(()),
+            Err(error) => return Err(error.into()),
         }
+        if same_time(now.last_modification, self.after.last_modification) {
+            futimens(&parent, &self.before)?;
+        }
+        Ok(())
     }
+}
+
+fn same_time(one: Timespec, other: Timespec) -> bool {
+    (one.tv_sec, one.tv_nsec) == (other.tv_sec, other.tv_nsec)
 }
 
 /// The mode and owner of directories made on the way.
@@ -121,8 +144,8 @@ impl Confined {
     /// Makes the directory `path` and what is missing above it. Links are followed, also ones whose target is missing.
     pub fn make_dirs(&self, path: &Path, attributes: DirAttributes) -> io::Result<(OwnedFd, Vec<Created>)> {
         let mut created = Vec::new();
-        let dir = self.walk(path, &mut |parent, name, _| {
-            created.push(make_dir(parent, name, attributes)?);
+        let (dir, _) = self.walk(path, &mut |parent, name, place| {
+            created.push(make_dir(parent, name, place, attributes)?);
             Ok(())
         })?;
         Ok((dir, created))
@@ -137,17 +160,22 @@ impl Confined {
                 return Err(Errno::ISDIR.into());
             };
             let above = path.parent().unwrap_or(Path::new("")).to_owned();
-            let (parent, mut created) = self.make_dirs(&above, DirAttributes::ROOT)?;
+            let mut created = Vec::new();
+            let (parent, parent_place) = self.walk(&above, &mut |parent, name, place| {
+                created.push(make_dir(parent, name, place, DirAttributes::ROOT)?);
+                Ok(())
+            })?;
             match statat(&parent, &name, AtFlags::SYMLINK_NOFOLLOW) {
                 Err(Errno::NOENT) => {
-                    let parent_times = times(&parent)?;
+                    let before = times(&parent)?;
                     let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
                     openat(&parent, &name, flags, Mode::from_raw_mode(0o644))?;
+                    let after = times(&parent)?;
                     created.push(Created {
-                        parent,
-                        name,
+                        place: parent_place.join(name),
                         is_dir: false,
-                        parent_times,
+                        before,
+                        after,
                     });
                     return Ok(created);
                 }
@@ -163,11 +191,12 @@ impl Confined {
     }
 
     /// Walks to the directory `path` one name at a time; `missing` is told of each name that is not there and must make it.
+    /// Gives the directory and where it is, links resolved.
     pub(super) fn walk(
         &self,
         path: &Path,
         missing: &mut dyn FnMut(BorrowedFd<'_>, &OsStr, &Path) -> io::Result<()>,
-    ) -> io::Result<OwnedFd> {
+    ) -> io::Result<(OwnedFd, PathBuf)> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let mut links = MAX_LINKS;
         let mut remaining: VecDeque<OsString> = names(path);
@@ -207,8 +236,8 @@ impl Confined {
             place.push(name);
         }
         match above.pop() {
-            Some(dir) => Ok(dir),
-            None => Ok(self.root.try_clone()?),
+            Some(dir) => Ok((dir, place)),
+            None => Ok((self.root.try_clone()?, place)),
         }
     }
 }
@@ -225,19 +254,24 @@ pub(super) fn times(fd: impl AsFd) -> io::Result<Timestamps> {
     // The fields' types differ between architectures.
     #[allow(clippy::unnecessary_cast, clippy::cast_possible_wrap)]
     Ok(Timestamps {
-        last_access: rustix::fs::Timespec {
+        last_access: Timespec {
             tv_sec: stat.st_atime as i64,
             tv_nsec: stat.st_atime_nsec as _,
         },
-        last_modification: rustix::fs::Timespec {
+        last_modification: Timespec {
             tv_sec: stat.st_mtime as i64,
             tv_nsec: stat.st_mtime_nsec as _,
         },
     })
 }
 
-fn make_dir(parent: BorrowedFd<'_>, name: &OsStr, attributes: DirAttributes) -> io::Result<Created> {
-    let parent_times = times(parent)?;
+fn make_dir(
+    parent: BorrowedFd<'_>,
+    name: &OsStr,
+    place: &Path,
+    attributes: DirAttributes,
+) -> io::Result<Created> {
+    let before = times(parent)?;
     mkdirat(parent, name, Mode::from_raw_mode(0o700))?;
     let path = descriptor_path(parent).join(name);
     if rustix::process::geteuid().is_root() {
@@ -250,10 +284,10 @@ fn make_dir(parent: BorrowedFd<'_>, name: &OsStr, attributes: DirAttributes) -> 
         AtFlags::empty(),
     )?;
     Ok(Created {
-        parent: parent.try_clone_to_owned()?,
-        name: name.to_owned(),
+        place: place.to_owned(),
         is_dir: true,
-        parent_times,
+        before,
+        after: times(parent)?,
     })
 }
 
@@ -311,8 +345,8 @@ mod tests {
         let (_, created) = confined.make_dirs(Path::new("/var/run/app"), owner).unwrap();
         assert!(inside.join("run/deep/app").is_dir());
         assert!(!dir.path().join("run").exists());
-        for made in created.into_iter().rev() {
-            made.undo();
+        for made in created.iter().rev() {
+            made.undo(&confined).unwrap();
         }
         assert!(!inside.join("run").exists());
         assert!(inside.join("var/run").is_symlink());
@@ -338,7 +372,10 @@ mod tests {
         let confined = Confined::open(dir.path()).unwrap();
         let created = confined.make_file(Path::new("etc/resolv.conf")).unwrap();
         assert!(etc.join("resolv.conf").is_file());
-        created.into_iter().rev().for_each(Created::undo);
+        created
+            .iter()
+            .rev()
+            .for_each(|made| made.undo(&confined).unwrap());
         assert!(!etc.join("resolv.conf").exists());
         assert_eq!(fs::metadata(&etc).unwrap().modified().unwrap(), past);
     }

@@ -28,6 +28,7 @@ pub use confine::{Confined, Created, DirAttributes};
 pub use diff::{DiffOptions, DiffStats, diff};
 pub use error::SnapshotError;
 pub use id::SnapshotId;
+pub(crate) use overlay::mount_detached;
 pub use overlay::{MAX_LAYERS, Mounted, OverlaySpec, Writable};
 pub use store::{Active, SnapshotStore};
 pub use unpack::{UnpackOptions, Unpacked};

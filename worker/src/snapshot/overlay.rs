@@ -96,7 +96,7 @@ impl Drop for Mounted {
 
 /// Mounts `spec` on the directory `target`, which is removed with the mount.
 pub(super) fn mount_at(spec: &OverlaySpec, target: PathBuf) -> Result<Mounted, SnapshotError> {
-    let mount = mount_detached(spec, None)?;
+    let mount = mount_detached(spec, None, MountAttrFlags::MOUNT_ATTR_NOSUID)?;
     move_mount(
         mount.as_fd(),
         "",
@@ -116,8 +116,12 @@ pub(super) fn mount_at(spec: &OverlaySpec, target: PathBuf) -> Result<Mounted, S
 /// `floor` is a directory put below all layers. What is in none of them shows through: mount points that an image lacks are
 /// there without being made in the layer.
 ///
-/// Devices and set-user-id bits in it have no effect, unless the mount's attributes are changed afterwards.
-pub(crate) fn mount_detached(spec: &OverlaySpec, floor: Option<&Path>) -> Result<OwnedFd, SnapshotError> {
+/// Devices in it cannot be opened, whatever `attributes` say.
+pub(crate) fn mount_detached(
+    spec: &OverlaySpec,
+    floor: Option<&Path>,
+    attributes: MountAttrFlags,
+) -> Result<OwnedFd, SnapshotError> {
     if spec.lowers.len() > MAX_LAYERS {
         return Err(SnapshotError::TooManyLayers(spec.lowers.len()));
     }
@@ -150,7 +154,7 @@ pub(crate) fn mount_detached(spec: &OverlaySpec, floor: Option<&Path>) -> Result
     fsmount(
         context.as_fd(),
         FsMountFlags::FSMOUNT_CLOEXEC,
-        MountAttrFlags::MOUNT_ATTR_NODEV | MountAttrFlags::MOUNT_ATTR_NOSUID,
+        attributes | MountAttrFlags::MOUNT_ATTR_NODEV,
     )
     .map_err(|error| refused("mounting the layers", error, Some(&context)))
 }

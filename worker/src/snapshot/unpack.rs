@@ -205,9 +205,11 @@ impl Unpacker<'_> {
             {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {
                     let (lowers, times) = (&self.lowers, &mut self.times);
-                    self.layer.walk(above, &mut |parent, name, place| {
-                        make_missing(parent, name, place, lowers, times)
-                    })
+                    self.layer
+                        .walk(above, &mut |parent, name, place| {
+                            make_missing(parent, name, place, lowers, times)
+                        })
+                        .map(|(dir, _)| dir)
                 }
                 other => other,
             };

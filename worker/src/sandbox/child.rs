@@ -1,0 +1,384 @@
+//! From a copy of the worker to the step's program: the order in which things are done.
+//!
+//! The order is the security of it. What needs rights comes before they are given up; the worker's files are let go of before
+//! anything of the image's is looked at by name; the filter is installed while SYS_ADMIN is still there, because steps may use
+//! `sudo` as in Docker and so run without `no_new_privs`.
+
+use std::ffi::CString;
+use std::os::fd::{AsFd, OwnedFd};
+
+use rustix::io::Errno;
+use rustix::process::{Gid, Uid};
+use rustix::thread::CapabilitySet;
+use seccompiler::BpfProgram;
+
+use super::kernel::{Call, Kernel, OwnFileSystem, Strings};
+
+/// Everything the child needs, prepared.
+pub(super) struct ChildPlan {
+    /// Where failures are reported to; closed by a successful execve.
+    pub(super) report: OwnedFd,
+    /// The opened `cgroup.procs` of the groups to enter.
+    pub(super) cgroups: Vec<OwnedFd>,
+    pub(super) network: NetworkPlan,
+    pub(super) hostname: CString,
+    /// The detached root file system.
+    pub(super) root: OwnedFd,
+    /// A directory of the worker's to attach it to on the way.
+    pub(super) place: CString,
+    pub(super) mounts: Vec<ChildMount>,
+    pub(super) cwd: CString,
+    /// Standard input, output, error.
+    pub(super) streams: [OwnedFd; 3],
+    pub(super) filters: Vec<BpfProgram>,
+    pub(super) uid: Uid,
+    pub(super) gid: Gid,
+    pub(super) groups: Vec<Gid>,
+    /// The paths to try, in turn.
+    pub(super) programs: Vec<CString>,
+    pub(super) arguments: Strings,
+    pub(super) environment: Strings,
+}
+
+pub(super) enum NetworkPlan {
+    /// The worker's.
+    Host,
+    /// A new one with a loopback interface.
+    Isolated,
+    /// One that was prepared.
+    Join(OwnedFd),
+}
+
+pub(super) struct ChildMount {
+    /// The path in the step's root.
+    pub(super) target: CString,
+    pub(super) what: MountWhat,
+}
+
+pub(super) enum MountWhat {
+    Prepared(OwnedFd),
+    Own(OwnFileSystem),
+    /// As `Own`, but the step can do without.
+    Optional(OwnFileSystem),
+}
+
+/// Docker's default capabilities, by number: CHOWN, DAC_OVERRIDE, FOWNER, FSETID, KILL, SETGID, SETUID, SETPCAP,
+/// NET_BIND_SERVICE, NET_RAW, SYS_CHROOT, MKNOD, AUDIT_WRITE, SETFCAP.
+pub(super) const CAPABILITIES: [u32; 14] = [0, 1, 3, 4, 5, 6, 7, 8, 10, 13, 18, 27, 29, 31];
+
+/// Docker's default masked paths.
+const MASKED: [&std::ffi::CStr; 12] = [
+    c"/proc/acpi",
+    c"/proc/asound",
+    c"/proc/interrupts",
+    c"/proc/kcore",
+    c"/proc/keys",
+    c"/proc/latency_stats",
+    c"/proc/sched_debug",
+    c"/proc/scsi",
+    c"/proc/timer_list",
+    c"/proc/timer_stats",
+    c"/sys/devices/virtual/powercap",
+    c"/sys/firmware",
+];
+
+/// Docker's default read-only paths.
+const READ_ONLY: [&std::ffi::CStr; 5] = [
+    c"/proc/bus",
+    c"/proc/fs",
+    c"/proc/irq",
+    c"/proc/sys",
+    c"/proc/sysrq-trigger",
+];
+
+/// What the child was doing. The numbers travel to the parent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Step {
+    /// Tying its life to the worker's.
+    Lifeline,
+    /// Entering the resource limits.
+    Limits,
+    /// Entering the network.
+    Network,
+    /// Setting the host name.
+    Hostname,
+    /// Keeping mounts to itself.
+    Propagation,
+    /// Attaching the root file system.
+    Root,
+    /// Finding a mount point; the index says which.
+    MountPoint,
+    /// Mounting; the index says which.
+    Mount,
+    /// Switching to the new root.
+    Pivot,
+    /// Masking the kernel's own files.
+    Mask,
+    /// Entering the working directory.
+    WorkingDirectory,
+    /// Connecting the output.
+    Streams,
+    /// Installing the system call filter.
+    Filter,
+    /// Giving capabilities up.
+    Capabilities,
+    /// Becoming the user.
+    User,
+    /// Starting the program; the index says which candidate.
+    Execute,
+    /// As before, but the file is there: something that it needs is not.
+    Interpreter,
+}
+
+const STEPS: [Step; 17] = [
+    Step::Lifeline,
+    Step::Limits,
+    Step::Network,
+    Step::Hostname,
+    Step::Propagation,
+    Step::Root,
+    Step::MountPoint,
+    Step::Mount,
+    Step::Pivot,
+    Step::Mask,
+    Step::WorkingDirectory,
+    Step::Streams,
+    Step::Filter,
+    Step::Capabilities,
+    Step::User,
+    Step::Execute,
+    Step::Interpreter,
+];
+
+impl Step {
+    /// A noun phrase for messages.
+    pub fn describe(self) -> &'static str {
+        match self {
+            Self::Lifeline => "tying it to the worker",
+            Self::Limits => "entering its resource limits",
+            Self::Network => "entering its network",
+            Self::Hostname => "setting its host name",
+            Self::Propagation => "separating its mounts",
+            Self::Root => "attaching its root file system",
+            Self::MountPoint => "finding a mount point",
+            Self::Mount => "mounting",
+            Self::Pivot => "switching to its root file system",
+            Self::Mask => "masking the kernel's files",
+            Self::WorkingDirectory => "entering its working directory",
+            Self::Streams => "connecting its output",
+            Self::Filter => "installing the system call filter",
+            Self::Capabilities => "giving up capabilities",
+            Self::User => "becoming its user",
+            Self::Execute | Self::Interpreter => "starting its program",
+        }
+    }
+}
+
+/// Where and why the child gave up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Failure {
+    pub(super) step: Step,
+    /// Which mount or program candidate.
+    pub(super) index: u32,
+    pub(super) errno: Errno,
+}
+
+impl Failure {
+    pub(super) fn to_bytes(self) -> [u8; 9] {
+        let mut bytes = [0; 9];
+        let [step, index @ .., e0, e1, e2, e3] = &mut bytes;
+        *step = self.step as u8;
+        *index = self.index.to_le_bytes();
+        [*e0, *e1, *e2, *e3] = self.errno.raw_os_error().to_le_bytes();
+        bytes
+    }
+
+    pub(super) fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let [step, i0, i1, i2, i3, e0, e1, e2, e3] = *bytes else {
+            return None;
+        };
+        Some(Self {
+            step: *STEPS.get(usize::from(step))?,
+            index: u32::from_le_bytes([i0, i1, i2, i3]),
+            errno: Errno::from_raw_os_error(i32::from_le_bytes([e0, e1, e2, e3])),
+        })
+    }
+}
+
+/// Becomes the program; returns only if that fails. Runs in the child: no allocation, no lock, no panic.
+pub(super) fn enter(kernel: &impl Kernel, plan: &ChildPlan) -> Failure {
+    match isolate(kernel, plan) {
+        Ok(()) => execute(kernel, plan),
+        Err(failure) => failure,
+    }
+}
+
+fn at(step: Step) -> impl Fn(Errno) -> Failure {
+    move |errno| Failure {
+        step,
+        index: 0,
+        errno,
+    }
+}
+
+fn isolate(kernel: &impl Kernel, plan: &ChildPlan) -> Result<(), Failure> {
+    kernel
+        .die_with_parent(plan.report.as_fd())
+        .map_err(at(Step::Lifeline))?;
+    for procs in &plan.cgroups {
+        kernel.join_cgroup(procs.as_fd()).map_err(at(Step::Limits))?;
+    }
+    kernel.hide_cgroups().map_err(at(Step::Limits))?;
+    match &plan.network {
+        NetworkPlan::Host => {}
+        NetworkPlan::Isolated => kernel.raise_loopback().map_err(at(Step::Network))?,
+        NetworkPlan::Join(namespace) => kernel
+            .join_network(namespace.as_fd())
+            .map_err(at(Step::Network))?,
+    }
+    kernel.set_hostname(&plan.hostname).map_err(at(Step::Hostname))?;
+    kernel.make_mounts_private().map_err(at(Step::Propagation))?;
+    kernel
+        .attach_root(plan.root.as_fd(), &plan.place)
+        .map_err(at(Step::Root))?;
+    for (index, mount) in (0..).zip(&plan.mounts) {
+        mount_one(kernel, plan, mount).map_err(|(step, errno)| Failure { step, index, errno })?;
+    }
+    kernel.pivot(plan.root.as_fd()).map_err(at(Step::Pivot))?;
+    for path in MASKED {
+        kernel.mask(path).map_err(at(Step::Mask))?;
+    }
+    for path in READ_ONLY {
+        kernel.protect(path).map_err(at(Step::Mask))?;
+    }
+    kernel.change_dir(&plan.cwd).map_err(at(Step::WorkingDirectory))?;
+    kernel.start_session().map_err(at(Step::Streams))?;
+    for (number, stream) in (0..).zip(&plan.streams) {
+        kernel
+            .set_stream(number, stream.as_fd())
+            .map_err(at(Step::Streams))?;
+    }
+    kernel.set_umask(0o022);
+    kernel.forget_keys();
+    // From here on only what the filter allows can be done.
+    for filter in &plan.filters {
+        kernel
+            .install_filter(as_kernel_filter(filter))
+            .map_err(at(Step::Filter))?;
+    }
+    give_up_rights(kernel, plan)?;
+    kernel.close_descriptors().map_err(at(Step::Streams))?;
+    // Becoming another user took this back.
+    kernel
+        .die_with_parent(plan.report.as_fd())
+        .map_err(at(Step::Lifeline))?;
+    kernel.reset_signals();
+    Ok(())
+}
+
+fn mount_one(kernel: &impl Kernel, plan: &ChildPlan, mount: &ChildMount) -> Result<(), (Step, Errno)> {
+    let failed = |errno| (Step::Mount, errno);
+    let own: OwnedFd;
+    let what = match &mount.what {
+        MountWhat::Prepared(mount) => mount.as_fd(),
+        MountWhat::Own(file_system) => {
+            own = kernel.make_file_system(file_system).map_err(failed)?;
+            own.as_fd()
+        }
+        MountWhat::Optional(file_system) => match kernel.make_file_system(file_system) {
+            Ok(mount) => {
+                own = mount;
+                own.as_fd()
+            }
+            Err(_) => return Ok(()),
+        },
+    };
+    let point = kernel
+        .find(plan.root.as_fd(), &mount.target)
+        .map_err(|errno| (Step::MountPoint, errno))?;
+    kernel.attach(what, point.as_fd()).map_err(failed)
+}
+
+fn give_up_rights(kernel: &impl Kernel, plan: &ChildPlan) -> Result<(), Failure> {
+    let failed = at(Step::Capabilities);
+    for capability in (0..64).filter(|capability| !CAPABILITIES.contains(capability)) {
+        match kernel.drop_capability(capability) {
+            // The kernel knows no capability of that number, nor of a higher one.
+            Err(Errno::INVAL) => break,
+            result => result.map_err(&failed)?,
+        }
+    }
+    kernel.clear_ambient_capabilities().map_err(&failed)?;
+    become_user(kernel, plan).map_err(at(Step::User))?;
+    // Every other user lost all capabilities in becoming one.
+    if plan.uid.is_root() {
+        let kept = CAPABILITIES
+            .iter()
+            .fold(0, |bits: u64, capability| bits | 1 << capability);
+        kernel
+            .set_capabilities(CapabilitySet::from_bits_retain(kept))
+            .map_err(&failed)?;
+    }
+    Ok(())
+}
+
+fn become_user(kernel: &impl Kernel, plan: &ChildPlan) -> Call {
+    kernel.set_groups(&plan.groups)?;
+    kernel.set_group(plan.gid)?;
+    kernel.set_user(plan.uid)
+}
+
+/// Tries the candidates as a shell tries the directories of its PATH.
+fn execute(kernel: &impl Kernel, plan: &ChildPlan) -> Failure {
+    let mut failure = Failure {
+        step: Step::Execute,
+        index: 0,
+        errno: Errno::NOENT,
+    };
+    for (index, program) in (0..).zip(&plan.programs) {
+        let errno = kernel.execute(program, &plan.arguments, &plan.environment);
+        match errno {
+            Errno::NOENT if kernel.exists(program) => {
+                return Failure {
+                    step: Step::Interpreter,
+                    index,
+                    errno,
+                };
+            }
+            Errno::NOENT | Errno::NOTDIR => {}
+            // Kept as the reason unless a later directory has the program.
+            Errno::ACCESS | Errno::PERM => {
+                failure = Failure {
+                    step: Step::Execute,
+                    index,
+                    errno,
+                }
+            }
+            _ => {
+                return Failure {
+                    step: Step::Execute,
+                    index,
+                    errno,
+                };
+            }
+        }
+    }
+    failure
+}
+
+/// The filter compiler and the C library both mirror the kernel's `struct sock_filter`.
+fn as_kernel_filter(filter: &[seccompiler::sock_filter]) -> &[libc::sock_filter] {
+    const {
+        assert!(size_of::<seccompiler::sock_filter>() == size_of::<libc::sock_filter>());
+        assert!(align_of::<seccompiler::sock_filter>() == align_of::<libc::sock_filter>());
+    }
+    #[expect(unsafe_code, reason = "two mirrors of one C structure")]
+    // SAFETY: both are `repr(C)` structures of the same four integers in the same order; the length is the same.
+    unsafe {
+        std::slice::from_raw_parts(filter.as_ptr().cast(), filter.len())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,181 @@
+//! What this machine lets a worker do, before the first build finds out.
+
+use std::path::Path;
+
+use super::cgroup::Cgroups;
+use super::filter;
+use crate::snapshot::{SnapshotError, SnapshotStore};
+
+/// One thing a worker needs or makes use of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Capability {
+    /// What it is, as a short noun.
+    pub name: &'static str,
+    /// Whether builds with `RUN` are impossible without it.
+    pub required: bool,
+    /// `Ok` with what was found, or one sentence on what is missing and what to do.
+    pub state: Result<String, String>,
+}
+
+/// What a machine allows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    /// In the order in which they matter.
+    pub capabilities: Vec<Capability>,
+}
+
+impl Report {
+    /// Whether steps can be run.
+    pub fn can_build(&self) -> bool {
+        self.capabilities
+            .iter()
+            .all(|capability| !capability.required || capability.state.is_ok())
+    }
+
+    /// One sentence for everything that is missing.
+    pub fn problems(&self) -> impl Iterator<Item = &str> {
+        self.capabilities
+            .iter()
+            .filter_map(|capability| capability.state.as_ref().err().map(String::as_str))
+    }
+}
+
+/// Tries out what a worker with its state in `state_dir` could do. Leaves nothing behind.
+pub fn probe(state_dir: &Path) -> Report {
+    Report {
+        capabilities: vec![
+            Capability {
+                name: "privileges",
+                required: true,
+                state: privileges(),
+            },
+            Capability {
+                name: "namespaces",
+                required: true,
+                state: namespaces(),
+            },
+            Capability {
+                name: "overlay",
+                required: true,
+                state: overlay(state_dir),
+            },
+            Capability {
+                name: "seccomp",
+                required: true,
+                state: seccomp(),
+            },
+            Capability {
+                name: "limits",
+                required: false,
+                state: limits(),
+            },
+            Capability {
+                name: "network",
+                required: false,
+                state: network(),
+            },
+        ],
+    }
+}
+
+fn privileges() -> Result<String, String> {
+    let advice = "run it as root (in a container: with --privileged); plans and checks work without";
+    if !rustix::process::geteuid().is_root() {
+        return Err(format!(
+            "The worker is not root, so it cannot run build steps: {advice}."
+        ));
+    }
+    // Bits as in capability.h: CHOWN, SETGID, SETUID, SETPCAP, SYS_CHROOT, SYS_ADMIN, MKNOD.
+    let needed = [
+        (0, "CHOWN"),
+        (6, "SETGID"),
+        (7, "SETUID"),
+        (8, "SETPCAP"),
+        (18, "SYS_CHROOT"),
+        (21, "SYS_ADMIN"),
+        (27, "MKNOD"),
+    ];
+    let held = rustix::thread::capabilities(None).map_or(0, |sets| sets.effective.bits());
+    let missing: Vec<&str> = needed
+        .iter()
+        .filter(|(bit, _)| held & (1 << bit) == 0)
+        .map(|(_, name)| *name)
+        .collect();
+    if missing.is_empty() {
+        Ok("root with the capabilities that are needed".to_owned())
+    } else {
+        Err(format!(
+            "The worker is root without the capabilities {}: {advice}.",
+            missing.join(", ")
+        ))
+    }
+}
+
+fn namespaces() -> Result<String, String> {
+    let missing: Vec<&str> = ["mnt", "pid", "ipc", "uts", "net", "cgroup"]
+        .into_iter()
+        .filter(|name| !Path::new("/proc/self/ns").join(name).exists())
+        .collect();
+    if missing.is_empty() {
+        Ok("mount, process, IPC, host name, network and cgroup namespaces".to_owned())
+    } else {
+        Err(format!(
+            "This kernel is without the namespaces {}: use one that has them.",
+            missing.join(", ")
+        ))
+    }
+}
+
+fn overlay(state_dir: &Path) -> Result<String, String> {
+    let try_out = || -> Result<(), SnapshotError> {
+        let dir = state_dir.join(format!("probe-{}", std::process::id()));
+        let result = SnapshotStore::open(&dir).and_then(|store| {
+            let base = "probe".parse()?;
+            store.begin(&[])?.commit(&base)?;
+            store.begin(&[base])?.mount().map(drop)
+        });
+        let _ = std::fs::remove_dir_all(&dir);
+        result
+    };
+    match try_out() {
+        Ok(()) => Ok("layers can be mounted".to_owned()),
+        Err(error) => Err(format!("{}.", capitalised(&error.to_string()))),
+    }
+}
+
+fn seccomp() -> Result<String, String> {
+    let actions = std::fs::read_to_string("/proc/sys/kernel/seccomp/actions_avail").unwrap_or_default();
+    if !actions.split_whitespace().any(|action| action == "errno") {
+        return Err("This kernel cannot filter system calls: use one with CONFIG_SECCOMP_FILTER.".to_owned());
+    }
+    match filter::filters() {
+        Ok(_) => Ok("system calls are filtered as in Docker".to_owned()),
+        Err(error) => Err(format!(
+            "System calls cannot be filtered on this processor: {error}."
+        )),
+    }
+}
+
+fn limits() -> Result<String, String> {
+    let missing = Cgroups::detect().missing();
+    if missing.is_empty() {
+        return Ok("memory, processes and processor time can be limited".to_owned());
+    }
+    Err(format!(
+        "Limits on {} cannot be kept: let the worker write to its control group (in a systemd unit: Delegate=yes).",
+        missing.join(", ")
+    ))
+}
+
+fn network() -> Result<String, String> {
+    Err("Steps have no way out to the network here: set their network to the host's in the worker's configuration if they need one."
+        .to_owned())
+}
+
+fn capitalised(text: &str) -> String {
+    let mut letters = text.chars();
+    letters
+        .next()
+        .map(|first| first.to_uppercase().collect::<String>() + letters.as_str())
+        .unwrap_or_default()
+}
