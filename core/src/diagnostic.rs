@@ -84,9 +84,35 @@ impl Problem {
             message: self.message,
             span: self.span.unwrap_or(span),
             lines,
-            hint: self.hint,
+            hint: self.hint.or_else(|| usual_hint(self.code).map(str::to_owned)),
         }
     }
+}
+
+/// What to do about a kind of finding where nothing more exact was said.
+fn usual_hint(code: &str) -> Option<&'static str> {
+    Some(match code {
+        "bad-checksum" => "A checksum is sha256: and 64 hex digits, of one thing that is fetched.",
+        "bad-device" => "Write it like vendor.com/gpu=all,required.",
+        "bad-duration" => "Write it like 30s, 1m30s or 500ms.",
+        "bad-epoch" => "Give it a number of seconds since 1970.",
+        "bad-expansion" => "Put the escape character before a quote or a $ that is meant as it stands.",
+        "bad-flag-value" => "Leave the value out to turn the flag on.",
+        "bad-git-address" => {
+            "An address may say ref, tag, branch, subdir, checksum, keep-git-dir, submodules and fetch-by-commit, each once."
+        }
+        "bad-healthcheck" => "Write HEALTHCHECK NONE, or HEALTHCHECK CMD and a command.",
+        "bad-heredoc" => "Write <<EOF, and a line with nothing but EOF behind the content.",
+        "bad-image-config" => "Ask for the image again; what came back is not an image.",
+        "bad-mount" => "Write it like type=cache,target=/root/.cache.",
+        "bad-number" => "Write a whole number, 0 or more.",
+        "bad-path" => "Write it like C:\\app or app.",
+        "bad-platform" => "Name an operating system and an architecture.",
+        "bad-trigger" => "Any instruction but FROM, MAINTAINER and ONBUILD can be one.",
+        "blank-name" => "Write name=value.",
+        "heredoc-destination" => "Name the path that the file is to have.",
+        _ => return None,
+    })
 }
 
 /// The candidate that `word` was likely meant to be: at most two edits away, and fewer than it has letters.

@@ -40,7 +40,12 @@ fn op_digests_equal_the_reference() {
         let definition = analysis.definition.unwrap();
         let digests: Vec<&str> = definition.ops.iter().map(|op| op.digest.as_str()).collect();
         assert_eq!(digests, example.digests, "{}", example.name);
-        assert_eq!(definition.head.unwrap().as_str(), example.head, "{}", example.name);
+        assert_eq!(
+            definition.head.unwrap().as_str(),
+            example.head,
+            "{}",
+            example.name
+        );
         assert_eq!(definition.digest.as_str(), example.def_sha256, "{}", example.name);
     }
 }
@@ -56,7 +61,10 @@ fn ops_survive_decoding_and_are_linked() {
         let bytes: Vec<&[u8]> = definition.ops.iter().map(|op| op.bytes.as_slice()).collect();
         let vertices = Vertices::decode(&bytes).unwrap();
         assert_eq!(vertices.ops.len() + 1, definition.ops.len());
-        let head = vertices.head.and_then(|head| vertices.ops.get(head.vertex)).unwrap();
+        let head = vertices
+            .head
+            .and_then(|head| vertices.ops.get(head.vertex))
+            .unwrap();
         assert_eq!(Some(&head.digest), definition.head.as_ref());
     }
 }
@@ -69,11 +77,22 @@ fn every_step_that_changes_files_leads_to_an_op() {
         for stage in analysis.stages.iter().filter(|stage| stage.needed) {
             for step in stage.steps.iter().filter(|step| step.changes_files) {
                 let vertex = step.vertex.as_ref().unwrap();
-                assert!(definition.ops.iter().any(|op| op.digest == *vertex), "{} {}", example.name, step.text);
+                assert!(
+                    definition.ops.iter().any(|op| op.digest == *vertex),
+                    "{} {}",
+                    example.name,
+                    step.text
+                );
             }
         }
         for image in &analysis.images {
-            assert_eq!(image.vertex.is_some(), image.needed, "{} {}", example.name, image.name);
+            assert_eq!(
+                image.vertex.is_some(),
+                image.needed,
+                "{} {}",
+                example.name,
+                image.name
+            );
         }
     }
 }

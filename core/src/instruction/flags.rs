@@ -36,10 +36,14 @@ impl Flags {
                 let problem =
                     Problem::new("unknown-flag", format!("{keyword} has no flag --{name}.")).at(flag.span);
                 let problem = match known.is_empty() {
-                    true => problem.hint(format!("{keyword} takes no flags at all.")),
+                    true => problem.hint(format!(
+                        "{keyword} takes no flags. What is meant for a program goes in an array: [\"{}\"].",
+                        flag.text
+                    )),
                     false => problem.hint(format!("It knows --{}.", known_names(known))),
                 };
-                return Err(problem.suggest(name, known.iter().map(|(name, _)| *name)));
+                let written: Vec<String> = known.iter().map(|(name, _)| format!("--{name}")).collect();
+                return Err(problem.suggest(&format!("--{name}"), written.iter().map(String::as_str)));
             };
             if takes != Takes::Texts && given.iter().any(|(given, ..)| *given == name) {
                 let problem = Problem::new("repeated-flag", format!("The flag --{name} is there twice."));

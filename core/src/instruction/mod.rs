@@ -71,6 +71,14 @@ pub(crate) fn parse(node: &Node<'_>) -> Result<Instruction, Problem> {
         return Err(problem.suggest(&node.name, Keyword::ALL.into_iter().map(Keyword::name)));
     };
     let arguments = node.arguments.clone()?;
+    let script = node
+        .heredocs
+        .iter()
+        .any(|heredoc| keyword == Keyword::Run && heredoc.content.contains('\0'));
+    if script || node.line.text().contains('\0') {
+        let problem = Problem::new("zero-byte", "There is a zero byte in this instruction.");
+        return Err(problem.hint("Remove it: no command, path or variable can hold one."));
+    }
     match keyword {
         Keyword::Add => add::parse(node, arguments).map(Instruction::Add),
         Keyword::Arg => arg::parse(node, arguments).map(Instruction::Arg),

@@ -145,7 +145,7 @@ pub struct Mount {
     /// Where it appears.
     #[prost(string, tag = "3")]
     pub dest: String,
-    /// Which output it becomes; -1 is none.
+    /// Which output it becomes; -1 is none. It counts for bind mounts only.
     #[prost(int64, tag = "4")]
     pub output: i64,
     /// Whether writing is refused.

@@ -249,7 +249,7 @@ fn report_cycle(resolved: &mut Resolved, target: Option<usize>, diagnostics: &mu
     .hint("Take one of these lines out, or move what both need into a stage of its own.");
     for (node, _) in &cycle {
         if let Some(node) = resolved.nodes.get_mut(*node) {
-            node.broken = true;
+            (node.broken, node.in_cycle) = (true, true);
         }
     }
     diagnostics.push(problem.into_diagnostic(Severity::Error, first.span, first.lines));
@@ -429,8 +429,13 @@ fn build_stages(
             Severity::Warning
         };
         let mut build = inherit(shared, node.base, build);
+        let in_cycle = node.in_cycle;
         let mut report = |problem: Problem, span, lines, broken: &mut bool| {
             *broken = true;
+            // In a circle some stage always comes too late. The circle was reported, which says more.
+            if in_cycle && problem.code == "stage-order" {
+                return;
+            }
             diagnostics.push(problem.into_diagnostic(severity, span, lines));
         };
         if let Err(problem) = image::enter(&mut build) {

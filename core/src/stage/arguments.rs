@@ -14,6 +14,8 @@ pub(crate) struct Globals {
     values: BTreeMap<String, String>,
     /// Defaults as written and worked out, by name.
     pub(crate) defaults: BTreeMap<String, String>,
+    /// Those that the file declares, set or not.
+    declared: Vec<String>,
 }
 
 impl Variables for Globals {
@@ -31,8 +33,16 @@ impl Globals {
         self.values.remove(name);
     }
 
+    /// Those that are set.
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         self.values.keys().map(String::as_str)
+    }
+}
+
+impl Globals {
+    /// All that a name could have been meant to be.
+    pub(crate) fn candidates(&self) -> impl Iterator<Item = &str> {
+        self.names().chain(self.declared.iter().map(String::as_str))
     }
 }
 
@@ -74,6 +84,7 @@ pub(crate) fn globals(
     let mut broken = false;
     for arg in &program.globals {
         for declaration in &arg.value.declarations {
+            globals.declared.push(declaration.name.clone());
             let default = declaration
                 .default
                 .as_ref()

@@ -37,6 +37,8 @@ pub(crate) struct Node {
     pub(crate) dependencies: Vec<Dependency>,
     /// Whether something in it is wrong.
     pub(crate) broken: bool,
+    /// Whether it needs itself in a circle.
+    pub(crate) in_cycle: bool,
     /// The words that name the base.
     pub(crate) base_span: Span,
     pub(crate) lines: LineRange,
@@ -124,6 +126,7 @@ impl Node {
             commands: Vec::new(),
             dependencies: Vec::new(),
             broken: false,
+            in_cycle: false,
             base_span: span,
             lines,
         }
@@ -196,7 +199,7 @@ fn unset(message: &str, names: &std::collections::BTreeSet<String>, globals: &Gl
 
 fn unset_or(problem: Problem, names: &std::collections::BTreeSet<String>, globals: &Globals) -> Problem {
     match names.iter().next() {
-        Some(name) => problem.suggest(name, globals.names()),
+        Some(name) => problem.suggest(name, globals.candidates()),
         None => problem,
     }
 }

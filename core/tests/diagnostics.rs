@@ -1,0 +1,219 @@
+//! Every kind of mistake: what is said, where the carets stand, and what to do next.
+//!
+//! The snapshot shows each file with its findings as a terminal would show them.
+
+use std::fmt::Write as _;
+
+use stagewright_core::diagnostic::render;
+use stagewright_core::{Analysis, Input, analyze};
+
+fn analysis(source: &str, target: Option<&str>) -> Analysis {
+    let mut input = Input {
+        source: source.into(),
+        ..Input::default()
+    };
+    input.options.target = target.map(str::to_owned);
+    analyze(&input)
+}
+
+/// Name, file, target.
+const MISTAKES: &[(&str, &str, Option<&str>)] = &[
+    ("empty file", "", None),
+    ("comments only", "# nothing\n\n", None),
+    ("unknown instruction", "FROM alpine\nRUNN make\n", None),
+    (
+        "instruction before the first stage",
+        "RUN make\nFROM alpine\n",
+        None,
+    ),
+    ("FROM without AS", "FROM alpine builder\n", None),
+    ("bad stage name", "FROM alpine AS 1st\n", None),
+    ("bad image name", "FROM Alpine:latest\n", None),
+    ("blank base", "ARG VERSION\nFROM $VERSOIN\n", None),
+    ("bad platform", "FROM --platform=lin%x/amd64 alpine\n", None),
+    ("blank platform", "FROM --platform=$BULIDPLATFORM alpine\n", None),
+    ("unknown flag", "FROM alpine\nCOPY --form=builder a b\n", None),
+    (
+        "repeated flag",
+        "FROM alpine\nCOPY --chown=a --chown=b a b\n",
+        None,
+    ),
+    ("flag without a value", "FROM alpine\nCOPY --chown a b\n", None),
+    (
+        "switch with another value",
+        "FROM alpine\nCOPY --link=yes a b\n",
+        None,
+    ),
+    ("copy without a destination", "FROM alpine\nCOPY a\n", None),
+    (
+        "heredoc as a destination",
+        "FROM alpine\nCOPY a <<EOF\nx\nEOF\n",
+        None,
+    ),
+    ("heredoc without an end", "FROM alpine\nRUN <<EOF\nmake\n", None),
+    (
+        "unknown stage by number",
+        "FROM alpine\nCOPY --from=7 /a /b\n",
+        None,
+    ),
+    (
+        "stage from a variable",
+        "FROM alpine AS a\nFROM alpine\nCOPY --from=$A /a /b\n",
+        None,
+    ),
+    (
+        "stage that comes later",
+        "FROM alpine AS a\nCOPY --from=b /x /y\nFROM alpine AS b\n",
+        Some("a"),
+    ),
+    (
+        "cycle",
+        "FROM alpine AS a\nCOPY --from=b /x /y\nFROM alpine AS b\nCOPY --from=a /x /y\n",
+        None,
+    ),
+    (
+        "unknown target",
+        "FROM alpine AS builder\nRUN make\n",
+        Some("buidler"),
+    ),
+    (
+        "COPY from the web",
+        "FROM alpine\nCOPY https://example.com/a /a\n",
+        None,
+    ),
+    ("bad mode", "FROM alpine\nCOPY --chmod=64a a b\n", None),
+    (
+        "checksum of a local file",
+        "FROM alpine\nADD --checksum=sha256:0 a b\n",
+        None,
+    ),
+    (
+        "bad git address",
+        "FROM alpine\nADD https://example.com/a.git?tagg=1 /a\n",
+        None,
+    ),
+    ("open quote", "FROM alpine\nENV A='b\nWORKDIR \"/x\n", None),
+    ("bad substitution", "FROM alpine\nWORKDIR /${}\n", None),
+    (
+        "variable that has to be set",
+        "FROM alpine\nARG V\nWORKDIR /${V:?say which}\n",
+        None,
+    ),
+    ("ENV without a value", "FROM alpine\nENV A\n", None),
+    ("ENV with a word too many", "FROM alpine\nENV A=b c\n", None),
+    ("ARG without a name", "FROM alpine\nARG =1\n", None),
+    ("array of other things", "FROM alpine\nCMD [\"a\", 1]\n", None),
+    ("SHELL in shell form", "FROM alpine\nSHELL bash -c\n", None),
+    (
+        "bad mount",
+        "FROM alpine\nRUN --mount=typ=cache,target=/x make\n",
+        None,
+    ),
+    (
+        "unknown mount type",
+        "FROM alpine\nRUN --mount=type=cach,target=/x make\n",
+        None,
+    ),
+    (
+        "mount over the root",
+        "FROM alpine\nRUN --mount=type=cache,target=/ make\n",
+        None,
+    ),
+    (
+        "mount from a variable",
+        "FROM alpine\nRUN --mount=from=$A,target=/x make\n",
+        None,
+    ),
+    ("unknown network", "FROM alpine\nRUN --network=hots make\n", None),
+    ("bad port", "FROM alpine\nEXPOSE 80/http\n", None),
+    ("bad signal", "FROM alpine\nSTOPSIGNAL SIGTREM\n", None),
+    (
+        "bad healthcheck",
+        "FROM alpine\nHEALTHCHECK --interval=30 CMD x\n",
+        None,
+    ),
+    (
+        "healthcheck of no kind",
+        "FROM alpine\nHEALTHCHECK curl x\n",
+        None,
+    ),
+    (
+        "trigger that cannot be one",
+        "FROM alpine\nONBUILD FROM x\n",
+        None,
+    ),
+    ("escape that cannot be one", "# escape=x\nFROM alpine\n", None),
+    (
+        "repeated directive",
+        "# escape=`\n# escape=`\nFROM alpine\n",
+        None,
+    ),
+    ("empty continuation line", "FROM alpine\nRUN a \\\n\n  b\n", None),
+    (
+        "several at once, through continuations",
+        "FROM alpine AS a\nRUNN x\nCOPY \\\n  # a note\n  --form=b x y\nFROM b:B:c\nCMD [1]\n",
+        None,
+    ),
+];
+
+#[test]
+fn every_mistake_is_explained() {
+    let mut text = String::new();
+    for (name, source, target) in MISTAKES {
+        let analysis = analysis(source, *target);
+        assert!(!analysis.diagnostics.is_empty(), "{name} is no mistake");
+        writeln!(text, "=== {name}").unwrap();
+        for diagnostic in &analysis.diagnostics {
+            assert!(
+                diagnostic.hint.is_some(),
+                "{name}: nothing is said of what to do next"
+            );
+            writeln!(text, "{}", render(diagnostic, source, "Dockerfile")).unwrap();
+        }
+    }
+    insta::assert_snapshot!("mistakes", text);
+}
+
+#[test]
+fn a_broken_instruction_costs_its_own_step_only() {
+    let source = "FROM alpine AS a\nRUNN x\nRUN y\nFROM alpine AS b\nCOPY --from=a /y /y\n";
+    let analysis = analysis(source, None);
+    let labels: Vec<_> = analysis
+        .stages
+        .iter()
+        .map(|stage| (stage.label.as_str(), stage.steps.len()))
+        .collect();
+    assert_eq!(labels, [("a", 2), ("b", 1)]);
+    assert_eq!(analysis.edges.len(), 3, "the copy is drawn all the same");
+    assert!(analysis.definition.is_none(), "the target needs the broken stage");
+}
+
+#[test]
+fn what_the_target_does_not_need_does_not_stand_in_its_way() {
+    let source = "FROM alpine AS broken\nRUNN x\nWORKDIR /${A:?}\nFROM alpine AS sound\nRUN y\n";
+    let analysis = analysis(source, None);
+    assert!(analysis.has_errors());
+    assert!(analysis.definition.is_some());
+    assert!(analysis.stages[1].steps[0].vertex.is_some());
+    assert!(analysis.stages[0].steps.iter().all(|step| step.vertex.is_none()));
+}
+
+#[test]
+fn stages_say_why_they_are_built_or_not() {
+    let source = "FROM alpine AS a\nFROM a AS b\nRUN x\nFROM alpine AS c\nRUN y\nFROM scratch\nCOPY --from=b /x/app /\n";
+    let analysis = analysis(source, None);
+    let reasons: Vec<_> = analysis
+        .stages
+        .iter()
+        .map(|stage| stage.reason.as_str())
+        .collect();
+    assert_eq!(
+        reasons,
+        [
+            "b starts from it.",
+            "stage-3 copies /x/app from it.",
+            "Nothing that stage-3 needs uses it.",
+            "It is the last stage, so it is what ships.",
+        ]
+    );
+}
