@@ -1,6 +1,7 @@
-//! Image references: `golang:1.7.3` is `docker.io/library/golang:1.7.3`.
+//! Image references, taken apart for those who have to ask for the image.
 //!
-//! The grammar is the one of `distribution/reference`, which every Docker-like tool shares.
+//! What a reference is, [`stagewright_core::reference`] says, for planner and worker alike. Here its registry has to be
+//! one that can be connected to, besides.
 
 use std::fmt;
 use std::str::FromStr;
@@ -16,18 +17,23 @@ pub struct Reference {
     digest: Option<Digest>,
 }
 
-/// The text is no image reference.
+/// The text is no image reference, or one that nobody can be asked for.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{text:?} is not an image reference: {reason}")]
-pub struct InvalidReference {
-    text: String,
-    reason: &'static str,
+pub enum InvalidReference {
+    /// It is no image reference.
+    #[error(transparent)]
+    Grammar(#[from] stagewright_core::reference::InvalidReference),
+    /// Its registry cannot be connected to.
+    #[error("{text:?} names the registry {registry:?}, which is no host name")]
+    Registry {
+        /// The reference.
+        text: String,
+        /// What stands in its registry's place.
+        registry: String,
+    },
 }
 
 const DOCKER_HUB: &str = "docker.io";
-/// `distribution/reference` refuses longer names.
-const LONGEST_NAME: usize = 255;
-const LONGEST_TAG: usize = 128;
 
 impl Reference {
     /// `docker.io/library/image:latest`: what an image is called that nobody gave a name.
@@ -93,93 +99,19 @@ impl FromStr for Reference {
     type Err = InvalidReference;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        parse(text).map_err(|reason| InvalidReference {
-            text: text.to_owned(),
-            reason,
-        })
-    }
-}
-
-fn parse(text: &str) -> Result<Reference, &'static str> {
-    let (rest, digest) = match text.split_once('@') {
-        Some((rest, digest)) => {
-            let digest = digest.parse().map_err(|_| "what follows @ is no sha256 digest")?;
-            (rest, Some(digest))
+        let full: stagewright_core::reference::Reference = text.parse()?;
+        let (registry, repository) = full.name().split_once('/').unwrap_or((DOCKER_HUB, full.name()));
+        if !is_registry_name(registry) {
+            let (text, registry) = (text.to_owned(), registry.to_owned());
+            return Err(InvalidReference::Registry { text, registry });
         }
-        None => (text, None),
-    };
-    let (name, tag) = match rest.rsplit_once(':') {
-        // A colon before a slash belongs to a port.
-        Some((name, tag)) if !tag.contains('/') => (name, Some(tag)),
-        _ => (rest, None),
-    };
-    if tag.is_some_and(|tag| !is_tag(tag)) {
-        return Err("the tag may have letters, digits, '_', '.' and '-' only, and at most 128 of them");
-    }
-    let (registry, path) = match name.split_once('/') {
-        Some((first, path)) if looks_like_registry(first) => (first, path),
-        _ => (DOCKER_HUB, name),
-    };
-    let registry = if registry == "index.docker.io" {
-        DOCKER_HUB
-    } else {
-        registry
-    };
-    if !is_registry_name(registry) {
-        return Err("the registry is no host name");
-    }
-    if path.is_empty() {
-        return Err("there is no name");
-    }
-    if name.len() > LONGEST_NAME {
-        return Err("the name is longer than 255 characters");
-    }
-    if path.bytes().any(|byte| byte.is_ascii_uppercase()) {
-        return Err("the name has to be in lower case");
-    }
-    if !path.split('/').all(is_path_component) {
-        return Err("the name may have a-z and 0-9 only, with '.', '_', '__' or dashes between them");
-    }
-    let repository = if path.contains('/') || registry != DOCKER_HUB {
-        path.to_owned()
-    } else {
-        format!("library/{path}")
-    };
-    let tag = tag
-        .or(if digest.is_none() { Some("latest") } else { None })
-        .map(str::to_owned);
-    Ok(Reference {
-        registry: registry.to_owned(),
-        repository,
-        tag,
-        digest,
-    })
-}
-
-fn looks_like_registry(component: &str) -> bool {
-    component.contains(['.', ':'])
-        || component == "localhost"
-        || component.bytes().any(|byte| byte.is_ascii_uppercase())
-}
-
-fn is_tag(tag: &str) -> bool {
-    let word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
-    (1..=LONGEST_TAG).contains(&tag.len())
-        && tag
-            .bytes()
-            .enumerate()
-            .all(|(index, byte)| word(byte) || (index > 0 && matches!(byte, b'.' | b'-')))
-}
-
-fn is_path_component(component: &str) -> bool {
-    let alphanumeric = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
-    let bytes = component.as_bytes();
-    let ends_well = |byte: Option<&u8>| byte.is_some_and(|byte| alphanumeric(*byte));
-    ends_well(bytes.first())
-        && ends_well(bytes.last())
-        && bytes.split(|byte| alphanumeric(*byte)).all(|separator| {
-            matches!(separator, b"" | b"." | b"_" | b"__") || separator.iter().all(|byte| *byte == b'-')
+        Ok(Self {
+            registry: registry.to_owned(),
+            repository: repository.to_owned(),
+            tag: full.tag().map(str::to_owned),
+            digest: full.digest().cloned(),
         })
+    }
 }
 
 /// Whether `text` is `host` or `host:port`, where a host is a name, an IPv4 address or an IPv6 one in brackets.
