@@ -187,8 +187,6 @@ pub struct Limits {
     pub image_size: u64,
     /// Layers of one base image, unpacked, together.
     pub image_unpacked_size: u64,
-    /// What layers, images and caches may fill before the oldest are removed.
-    pub disk: u64,
 }
 
 const MIB: u64 = 1 << 20;
@@ -208,7 +206,6 @@ impl Default for Limits {
             context_size: 4 * GIB,
             image_size: 16 * GIB,
             image_unpacked_size: 64 * GIB,
-            disk: 64 * GIB,
         }
     }
 }

@@ -59,7 +59,6 @@ struct LimitsTable {
     context_size: Option<Size>,
     image_size: Option<Size>,
     image_unpacked_size: Option<Size>,
-    disk: Option<Size>,
 }
 
 /// What is wrong, and where in the text.
@@ -279,7 +278,6 @@ fn convert_limits(table: LimitsTable) -> Result<Limits, Problem> {
         context_size: size(table.context_size, defaults.context_size),
         image_size: size(table.image_size, defaults.image_size),
         image_unpacked_size: size(table.image_unpacked_size, defaults.image_unpacked_size),
-        disk: size(table.disk, defaults.disk),
     })
 }
 

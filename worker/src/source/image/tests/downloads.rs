@@ -22,8 +22,8 @@ async fn download_that_breaks_off_goes_on_where_it_stopped() {
         let mut content = Content::default();
         let image = content.image("amd64", &[&large_layer()]);
         content.tag("1", &image);
-        let served = Arc::new(AtomicUsize::new(0));
-        let count = Arc::clone(&served);
+        let connections = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&connections);
         let server = Server::start(move |request| {
             let mut request = request.clone();
             if !honours_ranges {

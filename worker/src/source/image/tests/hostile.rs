@@ -44,10 +44,10 @@ async fn mirror_that_forges_is_made_good_by_the_next() {
         .blobs
         .get_mut(manifest["layers"][0]["digest"].as_str().unwrap())
         .unwrap()[20] ^= 1;
-    let (honest, forger) = (content.serve().await, forged.serve().await);
+    let (honest, other) = (content.serve().await, forged.serve().await);
     let bench = Bench::new(&format!(
         "[registry.\"{}\"]\nmirrors = [\"http://{}\"]",
-        honest.host, forger.host
+        honest.host, other.host
     ));
     let name = format!("{}/a:1", honest.host);
     let cancel = CancellationToken::new();
@@ -113,12 +113,12 @@ async fn malicious_images_are_refused_before_they_cost_anything() {
         ),
         ("html", "<html>".to_owned(), "its manifest is malformed"),
     ];
-    let mut served = content.clone();
+    let mut library = content.clone();
     for (tag, body, _) in &cases {
-        let digest = served.add(body.as_bytes());
-        served.tag(tag, &digest);
+        let digest = library.add(body.as_bytes());
+        library.tag(tag, &digest);
     }
-    let server = served.serve().await;
+    let server = library.serve().await;
     for (tag, _, expected) in cases {
         let bench = Bench::new("");
         let name = format!("{}/a:{tag}", server.host);
