@@ -4,6 +4,8 @@
 //! the build's record before anyone sees it, so that a client which comes back gets what it missed, in order.
 
 mod record;
+#[cfg(test)]
+mod tests;
 mod validate;
 
 use std::collections::BTreeMap;

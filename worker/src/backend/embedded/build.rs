@@ -1,0 +1,674 @@
+//! One build: its steps, each looked up before it is run.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use stagewright_core::digest::Digest;
+use stagewright_core::llb::{Op, OpKind, SourceOp};
+use stagewright_core::platform::Platform;
+use stagewright_core::protocol::{BuildFailure, ImageSummary};
+use tokio_util::sync::CancellationToken;
+
+use super::cache::{LastSeen, StoredResult};
+use super::engine::Engine;
+use super::flight::{Listener, Ticket};
+use super::image;
+use super::key::{InputFact, Key, Use, own, uses};
+use super::layer::Made;
+use super::ops::source::Source;
+use super::ops::{StepFailure, blocking, file, merge, source};
+use super::progress::{End, LayerNews, News, Part, Progress};
+use super::reason::{self, Identity};
+use super::rootfs::{Layer, LayerOrigin, Output, Rootfs};
+use super::scheduler::{self, Stopped};
+use super::select::Selection;
+use super::tree::{ContextTree, DirectoryTree, Tree};
+use crate::backend::graph::GraphVertex;
+use crate::backend::{EventSink, SolveRequest, timestamp};
+use crate::snapshot::SnapshotId;
+
+/// One build under way.
+pub(crate) struct Build {
+    engine: Arc<Engine>,
+    request: SolveRequest,
+    progress: Arc<Progress>,
+    /// How the steps look now, to be remembered at the end.
+    seen: Mutex<Vec<(Digest, LastSeen)>>,
+    /// Images whose unpacking this build is told of already.
+    watched: Mutex<BTreeSet<Digest>>,
+}
+
+impl Build {
+    /// Runs a build to its end.
+    pub(crate) async fn run(
+        engine: Arc<Engine>,
+        request: SolveRequest,
+        events: EventSink,
+        cancel: CancellationToken,
+    ) -> Result<ImageSummary, BuildFailure> {
+        let progress = Progress::announce(events, &request.graph, engine.build_log);
+        let build = Arc::new(Self {
+            engine,
+            request,
+            progress,
+            seen: Mutex::default(),
+            watched: Mutex::default(),
+        });
+        build.check()?;
+        let result = build.steps(&cancel).await;
+        build.remember().await;
+        let files = result?;
+        let config = &build.request.image_config;
+        let image = image::finish(&build.engine, &files, config, &build.progress, &cancel).await;
+        image.map_err(|failure| failed(failure, None, "putting the image together"))
+    }
+
+    fn vertex(&self, index: usize) -> Option<&GraphVertex> {
+        self.request.graph.vertices.get(index)
+    }
+
+    /// Refuses what this backend cannot do before anything runs.
+    fn check(&self) -> Result<(), BuildFailure> {
+        for vertex in &self.request.graph.vertices {
+            if let Err(message) = check(vertex, &self.engine.platform) {
+                self.progress.end(&vertex.digest, &End::Error(message.clone()));
+                return Err(failed(
+                    StepFailure::new(message),
+                    Some(&vertex.digest),
+                    &vertex.name,
+                ));
+            }
+        }
+        if self.request.graph.head.is_some_and(|head| head.output != 0) {
+            return Err(failed(
+                StepFailure::new("the plan's result is not a step's first output"),
+                None,
+                "the plan",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Runs all steps and gives the files of the last.
+    async fn steps(self: &Arc<Self>, cancel: &CancellationToken) -> Result<Rootfs, BuildFailure> {
+        let graph = &self.request.graph;
+        let Some(head) = graph.head else {
+            return Ok(Rootfs::default());
+        };
+        let inputs: Vec<Vec<usize>> = graph
+            .vertices
+            .iter()
+            .map(|vertex| vertex.inputs.iter().map(|edge| edge.vertex).collect())
+            .collect();
+        let results = scheduler::run(&inputs, cancel, |index, given, cancel| {
+            let build = Arc::clone(self);
+            async move { build.step(index, given, cancel).await }
+        })
+        .await;
+        match results {
+            Ok(mut outputs) => {
+                match (head.vertex < outputs.len()).then(|| outputs.swap_remove(head.vertex)) {
+                    Some(Output::Files(files)) => Ok(files),
+                    Some(Output::Context(_)) => Err(failed(
+                        StepFailure::new(
+                            "a build context as it is cannot become an image: copy it somewhere",
+                        ),
+                        None,
+                        "the plan",
+                    )),
+                    None => Err(failed(
+                        StepFailure::internal("the last step has no result"),
+                        None,
+                        "the plan",
+                    )),
+                }
+            }
+            Err(Stopped::Failed { vertex, error }) => {
+                let step = self.vertex(vertex);
+                let at_fault = error
+                    .vertex
+                    .clone()
+                    .or_else(|| step.map(|step| step.digest.clone()));
+                let name = graph
+                    .vertices
+                    .iter()
+                    .find(|other| Some(&other.digest) == at_fault.as_ref())
+                    .or(step);
+                Err(failed(
+                    error,
+                    at_fault.as_ref(),
+                    name.map_or("a step", |step| step.name.as_str()),
+                ))
+            }
+            Err(Stopped::Cancelled) => Err(failed(StepFailure::cancelled(), None, "the build")),
+            Err(Stopped::Fault(fault)) => Err(failed(StepFailure::internal(fault), None, "the build")),
+        }
+    }
+
+    /// Runs one step, or finds its result, and tells how it ended.
+    async fn step(
+        self: Arc<Self>,
+        index: usize,
+        inputs: Vec<Output>,
+        cancel: CancellationToken,
+    ) -> Result<Output, StepFailure> {
+        let Some(vertex) = self.vertex(index) else {
+            return Err(StepFailure::internal("a step that is not in the plan"));
+        };
+        let work = async {
+            match &vertex.op.kind {
+                Some(OpKind::Source(source)) => self.source(vertex, source).await,
+                Some(OpKind::Merge(merge)) => {
+                    self.progress.tell(&vertex.digest, &News::Started(timestamp()));
+                    merge::merge(merge, &inputs).map(|files| (Output::Files(files), End::Ran))
+                }
+                Some(OpKind::File(_) | OpKind::Exec(_)) => self.keyed(vertex, &inputs).await,
+                Some(OpKind::Build(_) | OpKind::Diff(_) | OpKind::Passthrough(_)) | None => {
+                    Err(StepFailure::new("an op of a kind that this worker does not run"))
+                }
+            }
+        };
+        let result = tokio::select! {
+            biased;
+            () = cancel.cancelled() => Err(StepFailure::cancelled()),
+            result = work => result,
+        };
+        match result {
+            Ok((output, end)) => {
+                self.progress.end(&vertex.digest, &end);
+                Ok(output)
+            }
+            Err(failure) => {
+                // The fault of an image shows at the image; the step that needed it did not begin.
+                if failure
+                    .vertex
+                    .as_ref()
+                    .is_none_or(|at_fault| *at_fault == vertex.digest)
+                {
+                    self.progress
+                        .end(&vertex.digest, &End::Error(failure.message.clone()));
+                }
+                Err(failure)
+            }
+        }
+    }
+
+    async fn source(&self, vertex: &GraphVertex, op: &SourceOp) -> Result<(Output, End), StepFailure> {
+        self.progress.tell(&vertex.digest, &News::Started(timestamp()));
+        match Source::of(op) {
+            Source::Image(reference) => self.image(vertex, reference).await,
+            Source::Local(name) => {
+                let context = source::context(op, self.request.contexts.get(name), &self.engine.contexts)?;
+                let (files, bytes) = context.size();
+                self.progress.tell(
+                    &vertex.digest,
+                    &News::Progress(Part {
+                        id: "transferring context".to_owned(),
+                        name: "transferring",
+                        current: bytes,
+                        total: bytes,
+                        started: timestamp(),
+                        completed: true,
+                    }),
+                );
+                let noun = if files == 1 { "file" } else { "files" };
+                self.progress.reason(
+                    &vertex.digest,
+                    format!("{files} {noun}, {bytes} bytes, known by content"),
+                );
+                Ok((Output::Context(Arc::new(context)), End::Ran))
+            }
+            Source::Unsupported(what) => Err(unsupported(what)),
+        }
+    }
+
+    async fn image(&self, vertex: &GraphVertex, reference: &str) -> Result<(Output, End), StepFailure> {
+        let images = &self.engine.images;
+        let platform = platform_of(&vertex.op).unwrap_or_else(|| self.engine.platform.clone());
+        let (image, files) = images.open(reference, &platform, &vertex.digest).await?;
+        if let Some(note) = &image.pulled.note {
+            self.progress.tell(&vertex.digest, &News::Warning(note.clone()));
+            let data = format!("note: {note}\n").into_bytes();
+            self.progress.tell(
+                &vertex.digest,
+                &News::Log {
+                    stream: 2,
+                    data,
+                    timestamp: timestamp(),
+                },
+            );
+        }
+        let (end, reason) = if images.is_unpacked(&files) {
+            (End::Cached, "cached: the image is here already")
+        } else {
+            (End::Ran, "its layers come when a step needs them")
+        };
+        self.progress.reason(&vertex.digest, reason.to_owned());
+        Ok((Output::Files(files), end))
+    }
+
+    /// A step whose result is kept.
+    async fn keyed(
+        self: &Arc<Self>,
+        vertex: &GraphVertex,
+        inputs: &[Output],
+    ) -> Result<(Output, End), StepFailure> {
+        let uses = uses(&vertex.op);
+        let key = self.key(vertex, &uses, inputs).await?;
+        let identity = Identity::new(&self.request.title, &vertex.name, &key.own);
+        let base = base(vertex, inputs)?;
+        let last = identity.last_seen(&self.engine.cache);
+        let seen = identity.seen(&self.request.build, &key);
+        self.seen
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .extend(seen);
+        if !self.request.no_cache
+            && let Some(result) = self.engine.found(&key.key)
+        {
+            self.progress
+                .reason(&vertex.digest, reason::cached(&key, &result.build));
+            let blob = self.engine.layers.compressed(&result.diff_id);
+            let media_type = crate::export::LayerIndex::MEDIA_TYPE;
+            let blob = blob.map(|blob| (blob.digest, blob.size, media_type.to_owned()));
+            self.progress
+                .tell(&vertex.digest, &News::Layer(LayerNews::of_result(&result, blob)));
+            return Ok((
+                Output::Files(stacked(base, vertex, Arc::new(result))?),
+                End::Cached,
+            ));
+        }
+        let why = if self.request.no_cache {
+            "rerun: the build asks that nothing come from the cache".to_owned()
+        } else {
+            reason::rerun(&key, last, &|index, context| {
+                self.listing(&uses, inputs, index, context)
+            })
+        };
+        self.progress.reason(&vertex.digest, why);
+        let flight = if self.request.no_cache {
+            Digest::of(format!("{} for build {}", key.key, self.request.build).as_bytes())
+        } else {
+            key.key.clone()
+        };
+        let work = |ticket: Ticket| {
+            let (build, vertex, inputs) = (Arc::clone(self), vertex.clone(), inputs.to_vec());
+            async move { build.execute(&vertex, &inputs, &key.key, &ticket).await }
+        };
+        let listener = self.progress.listener(&vertex.digest);
+        let ended = self.engine.flights.join(&flight, listener, work).await;
+        let result = ended.unwrap_or_else(|| Err(StepFailure::internal("a step ended without a result")))?;
+        Ok((Output::Files(stacked(base, vertex, result)?), End::Ran))
+    }
+
+    /// The cache key of a step.
+    async fn key(
+        self: &Arc<Self>,
+        vertex: &GraphVertex,
+        uses: &[Use],
+        inputs: &[Output],
+    ) -> Result<Key, StepFailure> {
+        let mut facts = Vec::new();
+        for used in uses {
+            let (Use::Whole(index) | Use::Part(index, _)) = used;
+            let input = inputs
+                .get(*index)
+                .ok_or_else(|| StepFailure::internal("a step lacks an input"))?;
+            let from = vertex
+                .inputs
+                .get(*index)
+                .and_then(|edge| self.vertex(edge.vertex));
+            let from = from.map(|from| from.name.clone()).unwrap_or_default();
+            let fact = match (used, input) {
+                (Use::Whole(_), Output::Files(files)) => InputFact {
+                    from: maker(files).unwrap_or(from),
+                    content: files.chain(),
+                    part: None,
+                    context: None,
+                },
+                (Use::Whole(_), Output::Context(context)) => {
+                    let id = context.id().clone();
+                    InputFact {
+                        from,
+                        content: id.clone(),
+                        part: None,
+                        context: Some(id),
+                    }
+                }
+                (Use::Part(_, selection), Output::Context(context)) => {
+                    let checksum = selection
+                        .checksum(context.as_ref())
+                        .map_err(|error| StepFailure::new(format!("in the build context, {error}")))?;
+                    InputFact {
+                        from,
+                        content: checksum,
+                        part: Some(selection.text()),
+                        context: Some(context.id().clone()),
+                    }
+                }
+                (Use::Part(_, selection), Output::Files(files)) => {
+                    let content = self.checksum(selection, files, &from).await?;
+                    InputFact {
+                        from,
+                        content,
+                        part: Some(selection.text()),
+                        context: None,
+                    }
+                }
+            };
+            facts.push(fact);
+        }
+        Ok(Key::new(own(&vertex.op), facts))
+    }
+
+    /// The checksum of some files of a step. It is found out once, as the files of a step never change.
+    async fn checksum(
+        self: &Arc<Self>,
+        selection: &Selection,
+        files: &Rootfs,
+        from: &str,
+    ) -> Result<Digest, StepFailure> {
+        let of = Digest::of(format!("{}\0{}", files.chain(), selection.text()).as_bytes());
+        if let Some(known) = self.engine.cache.checksum(&of) {
+            return Ok(known);
+        }
+        self.ready(files).await?;
+        let (engine, selection, files) = (Arc::clone(&self.engine), selection.clone(), files.clone());
+        let place = format!("in the files of {from}, ");
+        blocking(move || {
+            let mounted = engine.snapshots.view(&files.snapshots())?;
+            let tree = DirectoryTree::open_root(mounted.path()).map_err(StepFailure::internal)?;
+            let checksum = selection
+                .checksum(&tree)
+                .map_err(|error| StepFailure::new(format!("{place}{error}")))?;
+            if let Err(error) = engine.cache.put_checksum(&of, &checksum) {
+                tracing::warn!(%error, "a checksum could not be remembered");
+            }
+            Ok(checksum)
+        })
+        .await
+    }
+
+    /// Sees to it that all layers of `files` can be mounted.
+    async fn ready(self: &Arc<Self>, files: &Rootfs) -> Result<(), StepFailure> {
+        for image in self.engine.images.lacking(files) {
+            let first = self
+                .watched
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .insert(image.pulled.manifest.clone());
+            let listener: Listener = if first {
+                self.progress.listener(&image.vertex)
+            } else {
+                Arc::new(|_| {})
+            };
+            let result = self.engine.images.unpack(&image, listener).await;
+            if first {
+                let end = match &result {
+                    Ok(()) => End::Ran,
+                    Err(failure) => End::Error(failure.message.clone()),
+                };
+                self.progress
+                    .reason(&image.vertex, "its layers were not here yet".to_owned());
+                self.progress.end(&image.vertex, &end);
+            }
+            result?;
+        }
+        Ok(())
+    }
+
+    /// Runs a step for everyone who waits for it.
+    async fn execute(
+        self: &Arc<Self>,
+        vertex: &GraphVertex,
+        inputs: &[Output],
+        key: &Digest,
+        ticket: &Ticket,
+    ) -> Result<Arc<StoredResult>, StepFailure> {
+        for input in inputs {
+            if let Output::Files(files) = input {
+                tokio::select! {
+                    biased;
+                    () = ticket.cancel.cancelled() => return Err(StepFailure::cancelled()),
+                    ready = self.ready(files) => ready?,
+                }
+            }
+        }
+        let _permit = tokio::select! {
+            biased;
+            () = ticket.cancel.cancelled() => return Err(StepFailure::cancelled()),
+            permit = self.engine.steps.acquire() => permit.map_err(StepFailure::internal)?,
+        };
+        // Another build may have finished the same step between our look and now.
+        if !self.request.no_cache
+            && let Some(result) = self.engine.found(key)
+        {
+            ticket.tell(News::Layer(LayerNews::of_result(&result, None)));
+            return Ok(Arc::new(result));
+        }
+        ticket.tell(News::Started(timestamp()));
+        let made = match &vertex.op.kind {
+            Some(OpKind::File(op)) => {
+                let (op, inputs, snapshots) = (op.clone(), inputs.to_vec(), self.engine.snapshots.clone());
+                let cancel = ticket.cancel.clone();
+                blocking(move || file::run(&op, &inputs, &snapshots, &cancel)).await?
+            }
+            Some(OpKind::Exec(op)) => self.engine.executor.run(op, inputs, ticket).await?,
+            _ => return Err(StepFailure::internal("a step of a kind that is not kept")),
+        };
+        let result = stored(&self.request.build, made);
+        let (engine, key, kept) = (Arc::clone(&self.engine), key.clone(), result.clone());
+        // The layer is committed, so from here on the result may be found.
+        blocking(move || {
+            engine
+                .cache
+                .put_result(&key, &kept)
+                .map_err(StepFailure::internal)
+        })
+        .await?;
+        ticket.tell(News::Layer(LayerNews::of_result(&result, None)));
+        Ok(Arc::new(result))
+    }
+
+    /// What a use of an input reads of the context called `context`, for reasons.
+    fn listing(
+        &self,
+        uses: &[Use],
+        inputs: &[Output],
+        index: usize,
+        context: &Digest,
+    ) -> Option<BTreeMap<String, Digest>> {
+        let (Use::Whole(input) | Use::Part(input, _)) = uses.get(index)?;
+        let Output::Context(now) = inputs.get(*input)? else {
+            return None;
+        };
+        let all = Selection::all_under("/");
+        let selection = match uses.get(index)? {
+            Use::Part(_, selection) => selection,
+            Use::Whole(_) => &all,
+        };
+        if now.id() == context {
+            return selection.listing(now.as_ref()).ok();
+        }
+        let then: ContextTree = now.of(self.engine.contexts.get(context)?);
+        selection.listing(&then as &dyn Tree).ok()
+    }
+
+    /// Keeps how the steps looked, for the reasons of later builds.
+    async fn remember(&self) {
+        let seen = std::mem::take(&mut *self.seen.lock().unwrap_or_else(PoisonError::into_inner));
+        let engine = Arc::clone(&self.engine);
+        let kept = blocking(move || engine.cache.put_last_seen(&seen).map_err(StepFailure::internal)).await;
+        if let Err(failure) = kept {
+            tracing::warn!(reason = %failure.message, "how a build's steps looked could not be remembered");
+        }
+    }
+}
+
+impl Engine {
+    /// A result whose layer is still there.
+    fn found(&self, key: &Digest) -> Option<StoredResult> {
+        let result = self.cache.result(key)?;
+        let snapshot: SnapshotId = result.snapshot.parse().ok()?;
+        self.snapshots.has(&snapshot).then_some(result)
+    }
+}
+
+impl LayerNews {
+    /// The layer of a result, with its blob where it was compressed.
+    pub(crate) fn of_result(result: &StoredResult, blob: Option<(Digest, u64, String)>) -> Self {
+        Self {
+            diff_id: result.diff_id.clone(),
+            unpacked_size: result.unpacked_size,
+            added: result.added,
+            changed: result.changed,
+            removed: result.removed,
+            blob,
+        }
+    }
+}
+
+fn stored(build: &str, made: Made) -> StoredResult {
+    StoredResult {
+        build: build.to_owned(),
+        created: timestamp(),
+        snapshot: made.snapshot.to_string(),
+        diff_id: made.stats.diff_id,
+        unpacked_size: made.stats.size,
+        added: made.stats.added,
+        changed: made.stats.changed,
+        removed: made.stats.removed,
+    }
+}
+
+/// The step that made the topmost layer, by its name.
+fn maker(files: &Rootfs) -> Option<String> {
+    match &files.top()?.origin {
+        LayerOrigin::Step { name, .. } => Some(name.clone()),
+        LayerOrigin::Image(..) => None,
+    }
+}
+
+/// What the layer that a step makes lies on.
+fn base(vertex: &GraphVertex, inputs: &[Output]) -> Result<Rootfs, StepFailure> {
+    let index = match &vertex.op.kind {
+        Some(OpKind::Exec(exec)) => exec
+            .mounts
+            .iter()
+            .find(|mount| mount.dest == "/")
+            .map_or(-1, |root| root.input),
+        Some(OpKind::File(file)) => {
+            // The action that gives the result goes on from another action, or from an input.
+            let result = file.actions.iter().position(|action| action.output == 0);
+            let mut at = result.and_then(|index| file.actions.get(index));
+            let mut steps = 0;
+            loop {
+                let Some(action) = at else { break -1 };
+                let Some(earlier) = usize::try_from(action.input)
+                    .ok()
+                    .and_then(|i| i.checked_sub(inputs.len()))
+                else {
+                    break action.input;
+                };
+                steps += 1;
+                at = (steps <= file.actions.len())
+                    .then(|| file.actions.get(earlier))
+                    .flatten();
+            }
+        }
+        _ => -1,
+    };
+    let Ok(index) = usize::try_from(index) else {
+        return Ok(Rootfs::default());
+    };
+    match inputs.get(index) {
+        Some(Output::Files(files)) => Ok(files.clone()),
+        Some(Output::Context(_)) => Err(StepFailure::new(
+            "a step cannot work on a build context as it is: copy it first",
+        )),
+        None => Err(StepFailure::internal("a step lacks its base")),
+    }
+}
+
+/// `base` with the layer that a step made.
+fn stacked(base: Rootfs, vertex: &GraphVertex, result: Arc<StoredResult>) -> Result<Rootfs, StepFailure> {
+    let snapshot = result.snapshot.parse().map_err(StepFailure::internal)?;
+    let diff_id = result.diff_id.clone();
+    let origin = LayerOrigin::Step {
+        result,
+        lowers: base.snapshots(),
+        name: vertex.name.clone(),
+    };
+    Ok(base.with(Layer {
+        snapshot,
+        diff_id,
+        vertex: vertex.digest.clone(),
+        origin,
+    }))
+}
+
+fn platform_of(op: &Op) -> Option<Platform> {
+    op.platform.as_ref().map(|platform| Platform {
+        os: platform.os.clone(),
+        architecture: platform.architecture.clone(),
+        variant: platform.variant.clone(),
+    })
+}
+
+/// What this backend cannot do, in words.
+fn check(vertex: &GraphVertex, host: &Platform) -> Result<(), String> {
+    if vertex.inputs.iter().any(|edge| edge.output != 0) {
+        return Err(
+            "the step uses another than the first output of a step, which this worker does not have".into(),
+        );
+    }
+    match &vertex.op.kind {
+        Some(OpKind::Source(source)) => match Source::of(source) {
+            Source::Image(_) | Source::Local(_) => Ok(()),
+            Source::Unsupported(what) => Err(unsupported(what).message),
+        },
+        Some(OpKind::Exec(exec)) => {
+            if exec.meta.as_ref().is_some_and(|meta| !meta.ulimit.is_empty()) {
+                return Err(
+                    "the step asks for limits of its own (--ulimit), which this worker does not set".into(),
+                );
+            }
+            match platform_of(&vertex.op) {
+                Some(platform) if platform.os != host.os || platform.architecture != host.architecture => {
+                    Err(format!(
+                        "the step is for {platform}, and this worker runs {host} only: it has no emulation"
+                    ))
+                }
+                _ => Ok(()),
+            }
+        }
+        Some(OpKind::File(file)) => {
+            if file.actions.iter().any(|action| action.output > 0) {
+                return Err("the step has several results, which this worker does not do".into());
+            }
+            Ok(())
+        }
+        Some(OpKind::Merge(_)) => Ok(()),
+        Some(OpKind::Diff(_)) => {
+            Err("the plan takes the difference of two steps, which this worker does not do yet".into())
+        }
+        Some(OpKind::Build(_) | OpKind::Passthrough(_)) | None => {
+            Err("an op of a kind that this worker does not run".into())
+        }
+    }
+}
+
+fn unsupported(what: &str) -> StepFailure {
+    StepFailure::new(format!(
+        "the plan reads {what}, which this worker does not bring in yet: use COPY from a context"
+    ))
+}
+
+fn failed(failure: StepFailure, vertex: Option<&Digest>, name: &str) -> BuildFailure {
+    let vertex = failure.vertex.or_else(|| vertex.cloned());
+    BuildFailure {
+        message: format!("{name}: {}", failure.message),
+        vertex,
+        exit_code: failure.exit_code,
+    }
+}

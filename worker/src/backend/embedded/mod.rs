@@ -1,0 +1,138 @@
+//! The backend that runs builds on this machine.
+//!
+//! ```text
+//! build      one build: every step is looked up, else run            reason  why, in a sentence
+//! scheduler  each step as soon as its inputs are there               flight  one execution for all who want it
+//! key        what a step does, on which content                      cache   results, checksums, how steps looked
+//! select     which files a copy takes, and their checksum            tree    files to read; target: files to write
+//! ops        source, exec, file, merge                               layer, rootfs, image: what comes out
+//! ```
+//!
+//! **Invariants.** A result is recorded after its layer is committed, so a worker that is killed loses no finished
+//! step and serves no torn one. What a key stands for is what is read: the selection that is hashed is the selection
+//! that is copied. No path of a client or an image leads out of its root.
+
+mod build;
+mod cache;
+mod engine;
+mod flight;
+mod image;
+mod key;
+mod layer;
+mod ops;
+mod pattern;
+mod progress;
+mod reason;
+mod rootfs;
+mod scheduler;
+mod select;
+mod target;
+#[cfg(test)]
+mod tests;
+mod tree;
+
+use std::io::Write;
+use std::path::Path;
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use stagewright_core::analysis::ImageFacts;
+use stagewright_core::protocol::{BuildFailure, ImageSummary, OutputFormat, ResolveImage};
+use tokio_util::sync::CancellationToken;
+
+use super::{Backend, BackendDescription, BackendError, EventSink, SolveRequest};
+use crate::config::Config;
+use crate::export::{docker_archive, name_for, oci_archive};
+use crate::sandbox::probe;
+use crate::source::image::ImageError;
+use crate::source::local::Contexts;
+use build::Build;
+use engine::Engine;
+pub use engine::OpenError;
+
+/// Runs builds on this machine, in sandboxes of its own.
+pub struct EmbeddedBackend {
+    engine: Arc<Engine>,
+    description: BackendDescription,
+}
+
+impl EmbeddedBackend {
+    /// Opens the backend with its state under `state`. `contexts` are those that builds will name; their content
+    /// store holds images and layers too.
+    ///
+    /// # Errors
+    /// Where another worker uses the directory, or where it cannot be written. A machine that cannot run builds is no
+    /// error: [`Backend::describe`] says what is missing.
+    pub fn open(state: &Path, config: &Config, contexts: Contexts) -> Result<Self, OpenError> {
+        let engine = Engine::open(state, config, contexts)?;
+        let report = probe(state);
+        let description = BackendDescription {
+            platform: engine.platform.clone(),
+            can_build: report.can_build(),
+            missing: report.problems().map(str::to_owned).collect(),
+            substitutes: config.substitute_notes(),
+        };
+        Ok(Self {
+            engine: Arc::new(engine),
+            description,
+        })
+    }
+}
+
+impl Backend for EmbeddedBackend {
+    fn describe(&self) -> BackendDescription {
+        self.description.clone()
+    }
+
+    fn resolve_image(&self, request: ResolveImage) -> BoxFuture<'_, Result<ImageFacts, BackendError>> {
+        Box::pin(async move {
+            let resolved = self
+                .engine
+                .images
+                .source
+                .resolve(&request.reference, &request.platform)
+                .await;
+            resolved.map_err(|error| {
+                let message = error.to_string();
+                match error {
+                    error if error.is_not_found() => BackendError::NotFound(message),
+                    ImageError::Reference(_) => BackendError::Invalid(message),
+                    ImageError::Storage { .. } => BackendError::Internal(message),
+                    _ => BackendError::Upstream(message),
+                }
+            })
+        })
+    }
+
+    fn solve(
+        &self,
+        request: SolveRequest,
+        events: EventSink,
+        cancel: CancellationToken,
+    ) -> BoxFuture<'_, Result<ImageSummary, BuildFailure>> {
+        Box::pin(Build::run(Arc::clone(&self.engine), request, events, cancel))
+    }
+
+    fn export<'a>(
+        &'a self,
+        image: &'a ImageSummary,
+        name: &'a str,
+        format: OutputFormat,
+        out: Box<dyn Write + Send>,
+    ) -> BoxFuture<'a, Result<(), BackendError>> {
+        let (engine, manifest, name) = (Arc::clone(&self.engine), image.digest.clone(), name_for(name));
+        Box::pin(async move {
+            let write = move || {
+                let content = engine.contexts.content();
+                match format {
+                    OutputFormat::Oci => oci_archive(content, &manifest, &name, out),
+                    OutputFormat::Docker => docker_archive(content, &engine.layers, &manifest, &name, out),
+                }
+            };
+            let written = tokio::task::spawn_blocking(write).await;
+            written
+                .map_err(|error| BackendError::Internal(error.to_string()))?
+                .map_err(|error| BackendError::Internal(error.to_string()))
+        })
+    }
+}

@@ -1,0 +1,235 @@
+//! Unpacking: `ADD` of a local tar archive stands for what is in it.
+
+use std::io::{self, BufRead, BufReader, Read};
+use std::path::{Component, Path, PathBuf};
+
+use flate2::bufread::MultiGzDecoder;
+use rustix::fs::FileType;
+use tar::{Archive, EntryType, Header};
+use tokio_util::sync::CancellationToken;
+
+use super::super::super::select::Selected;
+use super::super::super::target::{Metadata, Target};
+use super::super::super::tree::{Attributes, NodeKind, Tree, resolve};
+use super::{FileError, Owner};
+
+/// What an archive may unpack to at most, in bytes: a small one may hold any number of zeros.
+const MAX_UNPACKED: u64 = 64 << 30;
+
+/// Unpacks what is selected into the directory `dest` where it is a tar archive, plain or compressed; says whether
+/// it was.
+pub(super) fn unpack(
+    source: &dyn Tree,
+    selected: &Selected,
+    target: &Target,
+    dest: &str,
+    owner: Option<Owner>,
+    time: Option<(i64, u32)>,
+    cancel: &CancellationToken,
+) -> Result<bool, FileError> {
+    if !matches!(selected.node.kind, NodeKind::File(_)) {
+        return Ok(false);
+    }
+    let failed = |error| FileError::io("unpack", &selected.path)(error);
+    if !is_archive(decoder(source, selected)?).map_err(failed)? {
+        return Ok(false);
+    }
+    let Some(reader) = decoder(source, selected)? else {
+        return Ok(false);
+    };
+    let unpacked_by = owner.unwrap_or_default();
+    let directories = Metadata {
+        owner: (unpacked_by.uid, unpacked_by.gid),
+        mode: Some(0o755),
+        modified: time,
+        attributes: Attributes::new(),
+    };
+    let root = target
+        .make_directories(Path::new(dest), &directories)
+        .map_err(failed)?;
+    let mut archive = Archive::new(reader.take(MAX_UNPACKED));
+    let mut later = Vec::new();
+    for entry in archive.entries().map_err(failed)? {
+        if cancel.is_cancelled() {
+            return Err(FileError::Cancelled);
+        }
+        let mut entry = entry.map_err(failed)?;
+        let name = entry.path().map_err(failed)?.into_owned();
+        let Some(name) = confined(&name) else {
+            return Err(FileError::Refused(format!(
+                "the archive {:?} holds {:?}, which leads out of it",
+                selected.name,
+                name.display()
+            )));
+        };
+        let attributes = attributes(&mut entry).map_err(failed)?;
+        let metadata = metadata(entry.header(), owner, attributes).map_err(failed)?;
+        let above = root.join(name.parent().unwrap_or(Path::new("")));
+        let above = target.make_directories(&above, &directories).map_err(failed)?;
+        let Some(last) = name.file_name() else { continue };
+        let path = above.join(last);
+        let kind = entry.header().entry_type();
+        let there = target.tree().look(&path).map_err(failed)?;
+        if kind.is_dir() {
+            if !there.is_some_and(|node| node.is_directory()) {
+                target
+                    .remove(&path)
+                    .and_then(|()| target.make_directory(&path))
+                    .map_err(failed)?;
+            }
+            // Writing into a directory changes its time, so directories are finished last.
+            later.push((path, metadata));
+            continue;
+        }
+        target.remove(&path).map_err(failed)?;
+        match kind {
+            EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => {
+                let mut file = target.create(&path).map_err(failed)?;
+                io::copy(&mut entry, &mut file).map_err(failed)?;
+            }
+            EntryType::Symlink => {
+                let link = entry.link_name().map_err(failed)?.unwrap_or_default();
+                target.symlink(link.as_os_str(), &path).map_err(failed)?;
+            }
+            EntryType::Link => {
+                let link = entry.link_name().map_err(failed)?.unwrap_or_default();
+                let existing = confined(&link).unwrap_or_default();
+                let (existing, _) = resolve(target.tree(), &root.join(existing), false).map_err(failed)?;
+                target.hard_link(&existing, &path).map_err(failed)?;
+                continue;
+            }
+            EntryType::Fifo => target.special(&path, FileType::Fifo, 0).map_err(failed)?,
+            EntryType::Char | EntryType::Block => {
+                let kind = if kind == EntryType::Char {
+                    FileType::CharacterDevice
+                } else {
+                    FileType::BlockDevice
+                };
+                target
+                    .special(&path, kind, device(entry.header()).map_err(failed)?)
+                    .map_err(failed)?;
+            }
+            // Headers that speak of others have been read by the library; what else there may be is passed over.
+            _ => continue,
+        }
+        target.set(&path, &metadata).map_err(failed)?;
+    }
+    for (path, metadata) in later.into_iter().rev() {
+        target.set(&path, &metadata).map_err(failed)?;
+    }
+    Ok(true)
+}
+
+/// What comes out of a file, decompressed by its first bytes; `None` where it is empty.
+fn decoder(source: &dyn Tree, selected: &Selected) -> Result<Option<Box<dyn Read>>, FileError> {
+    let failed = |error| FileError::io("read", &selected.path)(error);
+    let mut file = BufReader::with_capacity(1 << 17, source.open(&selected.path).map_err(failed)?);
+    let start = file.fill_buf().map_err(failed)?.to_vec();
+    let refused = |format: &str| {
+        Err(FileError::Refused(format!(
+            "{:?} looks like a {format} archive, and this worker cannot unpack those: repack it with gzip or zstd, or \
+             COPY it",
+            selected.name
+        )))
+    };
+    if start.is_empty() {
+        Ok(None)
+    } else if start.starts_with(&[0x1f, 0x8b]) {
+        Ok(Some(Box::new(MultiGzDecoder::new(file))))
+    } else if start.starts_with(b"BZh") && start.get(4..10) == Some(&[0x31, 0x41, 0x59, 0x26, 0x53, 0x59]) {
+        refused("bzip2")
+    } else if start.starts_with(&[0xfd, b'7', b'z', b'X', b'Z', 0]) {
+        refused("xz")
+    } else if start.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]) {
+        refused("zstd")
+    } else {
+        Ok(Some(Box::new(file)))
+    }
+}
+
+/// Whether a stream begins with the header of a tar entry.
+fn is_archive(reader: Option<Box<dyn Read>>) -> io::Result<bool> {
+    let Some(reader) = reader else { return Ok(false) };
+    let mut block = Vec::with_capacity(512);
+    match reader.take(512).read_to_end(&mut block) {
+        Ok(_) => {}
+        // Something that only looks compressed is a file like any other.
+        Err(error)
+            if error.kind() == io::ErrorKind::InvalidInput || error.kind() == io::ErrorKind::InvalidData =>
+        {
+            return Ok(false);
+        }
+        Err(error) => return Err(error),
+    }
+    let Ok(block) = <[u8; 512]>::try_from(block) else {
+        return Ok(false);
+    };
+    let mut header = Header::new_old();
+    header.as_mut_bytes().copy_from_slice(&block);
+    let sum: u32 = block
+        .iter()
+        .enumerate()
+        .map(|(at, byte)| {
+            if (148..156).contains(&at) {
+                32
+            } else {
+                u32::from(*byte)
+            }
+        })
+        .sum();
+    Ok(block.iter().any(|byte| *byte != 0) && header.cksum().is_ok_and(|expected| expected == sum))
+}
+
+/// A plain path from an archive's; `None` where it leads upwards.
+fn confined(path: &Path) -> Option<PathBuf> {
+    let mut plain = PathBuf::new();
+    for component in path.components() {
+        match component {
+            Component::Normal(part) => plain.push(part),
+            Component::RootDir | Component::CurDir => {}
+            Component::ParentDir | Component::Prefix(_) => return None,
+        }
+    }
+    Some(plain)
+}
+
+fn metadata(header: &Header, owner: Option<Owner>, attributes: Attributes) -> io::Result<Metadata> {
+    let number = |number: u64| u32::try_from(number).map_err(|_| io::Error::from(io::ErrorKind::InvalidData));
+    let owner = match owner {
+        Some(owner) => (owner.uid, owner.gid),
+        None => (number(header.uid()?)?, number(header.gid()?)?),
+    };
+    let is_link = header.entry_type() == EntryType::Symlink;
+    let mode = header.mode()? & 0o7777;
+    let modified = i64::try_from(header.mtime()?).unwrap_or(0);
+    Ok(Metadata {
+        owner,
+        mode: (!is_link).then_some(mode),
+        modified: Some((modified, 0)),
+        attributes,
+    })
+}
+
+fn attributes<R: Read>(entry: &mut tar::Entry<'_, R>) -> io::Result<Attributes> {
+    let mut found = Attributes::new();
+    if let Some(extensions) = entry.pax_extensions()? {
+        for extension in extensions {
+            let extension = extension?;
+            if let Some(name) = extension
+                .key()
+                .ok()
+                .and_then(|key| key.strip_prefix("SCHILY.xattr."))
+                && !name.contains(".overlay.")
+            {
+                found.insert(name.into(), extension.value_bytes().to_vec());
+            }
+        }
+    }
+    Ok(found)
+}
+
+fn device(header: &Header) -> io::Result<u64> {
+    let major = header.device_major()?.unwrap_or(0);
+    let minor = header.device_minor()?.unwrap_or(0);
+    Ok(rustix::fs::makedev(major, minor))
+}

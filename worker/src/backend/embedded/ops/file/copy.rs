@@ -1,0 +1,263 @@
+//! Copying.
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::FileType;
+use stagewright_core::llb::FileActionCopy;
+use tokio_util::sync::CancellationToken;
+
+use super::super::super::select::{Entry, Selected, Selection};
+use super::super::super::target::{Metadata, Target};
+use super::super::super::tree::{Attributes, Node, NodeKind, Tree, resolve};
+use super::mode::ModeChange;
+use super::{FileError, Owner, archive, permissions, time};
+
+/// Carries a copy out.
+pub(super) fn run(
+    action: &FileActionCopy,
+    source: &dyn Tree,
+    target: &Target,
+    owner: Option<Owner>,
+    cancel: &CancellationToken,
+) -> Result<(), FileError> {
+    let mode = if !action.mode_str.is_empty() {
+        Some(ModeChange::parse(&action.mode_str)?)
+    } else if action.mode == -1 {
+        None
+    } else {
+        Some(ModeChange::Absolute(permissions(action.mode)))
+    };
+    let selection = Selection::from(action);
+    let copy = Copy {
+        action,
+        selection: &selection,
+        source,
+        target,
+        owner,
+        mode,
+        cancel,
+    };
+    for selected in selection.sources(source)? {
+        if action.attempt_unpack_docker_compatibility
+            && archive::unpack(
+                source,
+                &selected,
+                target,
+                &action.dest,
+                owner,
+                time(action.timestamp),
+                cancel,
+            )?
+        {
+            continue;
+        }
+        copy.selected(&selected)?;
+    }
+    Ok(())
+}
+
+struct Copy<'a> {
+    action: &'a FileActionCopy,
+    selection: &'a Selection,
+    source: &'a dyn Tree,
+    target: &'a Target,
+    owner: Option<Owner>,
+    mode: Option<ModeChange>,
+    cancel: &'a CancellationToken,
+}
+
+impl Copy<'_> {
+    fn selected(&self, selected: &Selected) -> Result<(), FileError> {
+        let place = self.destination(selected)?;
+        let mut links = BTreeMap::new();
+        self.selection.walk(self.source, selected, &mut |entry| {
+            self.entry(&place, &entry, &mut links)
+        })
+    }
+
+    /// Where something selected goes, and the directories above that place.
+    fn destination(&self, selected: &Selected) -> Result<PathBuf, FileError> {
+        let written = Path::new(&self.action.dest);
+        // With a slash or a dot at its end the destination is a directory, whether it is there or not.
+        let is_directory = self.action.dest.ends_with('/') || self.action.dest.ends_with("/.");
+        let above = if is_directory {
+            written
+        } else {
+            written.parent().unwrap_or(Path::new(""))
+        };
+        if self.action.create_dest_path {
+            self.make_directories(above)?;
+        } else {
+            let above = if is_directory {
+                written.parent().unwrap_or(Path::new(""))
+            } else {
+                above
+            };
+            let found = resolve(self.target.tree(), above, true)
+                .map_err(FileError::io("find", above))?
+                .1;
+            if found.is_none() {
+                return Err(FileError::Refused(format!(
+                    "{:?} is not there to be copied into",
+                    above
+                )));
+            }
+        }
+        let (mut place, found) =
+            resolve(self.target.tree(), written, true).map_err(FileError::io("find", written))?;
+        let into = if selected.node.is_directory() {
+            !self.action.dir_copy_contents && found.is_some()
+        } else {
+            found.as_ref().is_some_and(Node::is_directory)
+        };
+        if into && !selected.name.is_empty() {
+            place.push(&selected.name);
+        }
+        let contents = selected.node.is_directory() && self.action.dir_copy_contents;
+        if contents && found.is_none() {
+            self.make_directories(&place)?;
+        } else if let Some(above) = place.parent() {
+            self.make_directories(above)?;
+        }
+        Ok(place)
+    }
+
+    /// Makes what is missing of a directory. What a copy makes on its way belongs to the copy's owner.
+    fn make_directories(&self, path: &Path) -> Result<(), FileError> {
+        let owner = self.owner.unwrap_or_default();
+        let metadata = Metadata {
+            owner: (owner.uid, owner.gid),
+            mode: Some(0o755),
+            modified: time(self.action.timestamp),
+            attributes: Attributes::new(),
+        };
+        let made = self.target.make_directories(path, &metadata);
+        made.map(drop).map_err(FileError::io("make the directory", path))
+    }
+
+    fn entry(
+        &self,
+        place: &Path,
+        entry: &Entry<'_>,
+        links: &mut BTreeMap<(u64, u64), PathBuf>,
+    ) -> Result<(), FileError> {
+        if self.cancel.is_cancelled() {
+            return Err(FileError::Cancelled);
+        }
+        let top = entry.relative.as_os_str().is_empty();
+        let path = if top {
+            place.to_owned()
+        } else {
+            place.join(entry.relative)
+        };
+        let there = self
+            .target
+            .tree()
+            .look(&path)
+            .map_err(FileError::io("look at", &path))?;
+        if entry.node.is_directory() {
+            return self.directory(&path, entry, there.as_ref(), top);
+        }
+        match there {
+            Some(there) if there.is_directory() && !self.action.always_replace_existing_dest_paths => {
+                return Err(FileError::Refused(format!(
+                    "{:?} is a directory in the stage and cannot be replaced by a file",
+                    Path::new("/").join(&path)
+                )));
+            }
+            Some(_) => self
+                .target
+                .remove(&path)
+                .map_err(FileError::io("replace", &path))?,
+            None => {}
+        }
+        if let Some(identity) = entry.node.identity {
+            if let Some(existing) = links.get(&identity) {
+                return self
+                    .target
+                    .hard_link(existing, &path)
+                    .map_err(FileError::io("link", &path));
+            }
+            links.insert(identity, path.clone());
+        }
+        self.leaf(&path, entry).map_err(FileError::io("copy to", &path))?;
+        self.finish(&path, entry)
+    }
+
+    fn directory(
+        &self,
+        path: &Path,
+        entry: &Entry<'_>,
+        there: Option<&Node>,
+        top: bool,
+    ) -> Result<(), FileError> {
+        match there {
+            // What a directory is copied onto keeps its own metadata; a directory in it takes that of its source.
+            Some(there) if there.is_directory() => {
+                return if top { Ok(()) } else { self.finish(path, entry) };
+            }
+            Some(_) if !self.action.always_replace_existing_dest_paths => {
+                return Err(FileError::Refused(format!(
+                    "{:?} is not a directory in the stage, so a directory cannot be copied onto it",
+                    Path::new("/").join(path)
+                )));
+            }
+            Some(_) => self.target.remove(path).map_err(FileError::io("replace", path))?,
+            None => {}
+        }
+        self.target
+            .make_directory(path)
+            .map_err(FileError::io("make the directory", path))?;
+        self.finish(path, entry)
+    }
+
+    /// Makes what is no directory.
+    fn leaf(&self, path: &Path, entry: &Entry<'_>) -> io::Result<()> {
+        match &entry.node.kind {
+            NodeKind::File(_) => {
+                let mut from = self.source.open(entry.path)?;
+                io::copy(&mut from, &mut self.target.create(path)?).map(drop)
+            }
+            NodeKind::Symlink(target) => self.target.symlink(OsStr::new(target), path),
+            NodeKind::Fifo => self.target.special(path, FileType::Fifo, 0),
+            NodeKind::Device(true, number) => self.target.special(path, FileType::BlockDevice, *number),
+            NodeKind::Device(false, number) => self.target.special(path, FileType::CharacterDevice, *number),
+            // A socket without the process behind it is of no use; the reference does not copy it either.
+            NodeKind::Socket | NodeKind::Directory => Ok(()),
+        }
+    }
+
+    fn finish(&self, path: &Path, entry: &Entry<'_>) -> Result<(), FileError> {
+        let node = entry.node;
+        if matches!(node.kind, NodeKind::Socket) {
+            return Ok(());
+        }
+        let mode = self
+            .mode
+            .as_ref()
+            .map_or(node.mode, |change| change.apply(node.mode, node.is_directory()));
+        let is_link = matches!(node.kind, NodeKind::Symlink(_));
+        let plain = matches!(node.kind, NodeKind::File(_) | NodeKind::Directory);
+        let attributes = if plain {
+            self.source
+                .attributes(entry.path)
+                .map_err(FileError::io("read the attributes of", entry.path))?
+        } else {
+            Attributes::new()
+        };
+        let metadata = Metadata {
+            owner: self
+                .owner
+                .map_or((node.uid, node.gid), |owner| (owner.uid, owner.gid)),
+            mode: (!is_link).then_some(mode),
+            modified: time(self.action.timestamp).or(Some(node.modified)),
+            attributes,
+        };
+        self.target
+            .set(path, &metadata)
+            .map_err(FileError::io("set owner and mode of", path))
+    }
+}

@@ -1,0 +1,190 @@
+//! Files to write to: the root of a layer in the making.
+//!
+//! As in [`super::tree`], paths are relative to the root and plain, unless a method says that it resolves them.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io;
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Timespec, Timestamps, Uid, XattrFlags};
+use rustix::io::Errno;
+
+use super::tree::{Attributes, DirectoryTree, Tree, resolve};
+
+/// The root of a layer in the making.
+pub(crate) struct Target {
+    tree: DirectoryTree,
+}
+
+/// What a file or directory gets beside its content.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Metadata {
+    /// Owner and group.
+    pub(crate) owner: (u32, u32),
+    /// Permission bits; `None` for a symbolic link, which has none.
+    pub(crate) mode: Option<u32>,
+    /// Seconds and nanoseconds since 1970; `None` leaves it at now.
+    pub(crate) modified: Option<(i64, u32)>,
+    /// Extended attributes.
+    pub(crate) attributes: Attributes,
+}
+
+impl Target {
+    /// The files under `root`.
+    pub(crate) fn open(root: &Path) -> io::Result<Self> {
+        Ok(Self {
+            tree: DirectoryTree::open_root(root)?,
+        })
+    }
+
+    /// What is there already.
+    pub(crate) fn tree(&self) -> &DirectoryTree {
+        &self.tree
+    }
+
+    /// Makes the directory that `path` resolves to and what is missing above it, and gives each that it made the
+    /// metadata. Returns its plain path.
+    pub(crate) fn make_directories(&self, path: &Path, metadata: &Metadata) -> io::Result<PathBuf> {
+        let (plain, found) = resolve(&self.tree, path, true)?;
+        if found.is_some_and(|node| node.is_directory()) {
+            return Ok(plain);
+        }
+        let mut made = PathBuf::new();
+        for part in &plain {
+            made.push(part);
+            match self.tree.look(&made)? {
+                Some(node) if node.is_directory() => {}
+                Some(_) => return Err(Errno::NOTDIR.into()),
+                None => {
+                    self.make_directory(&made)?;
+                    self.set(&made, metadata)?;
+                }
+            }
+        }
+        Ok(plain)
+    }
+
+    /// Makes one directory, private until [`Target::set`] says otherwise.
+    pub(crate) fn make_directory(&self, path: &Path) -> io::Result<()> {
+        self.beside(path, |parent, name| rustix::fs::mkdirat(parent, name, Mode::RWXU))
+    }
+
+    /// Makes a file that is not there yet.
+    pub(crate) fn create(&self, path: &Path) -> io::Result<File> {
+        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let mode = Mode::RUSR | Mode::WUSR;
+        self.beside(path, |parent, name| rustix::fs::openat(parent, name, flags, mode))
+            .map(File::from)
+    }
+
+    /// Makes a symbolic link.
+    pub(crate) fn symlink(&self, target: &OsStr, path: &Path) -> io::Result<()> {
+        self.beside(path, |parent, name| rustix::fs::symlinkat(target, parent, name))
+    }
+
+    /// Gives the file at `existing` another name.
+    pub(crate) fn hard_link(&self, existing: &Path, path: &Path) -> io::Result<()> {
+        let (from, from_name) = self.tree.parent_of(existing)?;
+        self.beside(path, |parent, name| {
+            rustix::fs::linkat(&from, from_name, parent, name, AtFlags::empty())
+        })
+    }
+
+    /// Makes a named pipe, or a device by its number.
+    pub(crate) fn special(&self, path: &Path, kind: FileType, device: u64) -> io::Result<()> {
+        let mode = Mode::RUSR | Mode::WUSR;
+        self.beside(path, |parent, name| {
+            rustix::fs::mknodat(parent, name, kind, mode, device)
+        })
+    }
+
+    /// Removes what stands at `path`, with everything under it. Nothing there is no error.
+    pub(crate) fn remove(&self, path: &Path) -> io::Result<()> {
+        let Some(node) = self.tree.look(path)? else {
+            return Ok(());
+        };
+        if node.is_directory() {
+            for name in self.tree.names(path)? {
+                self.remove(&path.join(name))?;
+            }
+        }
+        let flags = if node.is_directory() {
+            AtFlags::REMOVEDIR
+        } else {
+            AtFlags::empty()
+        };
+        self.beside(path, |parent, name| rustix::fs::unlinkat(parent, name, flags))
+    }
+
+    /// Sets owner, mode, attributes and times, in the order in which one does not undo the other.
+    pub(crate) fn set(&self, path: &Path, metadata: &Metadata) -> io::Result<()> {
+        if path.as_os_str().is_empty() {
+            return self.set_root(metadata);
+        }
+        let (parent, name) = self.tree.parent_of(path)?;
+        let (uid, gid) = metadata.owner;
+        let flags = AtFlags::SYMLINK_NOFOLLOW;
+        let (owner, group) = (Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)));
+        rustix::fs::chownat(&parent, name, owner, group, flags)?;
+        if let Some(mode) = metadata.mode {
+            rustix::fs::chmodat(&parent, name, Mode::from_raw_mode(mode), AtFlags::empty())?;
+        }
+        if !metadata.attributes.is_empty() {
+            let file = self.tree.open_at(path, OFlags::RDONLY | OFlags::NONBLOCK)?;
+            set_attributes(&file, &metadata.attributes)?;
+        }
+        if let Some(modified) = metadata.modified {
+            rustix::fs::utimensat(&parent, name, &times(modified), flags)?;
+        }
+        Ok(())
+    }
+
+    fn set_root(&self, metadata: &Metadata) -> io::Result<()> {
+        let root = self
+            .tree
+            .open_at(Path::new(""), OFlags::RDONLY | OFlags::DIRECTORY)?;
+        let (uid, gid) = metadata.owner;
+        rustix::fs::fchown(&root, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?;
+        if let Some(mode) = metadata.mode {
+            rustix::fs::fchmod(&root, Mode::from_raw_mode(mode))?;
+        }
+        set_attributes(&root, &metadata.attributes)?;
+        if let Some(modified) = metadata.modified {
+            rustix::fs::futimens(&root, &times(modified))?;
+        }
+        Ok(())
+    }
+
+    fn beside<T>(
+        &self,
+        path: &Path,
+        act: impl FnOnce(rustix::fd::BorrowedFd<'_>, &OsStr) -> Result<T, Errno>,
+    ) -> io::Result<T> {
+        let (parent, name) = self.tree.parent_of(path)?;
+        Ok(act(parent.as_fd(), name)?)
+    }
+}
+
+fn set_attributes(file: &impl AsFd, attributes: &Attributes) -> io::Result<()> {
+    for (name, value) in attributes {
+        match rustix::fs::fsetxattr(file, name.as_os_str(), value, XattrFlags::empty()) {
+            // What this file system or the worker's rights do not allow is left out, as the reference does.
+            Ok(()) | Err(Errno::OPNOTSUPP | Errno::PERM) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+fn times((seconds, nanoseconds): (i64, u32)) -> Timestamps {
+    let time = Timespec {
+        tv_sec: seconds,
+        tv_nsec: nanoseconds.into(),
+    };
+    Timestamps {
+        last_access: time,
+        last_modification: time,
+    }
+}

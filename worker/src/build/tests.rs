@@ -1,0 +1,453 @@
+//! The life of builds on a backend that does what a test tells it.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use futures_util::StreamExt as _;
+use futures_util::future::BoxFuture;
+use proptest::prelude::*;
+use stagewright_core::analysis::ImageFacts;
+use stagewright_core::digest::Digest;
+use stagewright_core::llb::{
+    ExecOp, Input, Meta, Mount, NetMode, Op, OpKind, SecurityMode, SourceOp, marshal,
+};
+use stagewright_core::protocol::{ResolveImage, SolveStatus, VertexWarning, WireOp};
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
+
+use super::*;
+use crate::backend::BackendDescription;
+use crate::content::ContentStore;
+use crate::source::local::ContextLimits;
+
+/// Ends a build when the test says so, and tells as many events as the build's title says.
+#[derive(Default)]
+struct Puppet {
+    running: Mutex<Vec<(String, oneshot::Sender<Result<ImageSummary, BuildFailure>>)>>,
+}
+
+impl Puppet {
+    /// Ends the build called `title`, which has to be running.
+    async fn end(&self, title: &str, how: Result<ImageSummary, BuildFailure>) {
+        loop {
+            let found = {
+                let mut running = self.running.lock().unwrap();
+                running
+                    .iter()
+                    .position(|(name, _)| name == title)
+                    .map(|at| running.remove(at))
+            };
+            match found {
+                Some((_, end)) => return end.send(how).unwrap_or_default_ok(),
+                None => tokio::task::yield_now().await,
+            }
+        }
+    }
+
+    fn is_running(&self, title: &str) -> bool {
+        self.running.lock().unwrap().iter().any(|(name, _)| name == title)
+    }
+}
+
+/// Whether a receiver is gone does not matter here.
+trait Ignored {
+    fn unwrap_or_default_ok(self);
+}
+
+impl<E> Ignored for Result<(), E> {
+    fn unwrap_or_default_ok(self) {}
+}
+
+impl Backend for Puppet {
+    fn describe(&self) -> BackendDescription {
+        BackendDescription {
+            can_build: true,
+            ..BackendDescription::default()
+        }
+    }
+
+    fn resolve_image(&self, _: ResolveImage) -> BoxFuture<'_, Result<ImageFacts, BackendError>> {
+        Box::pin(async { Err(BackendError::NotFound("there are no images here".into())) })
+    }
+
+    fn solve(
+        &self,
+        request: SolveRequest,
+        events: EventSink,
+        cancel: CancellationToken,
+    ) -> BoxFuture<'_, Result<ImageSummary, BuildFailure>> {
+        Box::pin(async move {
+            let (end, ended) = oneshot::channel();
+            let count: usize = request
+                .title
+                .rsplit('-')
+                .next()
+                .and_then(|count| count.parse().ok())
+                .unwrap_or(0);
+            (0..count).for_each(|number| events.status(warning(number)));
+            if request.title.starts_with("panic") {
+                panic!("the backend has a fault");
+            }
+            self.running.lock().unwrap().push((request.title, end));
+            tokio::select! {
+                how = ended => how.unwrap_or_else(|_| Err(failure())),
+                () = cancel.cancelled() => Err(failure()),
+            }
+        })
+    }
+
+    fn export<'a>(
+        &'a self,
+        _: &'a ImageSummary,
+        name: &'a str,
+        _: OutputFormat,
+        mut out: Box<dyn Write + Send>,
+    ) -> BoxFuture<'a, Result<(), BackendError>> {
+        Box::pin(async move {
+            out.write_all(name.as_bytes())
+                .map_err(|e| BackendError::Internal(e.to_string()))
+        })
+    }
+}
+
+fn warning(number: usize) -> SolveStatus {
+    let short = format!("event {number}").into_bytes();
+    let warnings = vec![VertexWarning {
+        vertex: Digest::of(b"v"),
+        level: 1,
+        short,
+    }];
+    SolveStatus {
+        warnings,
+        ..SolveStatus::default()
+    }
+}
+
+fn failure() -> BuildFailure {
+    BuildFailure {
+        message: "it did not go well".into(),
+        vertex: None,
+        exit_code: Some(1),
+    }
+}
+
+fn image() -> ImageSummary {
+    let digest = Digest::of(b"image");
+    ImageSummary {
+        digest: digest.clone(),
+        config: digest,
+        layers: Vec::new(),
+        size: 0,
+    }
+}
+
+fn builds(state: &Path, limits: BuildLimits) -> (Builds, Arc<Puppet>) {
+    let content = ContentStore::open(state.join("content")).unwrap();
+    let contexts = Contexts::open(state, content, ContextLimits::default()).unwrap();
+    let puppet = Arc::new(Puppet::default());
+    (
+        Builds::open(state, Arc::clone(&puppet) as Arc<dyn Backend>, contexts, limits).unwrap(),
+        puppet,
+    )
+}
+
+/// A build of one op, in the form in which clients send it.
+fn request(title: &str, kind: OpKind) -> StartBuild {
+    let op = marshal(&Op {
+        kind: Some(kind),
+        ..Op::default()
+    });
+    let inputs = vec![Input {
+        digest: Digest::of(&op),
+        index: 0,
+    }];
+    let terminal = marshal(&Op {
+        inputs,
+        ..Op::default()
+    });
+    let digests = [Digest::of(&op).to_string(), Digest::of(&terminal).to_string()];
+    StartBuild {
+        digest: Digest::of(digests.join("\n").as_bytes()),
+        ops: [op, terminal]
+            .map(|bytes| WireOp {
+                bytes,
+                name: "step".into(),
+            })
+            .to_vec(),
+        image_config: serde_json::json!({}),
+        contexts: BTreeMap::new(),
+        title: title.into(),
+        no_cache: false,
+    }
+}
+
+fn source(identifier: &str) -> OpKind {
+    OpKind::Source(SourceOp::new(identifier.into(), Vec::new()))
+}
+
+fn start(builds: &Builds, title: &str) -> BuildId {
+    builds.start(request(title, source("docker-image://a"))).unwrap()
+}
+
+async fn numbers(builds: &Builds, id: &str, since: u64) -> Vec<u64> {
+    let (_, events) = builds.attach(id, since).unwrap();
+    events.map(|event| event.seq).collect().await
+}
+
+#[tokio::test]
+async fn a_follower_gets_every_event_after_its_last_one_once_and_in_order() {
+    let directory = tempfile::tempdir().unwrap();
+    let (builds, puppet) = builds(directory.path(), BuildLimits::default());
+    let id = start(&builds, "told-300");
+    // Some attach before, some while, some after it runs; each from another point.
+    let live: Vec<_> = (0..=302)
+        .step_by(7)
+        .map(|since| {
+            let (builds, id) = (builds.clone(), id.clone());
+            (
+                since,
+                tokio::spawn(async move { numbers(&builds, &id, since).await }),
+            )
+        })
+        .collect();
+    puppet.end("told-300", Ok(image())).await;
+    for (since, task) in live {
+        assert_eq!(
+            task.await.unwrap(),
+            (since + 1..=301).collect::<Vec<_>>(),
+            "since {since}"
+        );
+    }
+    for since in 0..=301 {
+        assert_eq!(
+            numbers(&builds, &id, since).await,
+            (since + 1..=301).collect::<Vec<_>>()
+        );
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+
+    /// However events and followers interleave, a follower sees no gap and nothing twice.
+    #[test]
+    fn no_interleaving_loses_or_repeats_an_event(
+        events in 1_usize..600,
+        attach_at in 0_usize..600,
+        since in 0_u64..700,
+    ) {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let record = Record::create(directory.path(), 1, "title".into(), Digest::of(b""), u64::MAX).unwrap();
+        let follow = |record: &Arc<Record>| {
+            let stream = EventStream::new(Arc::clone(record), since);
+            runtime.spawn(stream.map(|event| event.seq).collect::<Vec<_>>())
+        };
+        let mut follower = None;
+        for number in 0..events {
+            if number == attach_at {
+                follower = Some(follow(&record));
+            }
+            record.append(Event::Status(warning(number)));
+        }
+        record.append(Event::Done(image()));
+        record.append(Event::Status(warning(0)));
+        let follower = follower.unwrap_or_else(|| follow(&record));
+        let seen = runtime.block_on(follower).unwrap();
+        prop_assert_eq!(seen, (since + 1..=events as u64 + 1).collect::<Vec<_>>());
+    }
+}
+
+#[tokio::test]
+async fn a_record_cut_at_any_byte_opens_as_a_lost_build_with_all_whole_events() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path().join("builds");
+    fs::create_dir(&root).unwrap();
+    let record = Record::create(&root, 1, "title".into(), Digest::of(b""), u64::MAX).unwrap();
+    (0..3).for_each(|number| record.append(Event::Status(warning(number))));
+    drop(record);
+    let path = root.join("1/events.jsonl");
+    let (whole, summary) = (
+        fs::read(&path).unwrap(),
+        fs::read(root.join("1/build.json")).unwrap(),
+    );
+    for cut in 0..=whole.len() {
+        fs::write(&path, &whole[..cut]).unwrap();
+        fs::write(root.join("1/build.json"), &summary).unwrap();
+        let kept = whole[..cut].iter().filter(|byte| **byte == b'\n').count() as u64;
+        let (builds, _) = builds(directory.path(), BuildLimits::default());
+        let summary = builds.list().remove(0);
+        assert_eq!(
+            (summary.state, summary.last_seq),
+            (BuildState::Lost, kept + 1),
+            "cut at {cut}"
+        );
+        assert_eq!(
+            numbers(&builds, "1", 0).await,
+            (1..=kept + 1).collect::<Vec<_>>(),
+            "cut at {cut}"
+        );
+        let (_, events) = builds.attach("1", kept).unwrap();
+        let last = events.collect::<Vec<_>>().await;
+        assert!(
+            matches!(&last[0].event, Event::Failed(failure) if failure.message.contains("start the build again"))
+        );
+    }
+}
+
+#[tokio::test]
+async fn builds_wait_their_turn_and_too_many_are_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let limits = BuildLimits {
+        running: 1,
+        queued: 1,
+        ..BuildLimits::default()
+    };
+    let (builds, puppet) = builds(directory.path(), limits);
+    let (first, second) = (start(&builds, "first"), start(&builds, "second"));
+    let refused = builds.start(request("third", source("docker-image://a")));
+    assert!(matches!(refused, Err(StartError::Limit(_))));
+    while !puppet.is_running("first") {
+        tokio::task::yield_now().await;
+    }
+    assert!(!puppet.is_running("second"));
+    assert_eq!(builds.attach(&second, 0).unwrap().0.state, BuildState::Queued);
+    assert!(matches!(
+        builds.image(&second),
+        Err(BuildsError::NoImage { state: "queued", .. })
+    ));
+    puppet.end("first", Ok(image())).await;
+    puppet.end("second", Err(failure())).await;
+    numbers(&builds, &second, 0).await;
+    assert_eq!(builds.attach(&first, 0).unwrap().0.state, BuildState::Done);
+    assert_eq!(builds.attach(&second, 0).unwrap().0.state, BuildState::Failed);
+    assert_eq!(builds.image(&first).unwrap(), image());
+}
+
+#[tokio::test]
+async fn a_build_can_be_cancelled_while_it_waits_and_while_it_runs() {
+    let directory = tempfile::tempdir().unwrap();
+    let limits = BuildLimits {
+        running: 1,
+        ..BuildLimits::default()
+    };
+    let (builds, puppet) = builds(directory.path(), limits);
+    let (running, waiting) = (start(&builds, "running"), start(&builds, "waiting"));
+    while !puppet.is_running("running") {
+        tokio::task::yield_now().await;
+    }
+    builds.cancel(&waiting).unwrap();
+    assert_eq!(numbers(&builds, &waiting, 0).await, [1]);
+    builds.cancel(&running).unwrap();
+    assert_eq!(numbers(&builds, &running, 0).await, [1]);
+    for id in [&running, &waiting] {
+        assert_eq!(builds.attach(id, 0).unwrap().0.state, BuildState::Cancelled);
+    }
+}
+
+#[tokio::test]
+async fn a_fault_in_the_backend_ends_the_build_with_words() {
+    let directory = tempfile::tempdir().unwrap();
+    let (builds, _) = builds(directory.path(), BuildLimits::default());
+    let id = start(&builds, "panic-2");
+    let (_, events) = builds.attach(&id, 0).unwrap();
+    let events: Vec<_> = events.collect().await;
+    assert!(
+        matches!(&events.last().unwrap().event, Event::Failed(failure) if failure.message.contains("fault"))
+    );
+}
+
+#[tokio::test]
+async fn old_builds_are_forgotten_and_their_numbers_are_not_used_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let limits = BuildLimits {
+        remembered: 2,
+        ..BuildLimits::default()
+    };
+    let (first, puppet) = builds(directory.path(), limits.clone());
+    for number in 1..=4 {
+        let title = format!("build{number}");
+        let id = start(&first, &title);
+        puppet.end(&title, Ok(image())).await;
+        numbers(&first, &id, 0).await;
+    }
+    let ids: Vec<_> = first.list().into_iter().map(|summary| summary.id).collect();
+    assert_eq!(ids, ["4", "3"]);
+    assert!(matches!(first.attach("1", 0), Err(BuildsError::Unknown(_))));
+    drop(first);
+    let (second, _) = builds(directory.path(), limits);
+    assert_eq!(start(&second, "next"), "5");
+}
+
+#[tokio::test]
+async fn a_full_record_keeps_states_and_drops_logs() {
+    let directory = tempfile::tempdir().unwrap();
+    let record = Record::create(directory.path(), 1, "title".into(), Digest::of(b""), 200).unwrap();
+    for _ in 0..50 {
+        let log = stagewright_core::protocol::VertexLog {
+            vertex: Digest::of(b"v"),
+            stream: 1,
+            data: vec![b'x'; 100],
+            timestamp: String::new(),
+        };
+        record.append(Event::Status(SolveStatus {
+            logs: vec![log],
+            ..SolveStatus::default()
+        }));
+    }
+    record.append(Event::Status(warning(0)));
+    record.append(Event::Done(image()));
+    let events: Vec<_> = EventStream::new(record, 0).collect().await;
+    assert_eq!(events.len(), 3);
+    assert!(matches!(events[2].event, Event::Done(_)));
+}
+
+#[tokio::test]
+async fn what_a_client_may_not_ask_for_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let (builds, _) = builds(directory.path(), BuildLimits::default());
+    let exec = |change: fn(&mut ExecOp)| {
+        let meta = Meta {
+            args: vec!["true".into()],
+            cwd: "/".into(),
+            ..Meta::default()
+        };
+        let root = Mount {
+            input: -1,
+            dest: "/".into(),
+            ..Mount::default()
+        };
+        let mut exec = ExecOp {
+            meta: Some(meta),
+            mounts: vec![root],
+            ..ExecOp::default()
+        };
+        change(&mut exec);
+        OpKind::Exec(exec)
+    };
+    let refused = |kind: OpKind| builds.start(request("asked", kind)).unwrap_err();
+    for kind in [
+        exec(|exec| exec.network = NetMode::Host as i32),
+        exec(|exec| exec.security = SecurityMode::Insecure as i32),
+        exec(|exec| exec.cdi_devices.push(stagewright_core::llb::CdiDevice::default())),
+        exec(|exec| exec.meta.as_mut().unwrap().cgroup_parent = "/up".into()),
+    ] {
+        assert!(matches!(refused(kind), StartError::NotAllowed(_)));
+    }
+    assert!(matches!(
+        refused(source("local://context")),
+        StartError::Context(_)
+    ));
+    let mut other = request("asked", source("docker-image://a"));
+    other.digest = Digest::of(b"another plan");
+    assert!(matches!(builds.start(other), Err(StartError::Invalid(_))));
+    let mut title = request("two\nlines", source("docker-image://a"));
+    assert!(matches!(builds.start(title.clone()), Err(StartError::Invalid(_))));
+    title.title = "fine".into();
+    title.image_config = serde_json::json!([]);
+    assert!(matches!(builds.start(title), Err(StartError::Invalid(_))));
+    assert!(builds.list().is_empty());
+}
