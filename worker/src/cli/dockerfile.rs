@@ -45,6 +45,19 @@ pub(super) struct Dockerfile {
 }
 
 impl Arguments {
+    /// The folder that is the build context.
+    pub(super) fn context(&self) -> Result<&Path, Failure> {
+        if self.path.is_dir() {
+            return Ok(&self.path);
+        }
+        let path = self.path.display();
+        Err(Failure::new(
+            Failure::USAGE,
+            format!("the build copies from its context, but {path} is no folder"),
+        )
+        .hint("name the folder as PATH, and the Dockerfile with -f where it is not in it"))
+    }
+
     pub(super) fn read(&self) -> Result<Dockerfile, Failure> {
         let options = Options {
             target: self.target.clone(),

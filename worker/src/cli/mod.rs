@@ -9,11 +9,17 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+mod build;
 mod check;
+mod context;
 mod dockerfile;
+mod doctor;
+mod machine;
 mod plan;
+mod progress;
 mod report;
 mod serve;
+mod signals;
 mod state;
 
 /// Plans container builds and carries them out.
@@ -33,8 +39,10 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     Serve(serve::Arguments),
+    Build(build::Arguments),
     Plan(plan::Arguments),
     Check(check::Arguments),
+    Doctor(doctor::Arguments),
 }
 
 /// Why a command could not do its work.
@@ -82,9 +90,11 @@ impl fmt::Display for Failure {
 /// Reads the process's arguments and does what they ask for.
 pub fn run() -> ExitCode {
     let result = match Arguments::parse().command {
-        Command::Serve(arguments) => serve::run(arguments),
+        Command::Serve(arguments) => serve::run(&arguments),
+        Command::Build(arguments) => build::run(&arguments),
         Command::Plan(arguments) => plan::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
+        Command::Doctor(arguments) => doctor::run(&arguments),
     };
     match result {
         Ok(code) => code,

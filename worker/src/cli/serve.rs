@@ -1,33 +1,16 @@
 //! `stagewright serve`: the worker itself.
 
-#![expect(
-    clippy::doc_markdown,
-    reason = "clap shows these comments to people, as they are"
-)]
-
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
 
-use clap::ArgAction;
-use futures_util::future::BoxFuture;
-use stagewright_core::analysis::ImageFacts;
-use stagewright_core::platform::Platform;
-use stagewright_core::protocol::{BuildFailure, ImageSummary, OutputFormat, ResolveImage};
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
-use tracing_subscriber::EnvFilter;
 
-use super::state::State;
+use super::machine::{self, Machine};
+use super::signals::Signals;
 use super::{Failure, print};
-use crate::backend::{Backend, BackendDescription, BackendError, EventSink, SolveRequest};
-use crate::build::{BuildLimits, Builds};
-use crate::config::Config;
-use crate::content::ContentStore;
+use crate::backend::BackendDescription;
 use crate::server::{Limits, Origin, Server, ServerError, Settings};
-use crate::source::image::ImageSource;
-use crate::source::local::{ContextLimits, Contexts};
 
 /// Serve the playground and carry its builds out
 ///
@@ -44,47 +27,26 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "DIR")]
     page: Option<PathBuf>,
 
-    /// Where builds, layers and sessions are kept
-    /// [default: $XDG_STATE_HOME/stagewright, ~/.local/state/stagewright, or for root /var/lib/stagewright]
-    #[arg(long, value_name = "DIR", env = "STAGEWRIGHT_STATE")]
-    state: Option<PathBuf>,
-
-    /// The configuration: registries, images to be served from elsewhere, limits
-    #[arg(long, value_name = "FILE", env = "STAGEWRIGHT_CONFIG")]
-    config: Option<PathBuf>,
-
     /// A page from elsewhere that may use this worker, such as https://docs.example.org; may be given several times
     #[arg(long, value_name = "URL")]
     allow_origin: Vec<Origin>,
 
-    /// Say more on standard error; twice for much more. $STAGEWRIGHT_LOG takes a filter, such as stagewright::build=debug
-    #[arg(short, long, action = ArgAction::Count)]
-    verbose: u8,
+    #[command(flatten)]
+    machine: machine::Arguments,
 }
 
-pub(super) fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
-    log(arguments.verbose)?;
-    let runtime = tokio::runtime::Runtime::new()
-        .map_err(|error| Failure::new(Failure::PLACE, format!("cannot start threads: {error}")))?;
-    let code = runtime.block_on(serve(arguments));
-    // A step that cannot be killed, stuck in the kernel, must not keep the worker from ending.
-    runtime.shutdown_background();
-    code
+pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
+    arguments.machine.run(serve(arguments))
 }
 
-async fn serve(arguments: Arguments) -> Result<ExitCode, Failure> {
-    let config = match &arguments.config {
-        Some(path) => Config::load(path).map_err(|error| Failure::new(Failure::USAGE, error.to_string()))?,
-        None => Config::default(),
-    };
-    let state = State::open(arguments.state.as_deref())?;
-    let builds = open_builds(&state, &config)?;
+async fn serve(arguments: &Arguments) -> Result<ExitCode, Failure> {
+    let Machine { state, builds } = arguments.machine.open()?;
     let description = builds.backend().describe();
     let settings = Settings {
         listen: arguments.listen,
-        page: arguments.page,
+        page: arguments.page.clone(),
         state: state.path.clone(),
-        allow_origins: arguments.allow_origin,
+        allow_origins: arguments.allow_origin.clone(),
         limits: Limits::default(),
     };
     let announce = |url: &str| {
@@ -94,19 +56,18 @@ async fn serve(arguments: Arguments) -> Result<ExitCode, Failure> {
     let server = Server::bind(settings, builds, announce)
         .await
         .map_err(|error| refused(&error))?;
-    print(&machine(&description))?;
+    print(&abilities(&description))?;
 
     let stop = CancellationToken::new();
     // Caught from here on, so from before anyone is told that the worker is there.
-    let signals = Signals::catch()?;
-    let catching = tokio::spawn(signals.watch(stop.clone()));
+    let catching = tokio::spawn(Signals::catch()?.watch(stop.clone()));
     let ended = server.run(stop).await.map_err(|error| refused(&error));
     catching.abort();
     ended.map(|()| ExitCode::SUCCESS)
 }
 
 /// What a person should know of this machine, a line each.
-fn machine(description: &BackendDescription) -> String {
+fn abilities(description: &BackendDescription) -> String {
     let missing = description
         .missing
         .iter()
@@ -118,25 +79,6 @@ fn machine(description: &BackendDescription) -> String {
         .iter()
         .map(|(image, note)| format!("substitute: {image}: {note}\n"));
     missing.chain(unable).chain(substitutes).collect()
-}
-
-fn open_builds(state: &State, config: &Config) -> Result<Builds, Failure> {
-    let broken = |error: &dyn std::fmt::Display| Failure::new(Failure::PLACE, error.to_string());
-    let content = ContentStore::open(state.path.join("content")).map_err(|error| broken(&error))?;
-    let contexts = ContextLimits {
-        total_bytes: config.limits.context_size,
-        ..ContextLimits::default()
-    };
-    let contexts = Contexts::open(&state.path, content.clone(), contexts).map_err(|error| broken(&error))?;
-    let backend = Arc::new(Resolver {
-        images: ImageSource::new(config.clone(), content),
-        config: config.clone(),
-    });
-    let limits = BuildLimits {
-        running: config.limits.parallel_builds,
-        ..BuildLimits::default()
-    };
-    Builds::open(&state.path, backend, contexts, limits).map_err(|error| broken(&error))
 }
 
 fn refused(error: &ServerError) -> Failure {
@@ -159,63 +101,6 @@ fn refused(error: &ServerError) -> Failure {
     }
 }
 
-struct Signals {
-    interrupt: Signal,
-    terminate: Signal,
-}
-
-impl Signals {
-    fn catch() -> Result<Self, Failure> {
-        let catch = |kind| {
-            signal(kind)
-                .map_err(|error| Failure::new(Failure::PLACE, format!("signals cannot be caught: {error}")))
-        };
-        Ok(Self {
-            interrupt: catch(SignalKind::interrupt())?,
-            terminate: catch(SignalKind::terminate())?,
-        })
-    }
-
-    /// The first one ends the worker in order, the second at once.
-    async fn watch(mut self, stop: CancellationToken) {
-        self.next().await;
-        stop.cancel();
-        self.next().await;
-        // 128 + SIGINT, as a shell reports it.
-        std::process::exit(130);
-    }
-
-    async fn next(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-        }
-    }
-}
-
-/// Messages for the worker's owner go to standard error, so that standard output is for programs to read.
-fn log(verbose: u8) -> Result<(), Failure> {
-    let filter = match std::env::var("STAGEWRIGHT_LOG") {
-        Ok(filter) => EnvFilter::try_new(&filter).map_err(|error| {
-            Failure::new(
-                Failure::USAGE,
-                format!("STAGEWRIGHT_LOG={filter:?} is no filter: {error}"),
-            )
-            .hint("write levels, such as stagewright=debug or stagewright::build=debug,warn")
-        })?,
-        Err(_) => EnvFilter::new(match verbose {
-            0 => "warn",
-            1 => "warn,stagewright=info",
-            _ => "info,stagewright=debug",
-        }),
-    };
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .init();
-    Ok(())
-}
-
 fn listen(text: &str) -> Result<SocketAddr, String> {
     // The name would have to be looked up, and the answer could be anything.
     if let Some(port) = text.strip_prefix("localhost:").and_then(|port| port.parse().ok()) {
@@ -223,64 +108,4 @@ fn listen(text: &str) -> Result<SocketAddr, String> {
     }
     text.parse()
         .map_err(|_| "write an IP address and a port, such as 127.0.0.1:7070 or [::1]:7070".into())
-}
-
-/// Resolves images, and runs nothing.
-struct Resolver {
-    images: ImageSource,
-    config: Config,
-}
-
-const UNABLE: &str = "This version of the worker resolves images, but does not run builds.";
-
-impl Backend for Resolver {
-    fn describe(&self) -> BackendDescription {
-        BackendDescription {
-            platform: Platform::default(),
-            can_build: false,
-            missing: vec![UNABLE.into()],
-            substitutes: self.config.substitute_notes(),
-        }
-    }
-
-    fn resolve_image(&self, request: ResolveImage) -> BoxFuture<'_, Result<ImageFacts, BackendError>> {
-        Box::pin(async move {
-            self.images
-                .resolve(&request.reference, &request.platform)
-                .await
-                .map_err(|error| {
-                    let text = error.to_string();
-                    if error.is_not_found() {
-                        BackendError::NotFound(text)
-                    } else {
-                        BackendError::Upstream(text)
-                    }
-                })
-        })
-    }
-
-    fn solve(
-        &self,
-        _: SolveRequest,
-        _: EventSink,
-        _: CancellationToken,
-    ) -> BoxFuture<'_, Result<ImageSummary, BuildFailure>> {
-        Box::pin(async {
-            Err(BuildFailure {
-                message: UNABLE.into(),
-                vertex: None,
-                exit_code: None,
-            })
-        })
-    }
-
-    fn export(
-        &self,
-        _: &ImageSummary,
-        _: &str,
-        _: OutputFormat,
-        _: Box<dyn std::io::Write + Send>,
-    ) -> BoxFuture<'_, Result<(), BackendError>> {
-        Box::pin(async { Err(BackendError::Unavailable(UNABLE.into())) })
-    }
 }

@@ -31,6 +31,9 @@ fn file_in_image(archive: &[u8], path: &str) -> Option<String> {
     let mut index = Vec::new();
     for entry in tar::Archive::new(archive).entries().unwrap() {
         let mut entry = entry.unwrap();
+        if !entry.header().entry_type().is_file() {
+            continue;
+        }
         let name = entry.path().unwrap().to_string_lossy().into_owned();
         let mut content = Vec::new();
         entry.read_to_end(&mut content).unwrap();

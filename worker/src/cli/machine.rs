@@ -1,0 +1,128 @@
+//! What `serve` and `build` share: a worker's state and configuration, opened and ready to build with.
+
+#![expect(
+    clippy::doc_markdown,
+    reason = "clap shows these comments to people, as they are"
+)]
+
+use std::future::Future;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::ArgAction;
+use tracing_subscriber::EnvFilter;
+
+use super::Failure;
+use super::state::State;
+use crate::backend::embedded::EmbeddedBackend;
+use crate::build::{BuildLimits, Builds};
+use crate::config::Config;
+use crate::content::ContentStore;
+use crate::sandbox;
+use crate::source::local::{ContextLimits, Contexts};
+
+#[derive(Debug, clap::Args)]
+#[group(skip)]
+pub(super) struct Arguments {
+    /// Where builds, layers and sessions are kept
+    /// [default: $XDG_STATE_HOME/stagewright, ~/.local/state/stagewright, or for root /var/lib/stagewright]
+    #[arg(long, value_name = "DIR", env = "STAGEWRIGHT_STATE")]
+    state: Option<PathBuf>,
+
+    /// The configuration: registries, images to be served from elsewhere, limits
+    #[arg(long, value_name = "FILE", env = "STAGEWRIGHT_CONFIG")]
+    config: Option<PathBuf>,
+
+    /// Say more on standard error; twice for much more. $STAGEWRIGHT_LOG takes a filter, such as stagewright::build=debug
+    #[arg(short, long, action = ArgAction::Count)]
+    verbose: u8,
+}
+
+/// A machine that is ready to build. The state folder is this process's as long as it lives.
+pub(super) struct Machine {
+    pub(super) state: State,
+    pub(super) builds: Builds,
+}
+
+impl Arguments {
+    /// Runs a command that builds. `work` is polled on a runtime; it may call [`Arguments::open`].
+    pub(super) fn run(
+        &self,
+        work: impl Future<Output = Result<ExitCode, Failure>>,
+    ) -> Result<ExitCode, Failure> {
+        self.prepare()?;
+        let runtime = tokio::runtime::Runtime::new()
+            .map_err(|error| Failure::new(Failure::PLACE, format!("cannot start threads: {error}")))?;
+        let code = runtime.block_on(work);
+        // A step that cannot be killed, stuck in the kernel, must not keep this process from ending.
+        runtime.shutdown_background();
+        code
+    }
+
+    /// What has to be done while the process has one thread.
+    pub(super) fn prepare(&self) -> Result<(), Failure> {
+        log(self.verbose)?;
+        // Before the first thread: mounts that are made from here on are seen by this process and its steps only, and
+        // the kernel takes them away with the last of them, however they end. A machine that does not let us runs no
+        // builds either, and says so itself.
+        if let Err(error) = sandbox::isolate_mounts() {
+            tracing::info!(%error, "mounts are not kept apart");
+        }
+        Ok(())
+    }
+
+    /// The state folder, taken for this process.
+    pub(super) fn state(&self) -> Result<State, Failure> {
+        State::open(self.state.as_deref())
+    }
+
+    pub(super) fn open(&self) -> Result<Machine, Failure> {
+        let config = match &self.config {
+            Some(path) => {
+                Config::load(path).map_err(|error| Failure::new(Failure::USAGE, error.to_string()))?
+            }
+            None => Config::default(),
+        };
+        let state = self.state()?;
+        let broken = |error: &dyn std::fmt::Display| Failure::new(Failure::PLACE, error.to_string());
+        let content = ContentStore::open(state.path.join("content")).map_err(|error| broken(&error))?;
+        let contexts = ContextLimits {
+            total_bytes: config.limits.context_size,
+            ..ContextLimits::default()
+        };
+        let contexts = Contexts::open(&state.path, content, contexts).map_err(|error| broken(&error))?;
+        let backend =
+            EmbeddedBackend::open(&state.path, &config, contexts.clone()).map_err(|error| broken(&error))?;
+        let limits = BuildLimits {
+            running: config.limits.parallel_builds,
+            ..BuildLimits::default()
+        };
+        let builds =
+            Builds::open(&state.path, Arc::new(backend), contexts, limits).map_err(|error| broken(&error))?;
+        Ok(Machine { state, builds })
+    }
+}
+
+/// Messages for the worker's owner go to standard error, so that standard output is for programs to read.
+fn log(verbose: u8) -> Result<(), Failure> {
+    let filter = match std::env::var("STAGEWRIGHT_LOG") {
+        Ok(filter) => EnvFilter::try_new(&filter).map_err(|error| {
+            Failure::new(
+                Failure::USAGE,
+                format!("STAGEWRIGHT_LOG={filter:?} is no filter: {error}"),
+            )
+            .hint("write levels, such as stagewright=debug or stagewright::build=debug,warn")
+        })?,
+        Err(_) => EnvFilter::new(match verbose {
+            0 => "warn",
+            1 => "warn,stagewright=info",
+            _ => "info,stagewright=debug",
+        }),
+    };
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .init();
+    Ok(())
+}

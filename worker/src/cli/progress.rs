@@ -1,0 +1,196 @@
+//! A build's progress as lines of text: each step by its number, what it printed, and how it ended.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use stagewright_core::digest::Digest;
+use stagewright_core::protocol::{SolveStatus, Vertex, VertexLog};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+/// What was told so far.
+#[derive(Debug, Default)]
+pub(super) struct Progress {
+    steps: BTreeMap<Digest, Step>,
+}
+
+#[derive(Debug)]
+struct Step {
+    number: usize,
+    started: Option<OffsetDateTime>,
+    ended: bool,
+    /// The beginning of a line that has not ended yet, for each of the step's outputs.
+    partial: BTreeMap<u32, Vec<u8>>,
+}
+
+impl Progress {
+    /// The lines that `status` adds.
+    pub(super) fn tell(&mut self, status: &SolveStatus) -> String {
+        let mut text = String::new();
+        for log in &status.logs {
+            self.log(&mut text, log);
+        }
+        for vertex in &status.vertexes {
+            self.vertex(&mut text, vertex);
+        }
+        for warning in &status.warnings {
+            let number = self.steps.get(&warning.vertex).map_or(0, |step| step.number);
+            _ = writeln!(text, "#{number} WARNING: {}", printable(&warning.short));
+        }
+        text
+    }
+
+    fn vertex(&mut self, text: &mut String, vertex: &Vertex) {
+        if vertex.started.is_none() && vertex.completed.is_none() && !vertex.cached && vertex.error.is_empty()
+        {
+            return;
+        }
+        let next = self.steps.len() + 1;
+        let step = self.steps.entry(vertex.digest.clone()).or_insert_with(|| {
+            _ = writeln!(text, "#{next} {}", vertex.name);
+            Step {
+                number: next,
+                started: None,
+                ended: false,
+                partial: BTreeMap::new(),
+            }
+        });
+        step.started = step
+            .started
+            .or_else(|| vertex.started.as_deref().and_then(moment));
+        let over = vertex.completed.is_some() || vertex.cached || !vertex.error.is_empty();
+        if !over || step.ended {
+            return;
+        }
+        step.ended = true;
+        for rest in std::mem::take(&mut step.partial)
+            .into_values()
+            .filter(|rest| !rest.is_empty())
+        {
+            _ = writeln!(text, "#{} {}", step.number, printable(&rest));
+        }
+        let end = if !vertex.error.is_empty() {
+            {
+                // Its further lines repeat what the step printed.
+                format!("ERROR: {}", vertex.error.lines().next().unwrap_or_default())
+            }
+        } else if vertex.cached {
+            "CACHED".into()
+        } else {
+            let taken = step.started.zip(vertex.completed.as_deref().and_then(moment));
+            taken.map_or_else(
+                || "DONE".into(),
+                |(from, to)| format!("DONE {:.1}s", (to - from).as_seconds_f64()),
+            )
+        };
+        // The word for it stands before it already, and why a failed step was run is not what matters.
+        let reason = vertex.reason.strip_prefix("cached: ").unwrap_or(&vertex.reason);
+        let reason = if reason.is_empty() || !vertex.error.is_empty() {
+            String::new()
+        } else {
+            format!("  ({reason})")
+        };
+        _ = writeln!(text, "#{} {end}{reason}\n", step.number);
+    }
+
+    fn log(&mut self, text: &mut String, log: &VertexLog) {
+        let Some(step) = self.steps.get_mut(&log.vertex) else {
+            return;
+        };
+        let since = step
+            .started
+            .zip(moment(&log.timestamp))
+            .map_or(0.0, |(from, to)| (to - from).as_seconds_f64());
+        let partial = step.partial.entry(log.stream).or_default();
+        partial.extend_from_slice(&log.data);
+        let Some(end) = partial.iter().rposition(|byte| *byte == b'\n') else {
+            return;
+        };
+        let rest = partial.split_off(end + 1);
+        let whole = std::mem::replace(partial, rest);
+        for line in whole.split_inclusive(|byte| *byte == b'\n') {
+            _ = writeln!(text, "#{} {since:.3} {}", step.number, printable(line));
+        }
+    }
+}
+
+/// A step's output belongs to whoever wrote the Dockerfile: it may not move the cursor or rename the terminal.
+fn printable(bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(bytes);
+    text.trim_end_matches(['\r', '\n'])
+        .chars()
+        .map(|letter| {
+            if letter.is_control() && letter != '\t' {
+                char::REPLACEMENT_CHARACTER
+            } else {
+                letter
+            }
+        })
+        .collect()
+}
+
+fn moment(text: &str) -> Option<OffsetDateTime> {
+    OffsetDateTime::parse(text, &Rfc3339).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn vertex(started: Option<&str>, completed: Option<&str>) -> Vertex {
+        Vertex {
+            digest: Digest::of(b"step"),
+            inputs: Vec::new(),
+            name: "[1/1] RUN make".into(),
+            started: started.map(Into::into),
+            completed: completed.map(Into::into),
+            cached: false,
+            error: String::new(),
+            reason: String::new(),
+        }
+    }
+
+    fn of(vertex: Vertex) -> SolveStatus {
+        SolveStatus {
+            vertexes: vec![vertex],
+            ..SolveStatus::default()
+        }
+    }
+
+    fn said(data: &[u8]) -> SolveStatus {
+        let log = VertexLog {
+            vertex: Digest::of(b"step"),
+            stream: 1,
+            data: data.into(),
+            timestamp: "2026-01-01T00:00:01Z".into(),
+        };
+        SolveStatus {
+            logs: vec![log],
+            ..SolveStatus::default()
+        }
+    }
+
+    #[test]
+    fn step_is_told_from_its_start_over_its_output_to_its_end() {
+        let mut progress = Progress::default();
+        let start = Some("2026-01-01T00:00:00Z");
+        assert_eq!(progress.tell(&of(vertex(None, None))), "");
+        assert_eq!(progress.tell(&of(vertex(start, None))), "#1 [1/1] RUN make\n");
+        assert_eq!(progress.tell(&said(b"one\ntw")), "#1 1.000 one\n");
+        assert_eq!(progress.tell(&said(b"o\nrest")), "#1 1.000 two\n");
+        let end = progress.tell(&of(vertex(start, Some("2026-01-01T00:00:02.5Z"))));
+        assert_eq!(end, "#1 rest\n#1 DONE 2.5s\n\n");
+        assert_eq!(
+            progress.tell(&of(vertex(start, Some("2026-01-01T00:00:02.5Z")))),
+            ""
+        );
+    }
+
+    #[test]
+    fn output_cannot_drive_the_terminal() {
+        assert_eq!(
+            printable(b"\x1b]0;title\x07 a\tb\xff\r\n"),
+            "\u{fffd}]0;title\u{fffd} a\tb\u{fffd}"
+        );
+    }
+}
