@@ -3,13 +3,12 @@
 //! Every line keeps to two kinds of room that hold no card: the channels between columns, over their full height, and
 //! the lanes that were left free in a column for it. So no line can cross a card, whatever the plan.
 
-use std::collections::BTreeMap;
-
 use super::MARGIN;
 use super::drawing::{Drawing, EdgeLook, EdgeShape, Label, LayoutOptions, Pill, Point};
 use super::graph::{Graph, LABEL_HEIGHT, Link, count, graph};
-use super::layers::{Layers, Route, layers};
+use super::layers::{Layers, Route, Segment, layers};
 use super::path::{Path, arrow};
+use super::sort::{groups, index};
 use super::tracks::{self, Run};
 use super::unit::{CONTEXT_TRUNK, Unit, units};
 use super::{order, place, rank};
@@ -125,17 +124,11 @@ pub(super) fn points(look: EdgeLook) -> bool {
 struct Sheet {
     /// Left and right edge of every column.
     columns: Vec<(f64, f64)>,
-    /// The channel on the right of every column but the last.
-    channels: Vec<Channel>,
+    /// By segment: the x of its vertical piece, and the radius its corners may have.
+    tracks: Vec<Option<(f64, f64)>>,
     /// By link: the middle of its label.
-    labels: BTreeMap<usize, Point>,
+    labels: Vec<Option<Point>>,
     width: f64,
-}
-
-/// The room between two columns.
-struct Channel {
-    /// By net: the x of its vertical piece, and the radius its corners may have.
-    tracks: BTreeMap<usize, (f64, f64)>,
 }
 
 impl Sheet {
@@ -152,28 +145,39 @@ impl Sheet {
             }
         }
         let mut runs: Vec<Vec<Run>> = (0..ranks).map(|_| Vec::new()).collect();
-        let mut known: BTreeMap<(usize, usize), usize> = BTreeMap::new();
-        for segment in &layers.segments {
-            let rank = layers.slots[segment.from].rank;
-            let (start, end) = (layers.exit(segment), layers.entry(segment));
-            let place = *known.entry((rank, segment.net)).or_insert(runs[rank].len());
-            match runs[rank].get_mut(place) {
-                Some(run) => run.ends.push(end),
-                None => runs[rank].push(Run {
-                    net: segment.net,
-                    start,
-                    ends: vec![end],
-                }),
-            }
+        let row = |(at, segment): (usize, &Segment)| {
+            [
+                count(layers.slots[segment.from].rank),
+                count(segment.net),
+                count(at),
+                0.0,
+            ]
+        };
+        let mut rows: Vec<[f64; 4]> = layers.segments.iter().enumerate().map(row).collect();
+        for group in groups(&mut rows, 2) {
+            let segments: Vec<usize> = group.iter().map(|row| index(row[2])).collect();
+            let Some(first) = segments.first().map(|first| &layers.segments[*first]) else {
+                continue;
+            };
+            let start = layers.exit(first);
+            let ends = segments
+                .iter()
+                .map(|at| layers.entry(&layers.segments[*at]))
+                .collect();
+            runs[layers.slots[first.from].rank].push(Run {
+                segments,
+                start,
+                ends,
+            });
         }
-        let mut labels = labels_by_channel(graph, layers);
+        let mut labels = labels_by_channel(graph, layers, ranks);
 
         let outside = layers.routes.iter().any(|route| matches!(route, Route::Outside));
         let first = arrivals.first().copied().unwrap_or(ARRIVAL);
         let mut sheet = Self {
             columns: Vec::with_capacity(ranks),
-            channels: Vec::with_capacity(ranks),
-            labels: BTreeMap::new(),
+            tracks: vec![None; layers.segments.len()],
+            labels: vec![None; graph.links.len()],
             width: 0.0,
         };
         let mut x = if first > ARRIVAL || outside {
@@ -194,7 +198,7 @@ impl Sheet {
                 right,
                 *arrival,
                 runs,
-                labels.remove(&rank).unwrap_or_default(),
+                std::mem::take(&mut labels[rank]),
             );
         }
         sheet.width = x + MARGIN + if outside { CORNER } else { 0.0 };
@@ -222,17 +226,14 @@ impl Sheet {
             let wide = (width(link) + inset * 2.0).max(CHANNEL);
             let middle = left + wide / 2.0;
             let end = layers.slots[graph.links[*link].to].y + graph.links[*link].entry;
-            self.labels.insert(
-                *link,
-                Point {
-                    x: middle,
-                    y: f64::midpoint(run.start, end),
-                },
-            );
-            let radius = (wide / 2.0 - arrival).min(38.0);
-            self.channels.push(Channel {
-                tracks: runs.iter().map(|run| (run.net, (middle, radius))).collect(),
+            self.labels[*link] = Some(Point {
+                x: middle,
+                y: f64::midpoint(run.start, end),
             });
+            let radius = (wide / 2.0 - arrival).min(38.0);
+            for segment in &run.segments {
+                self.tracks[*segment] = Some((middle, radius));
+            }
             return left + wide;
         }
         let row_width = |row: &Vec<usize>| row.iter().map(|link| width(link) + LABEL_GAP).sum::<f64>();
@@ -248,18 +249,18 @@ impl Sheet {
         let radius = ((curves - tracks_width) / 2.0).min(38.0);
         let first = left + (curves - tracks_width) / 2.0;
         let track = |track: usize| first + count(track) * between;
-        let tracks = assigned
-            .iter()
-            .map(|(run, at)| (run.net, (track(*at), radius)))
-            .collect();
-        self.channels.push(Channel { tracks });
+        for (run, at) in assigned {
+            for segment in run.segments {
+                self.tracks[segment] = Some((track(at), radius));
+            }
+        }
         for row in rows {
             let mut x = left + curves + (zone - row_width(&row) + LABEL_GAP) / 2.0;
             for link in row {
                 let (link, target) = (&graph.links[link], link);
                 let wide = link.label.as_ref().map_or(0.0, |label| label.width);
                 let y = layers.slots[link.to].y + link.row;
-                self.labels.insert(target, Point { x: x + wide / 2.0, y });
+                self.labels[target] = Some(Point { x: x + wide / 2.0, y });
                 x += wide + LABEL_GAP;
             }
         }
@@ -271,7 +272,8 @@ impl Sheet {
         let link = &graph.links[index];
         let start = self.start(layers, link);
         let mut path = Path::from(start);
-        for segment in segments.iter().map(|index| &layers.segments[*index]) {
+        for number in segments {
+            let segment = &layers.segments[*number];
             let rank = layers.slots[segment.from].rank;
             let (_, right) = self.columns[rank];
             let to = Point {
@@ -282,12 +284,12 @@ impl Sheet {
                 x: right,
                 y: path.end().y,
             });
-            match self.channels[rank].tracks.get(&segment.net) {
-                Some((track, radius)) => path.step(to, *track, *radius),
+            match self.tracks[*number] {
+                Some((track, radius)) => path.step(to, track, radius),
                 None => path.line(to),
             }
         }
-        let label = self.labels.get(&index).and_then(|middle| placed(link, *middle));
+        let label = self.labels[index].and_then(|middle| placed(link, middle));
         let arrow = points(link.look).then(|| arrow(path.end(), 1.0));
         line(start, path, arrow, label)
     }
@@ -345,22 +347,20 @@ pub(super) fn placed(link: &Link, middle: Point) -> Option<Label> {
 }
 
 /// By the rank of the channel: the links that have a label there, those that arrive at one row together.
-fn labels_by_channel(graph: &Graph, layers: &Layers) -> BTreeMap<usize, Vec<Vec<usize>>> {
+fn labels_by_channel(graph: &Graph, layers: &Layers, ranks: usize) -> Vec<Vec<Vec<usize>>> {
     /// More labels than this before one row would push the columns apart.
     const MOST: usize = 2;
-    let mut rows: BTreeMap<(usize, u64), Vec<usize>> = BTreeMap::new();
-    for (index, link) in graph.links.iter().enumerate() {
-        if link.label.is_some() && matches!(layers.routes[index], Route::Inside(_)) {
-            rows.entry((link.to, link.row.to_bits())).or_default().push(index);
-        }
-    }
-    let mut channels: BTreeMap<usize, Vec<Vec<usize>>> = BTreeMap::new();
-    for ((to, _), mut links) in rows {
-        links.truncate(MOST);
-        channels
-            .entry(layers.slots[to].rank.saturating_sub(1))
-            .or_default()
-            .push(links);
+    let inside = |at: &usize| matches!(layers.routes[*at], Route::Inside(_));
+    let labelled = (0..graph.links.len())
+        .filter(|at| graph.links[*at].label.is_some())
+        .filter(inside);
+    let row = |at: usize| [count(graph.links[at].to), graph.links[at].row, count(at), 0.0];
+    let mut rows: Vec<[f64; 4]> = labelled.map(row).collect();
+    let mut channels: Vec<Vec<Vec<usize>>> = vec![Vec::new(); ranks];
+    for group in groups(&mut rows, 2) {
+        let links: Vec<usize> = group.iter().take(MOST).map(|row| index(row[2])).collect();
+        let Some(first) = links.first() else { continue };
+        channels[layers.slots[graph.links[*first].to].rank.saturating_sub(1)].push(links);
     }
     channels
 }

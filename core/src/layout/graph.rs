@@ -1,8 +1,7 @@
 //! What is to be ranked and routed: stages, the images they copy from, and the links between them.
 
-use std::collections::BTreeMap;
-
 use super::drawing::{EdgeLook, Pill};
+use super::sort::{groups, index};
 use super::text;
 use super::unit::{Unit, image_pill};
 use crate::analysis::{Analysis, Edge, EdgeKind, EdgeSource};
@@ -40,6 +39,8 @@ pub(super) struct Node {
 pub(super) struct Link {
     /// Index into `Analysis::edges`.
     pub(super) edge: usize,
+    /// Links with the same number leave one node in the same way, and may share what they have in common.
+    pub(super) net: usize,
     pub(super) look: EdgeLook,
     pub(super) from: usize,
     pub(super) to: usize,
@@ -72,8 +73,9 @@ pub(super) fn graph(analysis: &Analysis, units: &[Unit], widest: f64) -> Graph {
         nodes: units.iter().map(stage).collect(),
         links: Vec::new(),
     };
-    let mut images = BTreeMap::new();
-    let mut arrivals = BTreeMap::new();
+    let mut images: Vec<Option<usize>> = vec![None; analysis.images.len()];
+    // Rows of a stage, a step and the link that arrives there.
+    let mut arrivals = Vec::new();
     for (index, edge) in analysis.edges.iter().enumerate() {
         let Some(target) = units.get(edge.to_stage) else {
             continue;
@@ -95,8 +97,8 @@ pub(super) fn graph(analysis: &Analysis, units: &[Unit], widest: f64) -> Graph {
                 (stage, unit.card_top() + unit.card.exit() + below)
             }
             (EdgeSource::Image(image), EdgeKind::Copy | EdgeKind::Mount) => {
-                let node = match images.get(&image) {
-                    Some(node) => *node,
+                let node = match images.get(image).copied().flatten() {
+                    Some(node) => node,
                     None => {
                         let Some(pill) = image_pill(analysis, image, None, widest) else {
                             continue;
@@ -109,8 +111,11 @@ pub(super) fn graph(analysis: &Analysis, units: &[Unit], widest: f64) -> Graph {
                             dimmed: false,
                         };
                         graph.nodes.push(node);
-                        images.insert(image, graph.nodes.len() - 1);
-                        graph.nodes.len() - 1
+                        let node = graph.nodes.len() - 1;
+                        if let Some(known) = images.get_mut(image) {
+                            *known = Some(node);
+                        }
+                        node
                     }
                 };
                 let node_height = graph.nodes.get_mut(node).map_or(0.0, |found| {
@@ -124,14 +129,13 @@ pub(super) fn graph(analysis: &Analysis, units: &[Unit], widest: f64) -> Graph {
             (EdgeSource::Image(_), EdgeKind::Base) | (EdgeSource::Context, _) => continue,
         };
         let row = target.card_top() + target.card.entry(edge.to_step);
-        arrivals
-            .entry((edge.to_stage, edge.to_step))
-            .or_insert_with(Vec::new)
-            .push(graph.links.len());
+        let step = edge.to_step.map_or(-1.0, count);
+        arrivals.push([count(edge.to_stage), step, count(graph.links.len()), 0.0]);
         let label = label(edge);
         let to = edge.to_stage;
         graph.links.push(Link {
             edge: index,
+            net: 0,
             look,
             from,
             to,
@@ -142,17 +146,31 @@ pub(super) fn graph(analysis: &Analysis, units: &[Unit], widest: f64) -> Graph {
             label,
         });
     }
-    for links in arrivals.values() {
-        spread(&mut graph.links, links);
+    for group in groups(&mut arrivals, 2) {
+        spread(&mut graph.links, group);
+    }
+    let net = |(at, link): (usize, &Link)| {
+        [
+            count(link.from),
+            count(link.look as usize),
+            f64::from(u8::from(link.dimmed)),
+            count(at),
+        ]
+    };
+    let mut nets: Vec<[f64; 4]> = graph.links.iter().enumerate().map(net).collect();
+    for (number, group) in groups(&mut nets, 3).enumerate() {
+        for row in group {
+            graph.links[index(row[3])].net = number;
+        }
     }
     graph
 }
 
 /// Links that meet at one row arrive a little apart.
-fn spread(links: &mut [Link], meeting: &[usize]) {
+fn spread(links: &mut [Link], meeting: &[[f64; 4]]) {
     let apart = SPREAD.min(16.0 / count(meeting.len()));
-    for (place, index) in meeting.iter().enumerate() {
-        if let Some(link) = links.get_mut(*index) {
+    for (place, row) in meeting.iter().enumerate() {
+        if let Some(link) = links.get_mut(index(row[2])) {
             link.entry += (count(place) - (count(meeting.len()) - 1.0) / 2.0) * apart;
         }
     }

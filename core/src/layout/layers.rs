@@ -1,7 +1,5 @@
 //! The layered graph: nodes in columns, and a lane through every column that a longer link passes.
 
-use std::collections::BTreeMap;
-
 use super::drawing::EdgeLook;
 use super::graph::Graph;
 use super::rank::Ranks;
@@ -81,27 +79,22 @@ pub(super) fn layers(graph: &Graph, ranks: &Ranks) -> Layers {
             y: 0.0,
         });
     }
-    let mut nets: BTreeMap<(usize, EdgeLook, bool), (usize, Vec<Reach>)> = BTreeMap::new();
+    let nets = graph.links.iter().map(|link| link.net + 1).max().unwrap_or(0);
+    let mut reaches: Vec<Vec<Reach>> = vec![Vec::new(); nets];
     for (link, backward) in graph.links.iter().zip(&ranks.backward) {
         let (from, to) = (ranks.rank[link.from], ranks.rank[link.to]);
         if *backward || from >= to || layers.slots.len() > graph.nodes.len() + MOST_LANES {
             layers.routes.push(Route::Outside);
             continue;
         }
-        let number = nets.len();
-        let start = || {
-            (
-                number,
-                vec![Reach {
-                    slot: link.from,
-                    exit: link.exit,
-                    trunk: Vec::new(),
-                }],
-            )
-        };
-        let (net, reached) = nets
-            .entry((link.from, link.look, link.dimmed))
-            .or_insert_with(start);
+        let reached = &mut reaches[link.net];
+        if reached.is_empty() {
+            reached.push(Reach {
+                slot: link.from,
+                exit: link.exit,
+                trunk: Vec::new(),
+            });
+        }
         let weight = match (link.dimmed, link.look) {
             (true, _) => 0.2,
             (false, EdgeLook::Copy) => 4.0,
@@ -125,7 +118,7 @@ pub(super) fn layers(graph: &Graph, ranks: &Ranks) -> Layers {
                 weight
             };
             let segment = Segment {
-                net: *net,
+                net: link.net,
                 from: before.slot,
                 to: lane,
                 exit: before.exit,
@@ -148,7 +141,7 @@ pub(super) fn layers(graph: &Graph, ranks: &Ranks) -> Layers {
         let mut route = before.trunk;
         route.push(layers.segments.len());
         layers.segments.push(Segment {
-            net: *net,
+            net: link.net,
             from: before.slot,
             to: link.to,
             exit: before.exit,
@@ -158,7 +151,10 @@ pub(super) fn layers(graph: &Graph, ranks: &Ranks) -> Layers {
         layers.routes.push(Route::Inside(route));
     }
     for column in &mut layers.columns {
-        column.sort_by_key(|slot| (layers.slots[*slot].dimmed, *slot));
+        // Slots are in the order of the file, which stays among those that are needed and those that are not.
+        let slots = &layers.slots;
+        let (needed, rest): (Vec<usize>, Vec<usize>) = column.iter().partition(|slot| !slots[**slot].dimmed);
+        *column = [needed, rest].concat();
     }
     layers
 }

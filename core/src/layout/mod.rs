@@ -15,6 +15,7 @@ mod outline;
 mod path;
 mod place;
 mod rank;
+mod sort;
 mod stack;
 pub mod svg;
 mod text;
@@ -58,8 +59,15 @@ pub fn layout(analysis: &Analysis, options: &LayoutOptions) -> Drawing {
         Direction::LeftToRight => columns::layout(analysis, &options),
         Direction::TopToBottom => stack::layout(analysis, &options),
     };
-    // What is loudest comes last, on top; the sort is stable, so the order is otherwise that of the file.
-    drawing.edges.sort_by_key(|edge| (!edge.dimmed, edge.look));
+    // What is loudest comes last, on top; otherwise the order stays.
+    let mut layers: [Vec<EdgeShape>; 8] = Default::default();
+    for edge in std::mem::take(&mut drawing.edges) {
+        let layer = edge.look as usize + if edge.dimmed { 0 } else { 4 };
+        if let Some(layer) = layers.get_mut(layer) {
+            layer.push(edge);
+        }
+    }
+    drawing.edges = layers.into_iter().flatten().collect();
     drawing
 }
 

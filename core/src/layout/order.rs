@@ -2,6 +2,7 @@
 
 use super::graph::count;
 use super::layers::{Layers, Segment};
+use super::sort::{index, sort};
 
 /// Sweeps to and fro.
 const SWEEPS: usize = 12;
@@ -91,7 +92,7 @@ impl Sorter {
     /// their place among the others.
     fn sort(&mut self, layers: &mut Layers, rank: usize, forward: bool) {
         let column = &layers.columns[rank];
-        let mut keyed: Vec<(f64, usize)> = Vec::with_capacity(column.len());
+        let mut keyed = Vec::with_capacity(column.len());
         let mut previous = -1.0;
         for slot in column {
             let segments = if forward {
@@ -113,16 +114,11 @@ impl Sorter {
             if weights > 0.0 {
                 previous = sum / weights;
             }
-            keyed.push((previous, *slot));
+            let dimmed = f64::from(u8::from(layers.slots[*slot].dimmed));
+            keyed.push([dimmed, previous, count(self.place[*slot]), count(*slot)]);
         }
-        let slots = &layers.slots;
-        keyed.sort_by(|one, other| {
-            slots[one.1]
-                .dimmed
-                .cmp(&slots[other.1].dimmed)
-                .then(one.0.total_cmp(&other.0))
-        });
-        let column: Vec<usize> = keyed.into_iter().map(|(_, slot)| slot).collect();
+        sort(&mut keyed);
+        let column: Vec<usize> = keyed.into_iter().map(|row| index(row[3])).collect();
         self.number(&column);
         layers.columns[rank] = column;
     }
@@ -171,30 +167,30 @@ impl Sorter {
     fn crossings(&self, layers: &Layers) -> usize {
         let mut crossings = 0;
         for segments in &self.by_rank {
-            let mut ends: Vec<(End, End)> = segments
-                .iter()
-                .map(|index| &layers.segments[*index])
-                .map(|segment| (self.start(segment), self.finish(segment)))
-                .collect();
-            let compare = |one: &End, other: &End| one.0.cmp(&other.0).then(one.1.total_cmp(&other.1));
-            let mut finishes: Vec<End> = ends.iter().map(|end| end.1).collect();
-            finishes.sort_by(compare);
-            finishes.dedup_by(|one, other| compare(one, other).is_eq());
-            ends.sort_by(|one, other| compare(&one.0, &other.0).then(compare(&one.1, &other.1)));
+            let end = |index: &usize| {
+                let segment = &layers.segments[*index];
+                let (start, finish) = (self.start(segment), self.finish(segment));
+                [count(start.0), start.1, count(finish.0), finish.1]
+            };
+            let mut ends: Vec<[f64; 4]> = segments.iter().map(end).collect();
+            let mut finishes: Vec<[f64; 4]> = ends.iter().map(|end| [end[2], end[3], 0.0, 0.0]).collect();
+            sort(&mut finishes);
+            finishes.dedup();
+            sort(&mut ends);
             let mut tree = vec![0_usize; finishes.len() + 1];
             let mut before: Vec<usize> = Vec::new();
-            let mut start = None;
+            let mut start: Option<[f64; 2]> = None;
             let mut seen = 0;
-            for (from, to) in ends {
+            for [place, port, to, entry] in ends {
                 // Segments that leave one port do not cross each other, so they are counted before they are added.
-                if start.is_some_and(|start: End| compare(&start, &from).is_ne()) {
+                if start.is_some_and(|start| start != [place, port]) {
                     for place in before.drain(..) {
                         add(&mut tree, place);
                         seen += 1;
                     }
                 }
-                start = Some(from);
-                let place = finishes.partition_point(|other| compare(other, &to).is_lt());
+                start = Some([place, port]);
+                let place = finishes.partition_point(|finish| (finish[0], finish[1]) < (to, entry));
                 crossings += seen - up_to(&tree, place);
                 before.push(place);
             }

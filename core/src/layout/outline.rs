@@ -1,7 +1,5 @@
 //! A plan as nodes and edges with texts, for languages that place what they draw by themselves.
 
-use std::collections::BTreeSet;
-
 use crate::analysis::{Analysis, Base, EdgeKind, EdgeSource};
 
 /// What a node is.
@@ -47,7 +45,8 @@ impl Outline {
             nodes: Vec::new(),
             edges: Vec::new(),
         };
-        let (mut used, mut context, mut context_needed) = (BTreeSet::new(), false, false);
+        let mut used = vec![false; analysis.images.len()];
+        let (mut context, mut context_needed) = (false, false);
         for edge in analysis
             .edges
             .iter()
@@ -63,7 +62,7 @@ impl Outline {
                     (format!("s{stage}"), Shape::Stage(stage))
                 }
                 EdgeSource::Image(image) if image < analysis.images.len() => {
-                    used.insert(image);
+                    used[image] = true;
                     (format!("i{image}"), Shape::Image)
                 }
                 EdgeSource::Stage(_) | EdgeSource::Image(_) => continue,
@@ -108,10 +107,12 @@ impl Outline {
                 faint && !context_needed,
             );
         }
-        for image in used {
-            let Some(facts) = analysis.images.get(image) else {
-                continue;
-            };
+        for (image, facts) in analysis
+            .images
+            .iter()
+            .enumerate()
+            .filter(|(image, _)| used[*image])
+        {
             outline.add(
                 format!("i{image}"),
                 Shape::Image,

@@ -1,6 +1,8 @@
 //! The height of everything: as level with its neighbours as the order within each column allows.
 
-use super::layers::Layers;
+use super::graph::count;
+use super::layers::{Layers, Slot};
+use super::sort::{index, sort};
 
 /// Between two stages in a column.
 const NODE_GAP: f64 = 40.0;
@@ -104,7 +106,7 @@ fn level(layers: &mut Layers, rank: usize, pass: Pass, incoming: &[Vec<usize>], 
         offsets.push(offset);
         let mut wishes = wishes(layers, *slot, pass, &incoming[*slot], &outgoing[*slot]);
         for wish in &mut wishes {
-            wish.0 -= offset;
+            wish[0] -= offset;
         }
         let mut block = Block::new(wishes, 1, pass.gather);
         while let Some(above) = blocks.pop_if(|above| above.at >= block.at) {
@@ -126,23 +128,23 @@ struct Block {
     /// Where its first slot goes.
     at: f64,
     /// What its members wish for, the distance to the first taken off; sorted.
-    wishes: Vec<(f64, f64)>,
+    wishes: Vec<[f64; 4]>,
     members: usize,
 }
 
 impl Block {
-    fn new(mut wishes: Vec<(f64, f64)>, members: usize, gather: bool) -> Self {
-        wishes.sort_by(|one, other| one.0.total_cmp(&other.0));
-        let total: f64 = wishes.iter().map(|wish| wish.1).sum();
+    fn new(mut wishes: Vec<[f64; 4]>, members: usize, gather: bool) -> Self {
+        sort(&mut wishes);
+        let total: f64 = wishes.iter().map(|wish| wish[1]).sum();
         let at = if gather {
-            wishes.iter().map(|wish| wish.0 * wish.1).sum::<f64>() / total
+            wishes.iter().map(|wish| wish[0] * wish[1]).sum::<f64>() / total
         } else {
             let mut sum = 0.0;
             let middle = wishes.iter().find(|wish| {
-                sum += wish.1;
+                sum += wish[1];
                 sum * 2.0 >= total
             });
-            middle.map_or(0.0, |wish| wish.0)
+            middle.map_or(0.0, |wish| wish[0])
         };
         Self { at, wishes, members }
     }
@@ -154,35 +156,32 @@ impl Block {
 }
 
 /// Where a slot would like its top to be, and how much; never empty.
-fn wishes(
-    layers: &Layers,
-    slot: usize,
-    pass: Pass,
-    incoming: &[usize],
-    outgoing: &[usize],
-) -> Vec<(f64, f64)> {
-    let mut wishes: Vec<(f64, f64)> = Vec::with_capacity(incoming.len() + outgoing.len());
+fn wishes(layers: &Layers, slot: usize, pass: Pass, incoming: &[usize], outgoing: &[usize]) -> Vec<[f64; 4]> {
+    let mut wishes: Vec<[f64; 4]> = Vec::with_capacity(incoming.len() + outgoing.len());
     if pass.left {
         let segments = incoming.iter().map(|index| &layers.segments[*index]);
-        wishes.extend(segments.map(|segment| (layers.exit(segment) - segment.entry, segment.weight)));
+        wishes
+            .extend(segments.map(|segment| [layers.exit(segment) - segment.entry, segment.weight, 0.0, 0.0]));
     }
     if pass.right {
         let segments = outgoing.iter().map(|index| &layers.segments[*index]);
-        wishes.extend(segments.map(|segment| (layers.entry(segment) - segment.exit, segment.weight)));
+        wishes
+            .extend(segments.map(|segment| [layers.entry(segment) - segment.exit, segment.weight, 0.0, 0.0]));
     }
     if wishes.is_empty() {
-        wishes.push((layers.slots[slot].y, 0.05));
+        wishes.push([layers.slots[slot].y, 0.05, 0.0, 0.0]);
     }
     wishes
 }
 
 /// Takes out the heights at which nothing stands in any column, so that far-off parts come near.
 fn squash(layers: &mut Layers) {
-    let mut slots: Vec<usize> = (0..layers.slots.len()).collect();
-    slots.sort_by(|one, other| layers.slots[*one].y.total_cmp(&layers.slots[*other].y));
+    let row = |(at, slot): (usize, &Slot)| [slot.y, count(at), 0.0, 0.0];
+    let mut slots: Vec<[f64; 4]> = layers.slots.iter().enumerate().map(row).collect();
+    sort(&mut slots);
     let (mut bottom, mut up) = (f64::NEG_INFINITY, 0.0);
-    for slot in slots {
-        let slot = &mut layers.slots[slot];
+    for row in slots {
+        let slot = &mut layers.slots[index(row[1])];
         let gap = if slot.lane { LANE_GAP } else { NODE_GAP };
         slot.y -= up;
         let empty = slot.y - bottom - gap;

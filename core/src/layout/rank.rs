@@ -1,6 +1,7 @@
 //! Which column everything stands in: to the right of all it takes from.
 
-use std::collections::BTreeSet;
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 
 use super::drawing::EdgeLook;
 use super::graph::{Graph, Link};
@@ -97,18 +98,29 @@ fn order(graph: &Graph) -> (Vec<usize>, Vec<bool>) {
         waiting[link.to] += 1;
         outgoing[link.from].push(index);
     }
-    let mut ready: BTreeSet<usize> = (0..waiting.len()).filter(|node| waiting[*node] == 0).collect();
-    let mut left: BTreeSet<usize> = (0..waiting.len()).filter(|node| waiting[*node] > 0).collect();
+    let nodes = 0..waiting.len();
+    let mut ready: BinaryHeap<Reverse<usize>> = nodes
+        .clone()
+        .filter(|node| waiting[*node] == 0)
+        .map(Reverse)
+        .collect();
+    let mut taken = vec![false; waiting.len()];
+    let mut left = nodes;
     let mut order = Vec::with_capacity(waiting.len());
     let mut place = vec![0; waiting.len()];
-    while let Some(node) = ready.pop_first().or_else(|| left.pop_first()) {
+    loop {
+        let next = ready.pop().map(|Reverse(node)| node);
+        let Some(node) = next.or_else(|| left.find(|node| !taken[*node])) else {
+            break;
+        };
+        taken[node] = true;
         place[node] = order.len();
         order.push(node);
         for link in &outgoing[node] {
             let to = graph.links[*link].to;
             waiting[to] = waiting[to].saturating_sub(1);
-            if waiting[to] == 0 && left.remove(&to) {
-                ready.insert(to);
+            if waiting[to] == 0 && !taken[to] {
+                ready.push(Reverse(to));
             }
         }
     }
@@ -122,13 +134,16 @@ fn order(graph: &Graph) -> (Vec<usize>, Vec<bool>) {
 
 /// Numbers the ranks in use from 0 without gaps.
 fn close_gaps(rank: &mut [usize]) {
-    let used: Vec<usize> = rank
-        .iter()
-        .copied()
-        .collect::<BTreeSet<_>>()
-        .into_iter()
-        .collect();
+    let mut number = vec![0; rank.iter().max().map_or(0, |last| last + 1)];
+    for rank in rank.iter() {
+        number[*rank] = 1;
+    }
+    let mut next = 0;
+    for number in &mut number {
+        next += *number;
+        *number = next;
+    }
     for rank in rank {
-        *rank = used.partition_point(|other| other < rank);
+        *rank = number[*rank] - 1;
     }
 }

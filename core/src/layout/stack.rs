@@ -3,13 +3,12 @@
 //! What a stage starts from runs down the left of the cards, what is copied runs down their right, each line on a
 //! track of its own; a card is never in the way because no track is above one.
 
-use std::collections::BTreeMap;
-
 use super::columns::{finish, line, placed, points};
 use super::drawing::{Drawing, EdgeLook, EdgeShape, LayoutOptions, Pill, Point};
 use super::graph::{Graph, LABEL_HEIGHT, Link, count, graph};
 use super::path::{Path, arrow};
 use super::rank;
+use super::sort::{index, sort};
 use super::unit::{CONTEXT_TRUNK, PILL, Unit, units};
 use crate::analysis::Analysis;
 
@@ -50,30 +49,27 @@ pub(super) fn layout(analysis: &Analysis, options: &LayoutOptions) -> Drawing {
         width: limit + MARGIN,
         ..Drawing::default()
     };
-    let mut arriving: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+    let mut arriving: Vec<Vec<usize>> = vec![Vec::new(); graph.nodes.len()];
     for (index, link) in graph.links.iter().enumerate() {
-        arriving.entry(link.to).or_default().push(index);
+        arriving[link.to].push(index);
     }
-    let mut labels: BTreeMap<usize, Point> = BTreeMap::new();
-    let mut images: BTreeMap<usize, Pill> = BTreeMap::new();
+    let mut labels: Vec<Option<Point>> = vec![None; graph.links.len()];
+    let mut images: Vec<Option<Pill>> = vec![None; graph.links.len()];
     let mut y = MARGIN;
     for stage in &order {
-        let links = arriving.get(stage).map_or(&[][..], Vec::as_slice);
+        let links = &arriving[*stage];
         for index in links {
             let Some(pill) = graph.nodes[graph.links[*index].from].pill.as_ref() else {
                 continue;
             };
             let dimmed = graph.links[*index].dimmed;
-            images.insert(
-                *index,
-                Pill {
-                    stage: Some(*stage),
-                    x: right - pill.width,
-                    y,
-                    dimmed,
-                    ..pill.clone()
-                },
-            );
+            images[*index] = Some(Pill {
+                stage: Some(*stage),
+                x: right - pill.width,
+                y,
+                dimmed,
+                ..pill.clone()
+            });
             y += PILL_LINE;
         }
         let labelled: Vec<usize> = links
@@ -104,14 +100,14 @@ pub(super) fn layout(analysis: &Analysis, options: &LayoutOptions) -> Drawing {
             let over = right + gutters.track(*index);
             let x = over.min(limit - wide / 2.0);
             let y = labels_end - count(line + 1) * LABEL_LINE + LABEL_HEIGHT / 2.0;
-            labels.insert(*index, Point { x, y });
+            labels[*index] = Some(Point { x, y });
         }
         y = unit.card.y - unit.card_top() + unit.height() + GAP;
         drawing.edges.extend(unit.edges());
     }
     drawing.height = (y - GAP).max(MARGIN) + MARGIN;
     for (index, link) in graph.links.iter().enumerate() {
-        let shape = match images.get(&index) {
+        let shape = match &images[index] {
             Some(pill) => {
                 let start = Point {
                     x: right,
@@ -141,12 +137,12 @@ pub(super) fn layout(analysis: &Analysis, options: &LayoutOptions) -> Drawing {
                 )
             }
         };
-        let label = labels.get(&index).and_then(|middle| placed(link, *middle));
+        let label = labels[index].and_then(|middle| placed(link, middle));
         drawing
             .edges
             .push(finish(EdgeShape { label, ..shape }, &units, link));
     }
-    drawing.pills.extend(images.into_values());
+    drawing.pills.extend(images.into_iter().flatten());
     for unit in units {
         let (card, pills) = unit.into_parts();
         drawing.cards.push(card);
@@ -173,7 +169,7 @@ fn beside(units: &[Unit], link: &Link, start: Point, track: f64) -> EdgeShape {
 /// The tracks on both sides of the column.
 struct Gutters {
     /// By link: how far from the cards it runs.
-    tracks: BTreeMap<usize, f64>,
+    tracks: Vec<f64>,
     left: f64,
     right: f64,
 }
@@ -185,7 +181,7 @@ impl Gutters {
             place[*stage] = at;
         }
         let mut gutters = Self {
-            tracks: BTreeMap::new(),
+            tracks: vec![FIRST_TRACK; graph.links.len()],
             left: 0.0,
             right: 0.0,
         };
@@ -199,29 +195,36 @@ impl Gutters {
         let image = |link: &Link| link.from >= units.len();
         let images = graph.links.iter().any(image);
         let right_start = if images { FIRST_TRACK + TRACK } else { FIRST_TRACK };
-        for (index, _) in graph.links.iter().enumerate().filter(|(_, link)| image(link)) {
-            gutters.tracks.insert(index, FIRST_TRACK);
+        if images {
             gutters.right = FIRST_TRACK + TRACK;
         }
         for (base, start) in [(true, left_start), (false, right_start)] {
             // One track for all that leaves a stage in one way.
-            let mut nets: BTreeMap<(usize, EdgeLook, bool), (usize, usize, Vec<usize>)> = BTreeMap::new();
+            let mut nets: Vec<(usize, usize, Vec<usize>)> = Vec::new();
+            let mut known: Vec<Option<usize>> = vec![None; graph.links.len()];
             for (index, link) in graph.links.iter().enumerate() {
                 if image(link) || (link.look == EdgeLook::Base) != base {
                     continue;
                 }
                 let (one, other) = (place[link.from], place[link.to]);
-                let net = nets
-                    .entry((link.from, link.look, link.dimmed))
-                    .or_insert((one, one, Vec::new()));
+                let number = *known[link.net].get_or_insert(nets.len());
+                if number == nets.len() {
+                    nets.push((one, one, Vec::new()));
+                }
+                let net = &mut nets[number];
                 net.0 = net.0.min(other);
                 net.1 = net.1.max(other);
                 net.2.push(index);
             }
-            let mut nets: Vec<(usize, usize, Vec<usize>)> = nets.into_values().collect();
-            nets.sort_by_key(|net| (net.1 - net.0, net.0));
+            // The shortest run nearest to the cards.
+            let row = |(at, net): (usize, &(usize, usize, Vec<usize>))| {
+                [count(net.1 - net.0), count(net.0), count(at), 0.0]
+            };
+            let mut rows: Vec<[f64; 4]> = nets.iter().enumerate().map(row).collect();
+            sort(&mut rows);
             let mut taken: Vec<Vec<(usize, usize)>> = Vec::new();
-            for (first, last, links) in nets {
+            for row in rows {
+                let (first, last, links) = std::mem::take(&mut nets[index(row[2])]);
                 let free = |track: &Vec<(usize, usize)>| {
                     track.iter().all(|(low, high)| last < *low || *high < first)
                 };
@@ -231,7 +234,9 @@ impl Gutters {
                 }
                 taken[track].push((first, last));
                 let far = start + count(track) * TRACK;
-                gutters.tracks.extend(links.into_iter().map(|link| (link, far)));
+                for link in links {
+                    gutters.tracks[link] = far;
+                }
             }
             let used = if taken.is_empty() {
                 0.0
@@ -252,6 +257,6 @@ impl Gutters {
     }
 
     fn track(&self, link: usize) -> f64 {
-        self.tracks.get(&link).copied().unwrap_or(FIRST_TRACK)
+        self.tracks.get(link).copied().unwrap_or(FIRST_TRACK)
     }
 }

@@ -4,6 +4,7 @@
 //! it never meets. Tracks are ordered for few crossings, and so that no line runs into the end of another.
 
 use super::graph::count;
+use super::sort::{index, sort};
 
 /// Lines nearer than this look like one.
 const NEAR: f64 = 7.0;
@@ -12,7 +13,8 @@ const MOST_COMPARED: usize = 240;
 
 /// A net in a channel: where it comes in on the left and where it goes out on the right.
 pub(super) struct Run {
-    pub(super) net: usize,
+    /// Its segments.
+    pub(super) segments: Vec<usize>,
     pub(super) start: f64,
     pub(super) ends: Vec<f64>,
 }
@@ -64,11 +66,14 @@ impl Run {
 
 /// The runs with a vertical piece, from left to right, each with its track; and how many tracks there are.
 pub(super) fn assign(runs: Vec<Run>) -> (Vec<(Run, usize)>, usize) {
-    let mut runs: Vec<Run> = runs.into_iter().filter(|run| !run.is_level()).collect();
-    runs.sort_by(|one, other| {
-        let (one, other) = (one.key(), other.key());
-        one.0.cmp(&other.0).then(one.1.total_cmp(&other.1))
-    });
+    let mut runs: Vec<Option<Run>> = runs.into_iter().filter(|run| !run.is_level()).map(Some).collect();
+    let key = |(at, run): (usize, &Option<Run>)| {
+        let (down, key) = run.as_ref().map_or((false, 0.0), Run::key);
+        [f64::from(u8::from(down)), key, count(at), 0.0]
+    };
+    let mut keys: Vec<[f64; 4]> = runs.iter().enumerate().map(key).collect();
+    sort(&mut keys);
+    let mut runs: Vec<Run> = keys.iter().filter_map(|key| runs[index(key[2])].take()).collect();
     if runs.len() <= MOST_COMPARED {
         settle(&mut runs);
     }
