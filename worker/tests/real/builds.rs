@@ -225,3 +225,67 @@ async fn failing_step_and_cancelled_build_say_so() {
     let events = follow(&mut client, &id).await;
     assert_eq!(events.last().unwrap().event, Event::Cancelled);
 }
+
+#[tokio::test]
+async fn stopped_worker_cancels_and_records_its_builds() {
+    let state = tempfile::tempdir().unwrap();
+    let Some(worker) = Worker::start(state.path()) else {
+        return;
+    };
+    let (mut client, welcome) = worker.client(None).await;
+    if !can_build(&welcome) {
+        return;
+    }
+    let analysis = plan(&mut client, "FROM alpine:latest\nRUN sleep 1000\n").await;
+    let id = start(&mut client, &analysis, None).await;
+    client.call("build.attach", json!({ "id": id })).await.unwrap();
+    client.event().await;
+    let stopping = tokio::task::spawn_blocking(move || worker.stop());
+    while client.event().await.event != Event::Cancelled {}
+    stopping.await.unwrap();
+
+    let worker = Worker::start(state.path()).unwrap();
+    let (_, welcome) = worker.client(Some(&welcome.session)).await;
+    assert_eq!(welcome.builds[0].state, BuildState::Cancelled);
+}
+
+#[tokio::test]
+async fn build_steps_cannot_reach_the_worker() {
+    let state = tempfile::tempdir().unwrap();
+    let Some(worker) = Worker::start(state.path()) else {
+        return;
+    };
+    let (mut client, welcome) = worker.client(None).await;
+    if !can_build(&welcome) {
+        return;
+    }
+    // From outside a step the same address answers.
+    assert_eq!(get(worker.address, "/v1/version").await.status, 200);
+    let port = worker.address.port();
+    let reach = format!("FROM alpine:latest\nRUN wget -T 5 -O - http://127.0.0.1:{port}/v1/version\n");
+    let analysis = plan(&mut client, &reach).await;
+    let id = start(&mut client, &analysis, None).await;
+    let events = follow(&mut client, &id).await;
+    let Event::Failed(failure) = &events.last().unwrap().event else {
+        panic!("{:#?}", events.last())
+    };
+    assert!(
+        failure.exit_code.is_some_and(|code| code != 0 && code != 127),
+        "{failure:?}"
+    );
+
+    let host = "# syntax=docker/dockerfile:1\nFROM alpine:latest\nRUN --network=host true\n";
+    let analysis = plan(&mut client, host).await;
+    let definition = analysis.definition.as_ref().unwrap();
+    let ops: Vec<_> = definition
+        .ops
+        .iter()
+        .map(|op| stagewright_core::protocol::WireOp {
+            bytes: op.bytes.clone(),
+            name: op.name.clone(),
+        })
+        .collect();
+    let request = json!({ "ops": ops, "digest": definition.digest, "imageConfig": analysis.image_config, "title": "host" });
+    let refused = client.call("build.start", request).await.unwrap_err();
+    assert!(refused.message.contains("host's network"), "{}", refused.message);
+}

@@ -63,6 +63,13 @@ impl Worker {
         self.process.wait().unwrap();
     }
 
+    /// Asks it to end, and waits until it has.
+    pub(crate) fn stop(mut self) {
+        let id = rustix::process::Pid::from_child(&self.process);
+        rustix::process::kill_process(id, rustix::process::Signal::TERM).unwrap();
+        assert!(self.process.wait().unwrap().success());
+    }
+
     /// A client, its session, and what the worker says of itself.
     pub(crate) async fn client(&self, session: Option<&str>) -> (Client, Welcome) {
         let mut client = Client::connect(self.address).await;
