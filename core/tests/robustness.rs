@@ -155,7 +155,7 @@ fn mutated() -> impl Strategy<Value = String> {
             let (from, to) = (from.min(to), from.max(to));
             match kind {
                 0 => text.insert_str(from, piece),
-                1 => text.replace_range(from..to.min(from + 20).min(text.len()).max(from), ""),
+                1 => text.replace_range(from..from + floor(&text[from..to], 20), ""),
                 2 => {
                     let part = text[from..to].to_owned();
                     text.insert_str(to, &part[..floor(&part, 200)]);

@@ -52,9 +52,18 @@ impl<'s> Line<'s> {
     }
 
     /// Where the part `range` of the text stands in the source; from its first piece to its last.
+    ///
+    /// A range that ends inside a letter is taken to hold all of it: flags are read byte by byte.
     pub(crate) fn span(&self, range: Range<usize>) -> Span {
         if let Some(span) = self.fixed {
             return span;
+        }
+        let mut range = range.start.min(self.text.len())..range.end.min(self.text.len());
+        while !self.text.is_char_boundary(range.start) {
+            range.start -= 1;
+        }
+        while !self.text.is_char_boundary(range.end) {
+            range.end += 1;
         }
         let start = self.offset(range.start);
         // The end belongs to the piece that holds the last character, not to the one that begins there.

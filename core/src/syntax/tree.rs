@@ -430,6 +430,13 @@ mod tests {
     }
 
     #[test]
+    fn a_flag_that_ends_inside_a_letter_spans_all_of_it() {
+        let source = "RUN --\u{a0}x y";
+        let flag = &parse(source).nodes[0].flags[0];
+        assert_eq!(source.get(flag.span.start..flag.span.end), Some("--\u{a0}"));
+    }
+
+    #[test]
     fn flags_carry_their_place() {
         let source = "COPY \\\n --from=a  b c";
         let tree = parse(source);
