@@ -287,20 +287,20 @@ pub struct PlannedOp {
 /// Plans `input`. Never fails and never panics: whatever is wrong is in [`Analysis::diagnostics`], and whatever can
 /// be planned is planned.
 pub fn analyze(input: &Input) -> Analysis {
-    let tree = syntax::parse(&input.source);
+    let mut tree = syntax::parse(&input.source);
     let mut diagnostics = Vec::new();
-    let mut program = stage::collect(&tree, &mut diagnostics);
+    let mut program = stage::collect(&mut tree, &mut diagnostics);
     if tree.nodes.is_empty() || program.stages.is_empty() {
         diagnostics.extend(no_stages(&input.source, &program));
     }
     let plan = plan::plan(&mut program, &input.options, &mut diagnostics);
-    diagnostics.extend(tree.diagnostics.iter().cloned());
-    // Where several stand at one place, the order in which they were found says most.
-    diagnostics.sort_by_key(|finding| finding.span.start);
     let broken = tree
         .diagnostics
         .iter()
         .any(|finding| finding.severity == Severity::Error);
+    diagnostics.append(&mut tree.diagnostics);
+    // Where several stand at one place, the order in which they were found says most.
+    diagnostics.sort_by_key(|finding| finding.span.start);
     assemble::assemble(&program, plan, &input.options, diagnostics, broken)
 }
 

@@ -1,5 +1,7 @@
 //! The plan as plain data.
 
+use std::rc::Rc;
+
 use crate::diagnostic::Diagnostic;
 use crate::digest::Digest;
 use crate::plan::definition::{self, Marshalled};
@@ -15,14 +17,17 @@ use super::{
 /// Puts together what [`super::analyze`] gives.
 pub(super) fn assemble(
     program: &Program,
-    plan: Plan,
+    mut plan: Plan,
     options: &Options,
     diagnostics: Vec<Diagnostic>,
     broken: bool,
 ) -> Analysis {
-    let result = plan.result.as_ref().filter(|_| !broken);
+    let result = plan.result.take().filter(|_| !broken);
     let local = definition::local_source(&options.local, &plan.context_paths);
-    let marshalled = result.map(|result| definition::marshal(&plan.graph, result.output, &local));
+    let graph = std::mem::take(&mut plan.graph);
+    let marshalled = result
+        .as_ref()
+        .map(|result| definition::marshal(graph, result.output, local));
     let digest = |output: Output| -> Option<Digest> { marshalled.as_ref()?.digest(output).cloned() };
     let needed = |node: usize| plan.needed.get(node).copied().unwrap_or(false);
     let edges = edges(&plan, program);
@@ -101,11 +106,11 @@ fn whole(source: &StageSource) -> Span {
 }
 
 fn steps(
-    statements: &[Statement],
+    statements: &[Rc<Statement>],
     outputs: &[Option<Output>],
     digest: &dyn Fn(Output) -> Option<Digest>,
 ) -> Vec<Step> {
-    let step = |(index, statement): (usize, &Statement)| Step {
+    let step = |(index, statement): (usize, &Rc<Statement>)| Step {
         keyword: statement.keyword.clone(),
         text: statement.code.clone(),
         span: statement.span,
@@ -242,8 +247,8 @@ fn external(
 }
 
 /// The configuration of the image, for the platform that was asked for.
-fn finished_config(result: &crate::plan::Build, options: &Options) -> serde_json::Value {
-    let mut image = result.image.clone();
+fn finished_config(result: crate::plan::Build, options: &Options) -> serde_json::Value {
+    let mut image = result.image;
     if let Some(platform) = options
         .platform
         .as_ref()

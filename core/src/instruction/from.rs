@@ -63,7 +63,7 @@ mod tests {
     use crate::instruction::{Instruction, parse};
 
     fn from(source: &str) -> Result<(String, Option<String>), &'static str> {
-        match parse(&crate::syntax::parse(source).nodes[0]) {
+        match parse(&mut crate::syntax::parse(source).nodes[0]) {
             Ok(Instruction::From(from)) => Ok((from.base.text, from.name.map(|name| name.text))),
             Ok(_) => Err("not a FROM"),
             Err(problem) => Err(problem.code),

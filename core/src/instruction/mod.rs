@@ -59,7 +59,7 @@ pub(crate) enum Instruction {
 }
 
 /// Makes out what an instruction says.
-pub(crate) fn parse(node: &Node<'_>) -> Result<Instruction, Problem> {
+pub(crate) fn parse(node: &mut Node<'_>) -> Result<Instruction, Problem> {
     let Some(keyword) = node.keyword else {
         let problem = Problem::new(
             "unknown-instruction",
@@ -70,7 +70,9 @@ pub(crate) fn parse(node: &Node<'_>) -> Result<Instruction, Problem> {
             .hint("Every line begins with an instruction such as FROM, RUN or COPY.");
         return Err(problem.suggest(&node.name, Keyword::ALL.into_iter().map(Keyword::name)));
     };
-    let arguments = node.arguments.clone()?;
+    // The arguments go into the instruction; nobody asks the node for them again.
+    let arguments = std::mem::replace(&mut node.arguments, Ok(Arguments::Words(Vec::new())))?;
+    let node = &*node;
     let script = node
         .heredocs
         .iter()

@@ -75,22 +75,39 @@ struct WireInput {
 
 /// The bytes whose digest is the op's identity: exactly those that BuildKit's own client writes.
 pub fn marshal(op: &Op) -> Vec<u8> {
-    let base = Base {
-        inputs: op
-            .inputs
-            .iter()
-            .map(|input| WireInput {
-                digest: input.digest.as_str().to_owned(),
-                index: i64::from(input.index),
-            })
-            .collect(),
-        platform: op.platform.clone(),
-        constraints: op.constraints.clone(),
-    };
+    use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint, message};
+
     let kind_length = op.kind.as_ref().map_or(0, OpKind::encoded_len);
-    let mut bytes = Vec::with_capacity(base.encoded_len() + kind_length);
-    // Encoding into a Vec cannot run out of room, which is the only error there is.
-    base.encode_raw(&mut bytes);
+    let mut bytes = Vec::with_capacity(kind_length + op.inputs.len() * 80 + 64);
+    for Input { digest, index } in &op.inputs {
+        // Written without a message in between, which would need a copy of the digest.
+        let digest = digest.as_str().as_bytes();
+        let length = digest.len() as u64;
+        let index = u64::from(*index);
+        let index_length = if index == 0 {
+            0
+        } else {
+            1 + encoded_len_varint(index)
+        };
+        encode_key(1, WireType::LengthDelimited, &mut bytes);
+        encode_varint(
+            1 + encoded_len_varint(length) as u64 + length + index_length as u64,
+            &mut bytes,
+        );
+        encode_key(1, WireType::LengthDelimited, &mut bytes);
+        encode_varint(length, &mut bytes);
+        bytes.extend_from_slice(digest);
+        if index != 0 {
+            encode_key(2, WireType::Varint, &mut bytes);
+            encode_varint(index, &mut bytes);
+        }
+    }
+    if let Some(platform) = &op.platform {
+        message::encode(10, platform, &mut bytes);
+    }
+    if let Some(constraints) = &op.constraints {
+        message::encode(11, constraints, &mut bytes);
+    }
     if let Some(kind) = &op.kind {
         kind.encode(&mut bytes);
     }
@@ -154,6 +171,28 @@ mod tests {
     fn empty_attribute_values_are_written_and_keys_sorted() {
         let bytes = marshal(&source(vec![Attr::new("b", ""), Attr::new("a", "")]));
         assert!(bytes.ends_with(&[0x12, 5, 0x0a, 1, b'a', 0x12, 0, 0x12, 5, 0x0a, 1, b'b', 0x12, 0]));
+    }
+
+    #[test]
+    fn inputs_are_written_as_their_message_would_be() {
+        for index in [0, 1, 300] {
+            let digest = Digest::of(b"x");
+            let wire = WireInput {
+                digest: digest.to_string(),
+                index: i64::from(index),
+            };
+            let base = Base {
+                inputs: vec![wire],
+                ..Base::default()
+            };
+            assert_eq!(
+                marshal(&Op {
+                    inputs: vec![Input { digest, index }],
+                    ..Op::default()
+                }),
+                base.encode_to_vec()
+            );
+        }
     }
 
     #[test]

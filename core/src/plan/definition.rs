@@ -14,30 +14,33 @@ use super::graph::{ActionPlan, Graph, MountPlan, Output, Work};
 /// A definition, and which op each vertex of the graph became.
 pub(crate) struct Marshalled {
     pub(crate) definition: Definition,
-    digests: BTreeMap<Output, Digest>,
+    /// Index of the op, by vertex.
+    places: Vec<Option<usize>>,
 }
 
 impl Marshalled {
     /// The op that a vertex became; `None` where the target does not need it.
     pub(crate) fn digest(&self, vertex: Output) -> Option<&Digest> {
-        self.digests.get(&vertex)
+        let place = self.places.get(vertex.index()).copied().flatten()?;
+        self.definition.ops.get(place).map(|op| &op.digest)
     }
 }
 
 /// Makes the definition of what `head` makes; without it, that of an image with nothing in it.
-pub(crate) fn marshal(graph: &Graph, head: Option<Output>, local: &SourceOp) -> Marshalled {
+pub(crate) fn marshal(graph: Graph, head: Option<Output>, local: SourceOp) -> Marshalled {
+    let count = graph.vertices.node_count();
     let mut run = Run {
         graph,
         local,
-        ops: Vec::new(),
-        places: BTreeMap::new(),
-        digests: BTreeMap::new(),
+        ops: Vec::with_capacity(count + 1),
+        known: BTreeMap::new(),
+        places: vec![None; count],
     };
     if let Some(head) = head {
         run.visit(head);
         let inputs = run.input(head).into_iter().collect();
         run.push(
-            &Op {
+            Op {
                 inputs,
                 ..Op::default()
             },
@@ -46,13 +49,22 @@ pub(crate) fn marshal(graph: &Graph, head: Option<Output>, local: &SourceOp) -> 
             None,
         );
     }
-    let Run { ops, digests, .. } = run;
-    let joined: Vec<&str> = ops.iter().map(|op| op.digest.as_str()).collect();
-    let digest = Digest::of(joined.join("\n").as_bytes());
-    let head = head.and_then(|head| digests.get(&head).cloned());
+    let mut text = String::with_capacity(run.ops.len() * 72);
+    for op in &run.ops {
+        if !text.is_empty() {
+            text.push('\n');
+        }
+        text.push_str(op.digest.as_str());
+    }
+    let digest = Digest::of(text.as_bytes());
+    let head = head.and_then(|head| run.digest(head).cloned());
     Marshalled {
-        definition: Definition { ops, head, digest },
-        digests,
+        definition: Definition {
+            ops: run.ops,
+            head,
+            digest,
+        },
+        places: run.places,
     }
 }
 
@@ -93,22 +105,23 @@ fn go_json(paths: &[String]) -> String {
     json
 }
 
-struct Run<'g> {
-    graph: &'g Graph,
-    local: &'g SourceOp,
+struct Run {
+    graph: Graph,
+    local: SourceOp,
     ops: Vec<PlannedOp>,
     /// Where the op of a digest stands: equal ops of different stages are one.
-    places: BTreeMap<Digest, usize>,
-    digests: BTreeMap<Output, Digest>,
+    known: BTreeMap<Digest, usize>,
+    /// The same by vertex.
+    places: Vec<Option<usize>>,
 }
 
-impl Run<'_> {
+impl Run {
     /// Depth first: an op stands after all of its inputs. The walk keeps its own stack, for files are of any length.
     fn visit(&mut self, head: Output) {
         let mut open = vec![(head, self.inputs(head).into_iter())];
         while let Some((vertex, inputs)) = open.last_mut() {
             match inputs.next() {
-                Some(input) if self.digests.contains_key(&input) => {}
+                Some(input) if self.places.get(input.index()).is_some_and(Option::is_some) => {}
                 Some(input) => open.push((input, self.inputs(input).into_iter())),
                 None => {
                     let vertex = *vertex;
@@ -127,39 +140,46 @@ impl Run<'_> {
             .unwrap_or_default()
     }
 
+    fn digest(&self, vertex: Output) -> Option<&Digest> {
+        let place = self.places.get(vertex.index()).copied().flatten()?;
+        self.ops.get(place).map(|op| &op.digest)
+    }
+
     fn input(&self, vertex: Output) -> Option<Input> {
-        self.digests.get(&vertex).map(|digest| Input {
+        self.digest(vertex).map(|digest| Input {
             digest: digest.clone(),
             index: 0,
         })
     }
 
     fn finish(&mut self, index: Output) {
-        let Some(vertex) = self.graph.vertices.node_weight(index) else {
+        // A vertex is finished once, so that it can be taken apart.
+        let Some(vertex) = self.graph.vertices.node_weight_mut(index) else {
             return;
         };
+        let work = std::mem::replace(&mut vertex.work, Work::Context);
+        let (name, stage, step) = (std::mem::take(&mut vertex.name), vertex.stage, vertex.step);
         let mut op = Op {
             constraints: Some(WorkerConstraints::default()),
             ..Op::default()
         };
-        op.kind = Some(match &vertex.work {
+        op.kind = Some(match work {
             Work::Context => OpKind::Source(self.local.clone()),
             Work::Source(source, platform) => {
-                op.platform.clone_from(platform);
-                OpKind::Source(source.clone())
+                op.platform = platform;
+                OpKind::Source(source)
             }
             Work::Exec {
-                op: exec,
+                op: mut exec,
                 platform,
                 mounts,
                 extra,
             } => {
-                op.platform = Some(platform.clone());
-                let mut exec = exec.clone();
+                op.platform = Some(platform);
                 self.mounts(&mut exec, &mut op.inputs, mounts, extra);
                 OpKind::Exec(exec)
             }
-            Work::File { base, actions } => OpKind::File(self.actions(&mut op.inputs, *base, actions)),
+            Work::File { base, actions } => OpKind::File(self.actions(&mut op.inputs, base, actions)),
             Work::Merge(layers) => {
                 op.inputs = layers.iter().filter_map(|&layer| self.input(layer)).collect();
                 let inputs = (0..)
@@ -169,35 +189,35 @@ impl Run<'_> {
                 OpKind::Merge(MergeOp { inputs })
             }
         });
-        let digest = self.push(&op, vertex.name.clone(), vertex.stage, vertex.step);
-        self.digests.insert(index, digest);
+        let place = self.push(op, name, stage, step);
+        if let Some(known) = self.places.get_mut(index.index()) {
+            *known = Some(place);
+        }
     }
 
-    fn push(&mut self, op: &Op, name: String, stage: Option<usize>, step: Option<usize>) -> Digest {
-        let bytes = llb::marshal(op);
+    fn push(&mut self, op: Op, name: String, stage: Option<usize>, step: Option<usize>) -> usize {
+        let bytes = llb::marshal(&op);
         let digest = Digest::of(&bytes);
-        if let Some(known) = self
-            .places
-            .get(&digest)
-            .and_then(|&place| self.ops.get_mut(place))
-        {
-            // What is visited later has the say over the name, as in the reference.
-            (known.name, known.stage, known.step) = (name, stage, step);
-            return digest;
+        if let Some(&place) = self.known.get(&digest) {
+            if let Some(known) = self.ops.get_mut(place) {
+                // What is visited later has the say over the name, as in the reference.
+                (known.name, known.stage, known.step) = (name, stage, step);
+            }
+            return place;
         }
-        self.places.insert(digest.clone(), self.ops.len());
-        let inputs = op.inputs.iter().map(|input| input.digest.clone()).collect();
-        let ignore_cache = false;
+        let place = self.ops.len();
+        self.known.insert(digest.clone(), place);
+        let inputs = op.inputs.into_iter().map(|input| input.digest).collect();
         self.ops.push(PlannedOp {
-            digest: digest.clone(),
+            digest,
             bytes,
             name,
             inputs,
             stage,
             step,
-            ignore_cache,
+            ignore_cache: false,
         });
-        digest
+        place
     }
 
     /// The index of an input; equal ones are one. -1 where there is nothing.
@@ -215,11 +235,10 @@ impl Run<'_> {
         i64::try_from(place).unwrap_or(-1)
     }
 
-    fn mounts(&self, exec: &mut ExecOp, inputs: &mut Vec<Input>, mounts: &[MountPlan], extra: &[Mount]) {
+    fn mounts(&self, exec: &mut ExecOp, inputs: &mut Vec<Input>, mounts: Vec<MountPlan>, extra: Vec<Mount>) {
         let mut outputs = 0;
-        for MountPlan { source, mount } in mounts {
-            let mut mount = mount.clone();
-            mount.input = self.enter(inputs, *source);
+        for MountPlan { source, mut mount } in mounts {
+            mount.input = self.enter(inputs, source);
             let held = mount.readonly || matches!(mount.mount_type(), MountType::Cache | MountType::Tmpfs);
             if held {
                 mount.output = -1;
@@ -229,10 +248,10 @@ impl Run<'_> {
             }
             exec.mounts.push(mount);
         }
-        exec.mounts.extend_from_slice(extra);
+        exec.mounts.extend(extra);
     }
 
-    fn actions(&self, inputs: &mut Vec<Input>, base: Option<Output>, actions: &[ActionPlan]) -> FileOp {
+    fn actions(&self, inputs: &mut Vec<Input>, base: Option<Output>, actions: Vec<ActionPlan>) -> FileOp {
         let mut base_index = -1;
         let sources: Vec<i64> = actions
             .iter()
@@ -243,9 +262,9 @@ impl Run<'_> {
             .collect();
         let count = i64::try_from(inputs.len()).unwrap_or(-1);
         let mut made: Vec<FileAction> = (0..)
-            .zip(actions.iter().zip(sources))
+            .zip(actions.into_iter().zip(sources))
             .map(|(index, (plan, secondary_input))| {
-                let mut action = plan.action.clone();
+                let mut action = plan.action;
                 fill_owner(&mut action, base_index);
                 // Every action but the first goes on where the one before it ended.
                 let input = if index == 0 { base_index } else { count + index - 1 };

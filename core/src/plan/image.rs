@@ -1,5 +1,7 @@
 //! What stages start from.
 
+use serde::Deserialize as _;
+
 use crate::analysis::Base;
 use crate::diagnostic::Problem;
 use crate::image::{Image, split_variable};
@@ -77,7 +79,7 @@ pub(super) fn start(
     let full = reference.to_string();
     let facts = shared.options.images.get(&full);
     let image = match facts {
-        Some(facts) => serde_json::from_value::<Image>(facts.config.clone()).map_err(|error| {
+        Some(facts) => Image::deserialize(&facts.config).map_err(|error| {
             Problem::new(
                 "bad-image-config",
                 format!("The configuration of {full} cannot be read: {error}."),

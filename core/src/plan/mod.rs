@@ -133,10 +133,10 @@ pub(crate) fn plan(program: &mut Program, options: &Options, diagnostics: &mut V
             .iter()
             .zip(&resolved.nodes)
             .any(|(needed, node)| *needed && node.broken);
+    let context_paths = context_paths(&shared.finished, &needed);
     let result = target
         .filter(|_| !blocked)
-        .and_then(|target| shared.finished.get(target).cloned().flatten());
-    let context_paths = context_paths(&shared.finished, &needed);
+        .and_then(|target| shared.finished.get_mut(target)?.take());
     let mut args: Vec<(String, Option<String>, Span)> = Vec::new();
     for arg in &program.globals {
         for declaration in &arg.value.declarations {
@@ -379,12 +379,19 @@ fn add_stage_triggers(
                     format!("The ONBUILD trigger {trigger:?} of its base cannot be read."),
                 )
             })
-            .and_then(|node| {
-                crate::instruction::parse(&node).map(|instruction| Statement::new(&node, Some(instruction)))
+            .and_then(|mut node| {
+                crate::instruction::parse(&mut node)
+                    .map(|instruction| Statement::new(&node, Some(instruction)))
             });
         match parsed {
             Ok(statement) => {
-                found |= resolved.add_command(index, statement, None, Severity::Error, diagnostics);
+                found |= resolved.add_command(
+                    index,
+                    std::rc::Rc::new(statement),
+                    None,
+                    Severity::Error,
+                    diagnostics,
+                );
             }
             Err(problem) => {
                 diagnostics.push(problem.into_diagnostic(Severity::Error, span, lines));

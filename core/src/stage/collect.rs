@@ -1,5 +1,7 @@
 //! Instructions, stage by stage.
 
+use std::rc::Rc;
+
 use crate::diagnostic::{Diagnostic, Problem, Severity};
 use crate::instruction::arg::Arg;
 use crate::instruction::from::From;
@@ -35,7 +37,8 @@ pub(crate) struct StageSource {
     /// The `FROM` alone.
     pub(crate) span: Span,
     pub(crate) lines: LineRange,
-    pub(crate) statements: Vec<Statement>,
+    /// Shared with the node of the stage.
+    pub(crate) statements: Vec<Rc<Statement>>,
 }
 
 /// An instruction of a stage.
@@ -66,16 +69,18 @@ impl Statement {
 }
 
 /// Makes out all instructions of a file.
-pub(crate) fn collect(tree: &Tree<'_>, diagnostics: &mut Vec<Diagnostic>) -> Program {
+pub(crate) fn collect(tree: &mut Tree<'_>, diagnostics: &mut Vec<Diagnostic>) -> Program {
     let mut program = Program {
         escape: Some(tree.escape),
         ..Program::default()
     };
-    for node in &tree.nodes {
+    for node in &mut tree.nodes {
+        let instruction = instruction::parse(node);
+        let node = &*node;
         let mut report = |problem: Problem| {
             diagnostics.push(problem.into_diagnostic(Severity::Error, node.span, node.lines));
         };
-        let instruction = match instruction::parse(node) {
+        let instruction = match instruction {
             Ok(instruction) => Some(instruction),
             Err(problem) => {
                 report(problem);
@@ -85,7 +90,7 @@ pub(crate) fn collect(tree: &Tree<'_>, diagnostics: &mut Vec<Diagnostic>) -> Pro
         match (instruction, program.stages.last_mut()) {
             (Some(Instruction::From(from)), _) => program.stages.push(stage(node, Some(from))),
             (None, _) if node.keyword == Some(Keyword::From) => program.stages.push(stage(node, None)),
-            (instruction, Some(stage)) => stage.statements.push(Statement::new(node, instruction)),
+            (instruction, Some(stage)) => stage.statements.push(Rc::new(Statement::new(node, instruction))),
             (Some(Instruction::Arg(value)), None) => {
                 program.globals.push(Placed {
                     value,

@@ -1,6 +1,7 @@
 //! Which stage or image each name means.
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use crate::diagnostic::{Diagnostic, Problem, Severity};
 use crate::instruction::Instruction;
@@ -56,7 +57,7 @@ pub(crate) enum Origin {
 /// An instruction of a stage, and what it takes files from.
 #[derive(Debug, Clone)]
 pub(crate) struct Command {
-    pub(crate) statement: Statement,
+    pub(crate) statement: Rc<Statement>,
     /// Its place in the file's stage; `None` for what a base left behind.
     pub(crate) step: Option<usize>,
     /// For COPY the one node it copies from; for RUN one for each of its mounts. `None` is the context.
@@ -108,7 +109,13 @@ pub(crate) fn resolve(program: &Program, globals: &Globals, diagnostics: &mut Ve
     for (index, source) in program.stages.iter().enumerate() {
         let commands = source.statements.iter().enumerate();
         for (step, statement) in commands {
-            resolved.add_command(index, statement.clone(), Some(step), Severity::Error, diagnostics);
+            resolved.add_command(
+                index,
+                Rc::clone(statement),
+                Some(step),
+                Severity::Error,
+                diagnostics,
+            );
         }
     }
     resolved.named_steps = resolved.nodes.len() > 1;
@@ -234,7 +241,7 @@ impl Resolved {
     pub(crate) fn add_command(
         &mut self,
         index: usize,
-        statement: Statement,
+        statement: Rc<Statement>,
         step: Option<usize>,
         severity: Severity,
         diagnostics: &mut Vec<Diagnostic>,

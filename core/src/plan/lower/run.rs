@@ -30,11 +30,11 @@ pub(super) fn lower(step: &mut Step<'_, '_>, run: &Run) -> Result<(), Problem> {
     };
     let name = step.next_name(&printed);
     let (files, secretenv, extra, socket) = mounts.into_extra();
-    let mut env = step.build.env.clone();
+    let mut env = step.build.env.lines();
     if let Some(socket) = socket
-        && env.get("SSH_AUTH_SOCK").is_none()
+        && step.build.env.get("SSH_AUTH_SOCK").is_none()
     {
-        env.set("SSH_AUTH_SOCK", socket);
+        env.push(format!("SSH_AUTH_SOCK={socket}"));
     }
     let root = Mount {
         dest: "/".into(),
@@ -49,7 +49,7 @@ pub(super) fn lower(step: &mut Step<'_, '_>, run: &Run) -> Result<(), Problem> {
     mounted.sort_by(|left, right| left.mount.dest.cmp(&right.mount.dest));
     let meta = Meta {
         args: args.clone(),
-        env: env.lines(),
+        env,
         cwd: step.build.dir.clone(),
         user: step.build.user.clone(),
         proxy_env: proxies(step),
