@@ -79,7 +79,8 @@ pub(super) trait Kernel {
 
 /// Texts in the form execve takes.
 pub(super) struct Strings {
-    texts: Vec<CString>,
+    // Owned only so that the pointers stay valid.
+    _texts: Vec<CString>,
     pointers: Vec<*const libc::c_char>,
 }
 
@@ -91,16 +92,12 @@ impl Strings {
             .map(|text| text.as_ptr())
             .chain([std::ptr::null()])
             .collect();
-        Self { texts, pointers }
-    }
-
-    pub(super) fn texts(&self) -> &[CString] {
-        &self.texts
+        Self { _texts: texts, pointers }
     }
 }
 
 #[expect(unsafe_code, reason = "raw pointers make the type neither Send nor Sync")]
-// SAFETY: the pointers point into `texts`, which this value owns and never changes.
+// SAFETY: the pointers point into `_texts`, which this value owns and never changes.
 unsafe impl Send for Strings {}
 
 /// The real system.

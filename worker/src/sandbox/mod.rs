@@ -21,6 +21,7 @@ mod filter;
 mod floor;
 mod isolate;
 mod kernel;
+mod network;
 mod prepare;
 mod probe;
 mod run;

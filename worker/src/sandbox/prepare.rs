@@ -16,6 +16,7 @@ use seccompiler::BpfProgram;
 use super::cgroup::{Cgroups, Group};
 use super::child::{ChildMount, ChildPlan, MountWhat, NetworkPlan};
 use super::kernel::{OwnFileSystem, Strings};
+use super::network::{Exit, Exits};
 use super::user::{Identity, identify};
 use super::{MountSource, Network, ProcessSpec, SandboxError, floor, syscall};
 use crate::snapshot::{Confined, DirAttributes, mount_detached};
@@ -30,6 +31,7 @@ pub(super) struct Workshop {
     pub(super) place: PathBuf,
     pub(super) filters: Vec<BpfProgram>,
     pub(super) cgroups: Cgroups,
+    pub(super) exits: Exits,
 }
 
 /// A step ready to be started.
@@ -38,6 +40,8 @@ pub(super) struct Prepared {
     /// The root file system, for the worker.
     pub(super) root: Confined,
     pub(super) group: Group,
+    /// The network lent to the step.
+    pub(super) exit: Option<Exit>,
     pub(super) stdout: OwnedFd,
     pub(super) stderr: OwnedFd,
     /// Where the child reports a failure.
@@ -99,6 +103,14 @@ pub(super) fn prepare(shop: &Workshop, spec: &ProcessSpec) -> Result<Prepared, S
     let cgroups = group
         .entrances()
         .map_err(SandboxError::system("resource limits cannot be entered"))?;
+    let exit = if spec.network == Network::Default { shop.exits.lend() } else { None };
+    let network = match (spec.network, &exit) {
+        (Network::Host, _) => NetworkPlan::Host,
+        (Network::Default, Some(exit)) => {
+            NetworkPlan::Join(exit.namespace().map_err(SandboxError::system("the step's network cannot be opened"))?)
+        }
+        (Network::None | Network::Default, _) => NetworkPlan::Isolated,
+    };
     let pipe = || std::io::pipe().map_err(SandboxError::system("a pipe cannot be made"));
     let ((stdout, stdout_end), (stderr, stderr_end), (report, report_end)) = (pipe()?, pipe()?, pipe()?);
     let stdin = File::open("/dev/null").map_err(SandboxError::system("/dev/null cannot be opened"))?;
@@ -114,10 +126,7 @@ pub(super) fn prepare(shop: &Workshop, spec: &ProcessSpec) -> Result<Prepared, S
     let plan = ChildPlan {
         report: report_end.into(),
         cgroups,
-        network: match spec.network {
-            Network::Host => NetworkPlan::Host,
-            Network::None | Network::Default => NetworkPlan::Isolated,
-        },
+        network,
         hostname: text("the host name", spec.hostname.as_str())?,
         root,
         place: text("the state directory", shop.place.as_os_str().as_encoded_bytes())?,
@@ -136,6 +145,7 @@ pub(super) fn prepare(shop: &Workshop, spec: &ProcessSpec) -> Result<Prepared, S
         plan,
         root: confined,
         group,
+        exit,
         stdout: stdout.into(),
         stderr: stderr.into(),
         report: report.into(),

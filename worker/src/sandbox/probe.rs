@@ -168,8 +168,10 @@ fn limits() -> Result<String, String> {
 }
 
 fn network() -> Result<String, String> {
-    Err("Steps have no way out to the network here: set their network to the host's in the worker's configuration if they need one."
-        .to_owned())
+    match super::network::Firewall::find() {
+        Ok(_) => Ok("steps reach the network around the machine, but not the machine".to_owned()),
+        Err(reason) => Err(format!("Steps have no way out to the network: {reason}.")),
+    }
 }
 
 fn capitalised(text: &str) -> String {

@@ -17,6 +17,7 @@ use tokio::sync::mpsc::Sender;
 use tokio_util::sync::CancellationToken;
 
 use super::cgroup::Cgroups;
+use super::network::Exits;
 use super::child::{Failure, Step};
 use super::prepare::{Prepared, Workshop, prepare, search_path};
 use super::spawn::Spawner;
@@ -63,6 +64,7 @@ impl Sandbox {
             place: part("root")?,
             filters,
             cgroups: Cgroups::detect(),
+            exits: Exits::default(),
         };
         let spawner = Spawner::start().map_err(SandboxError::system("a thread cannot be started"))?;
         Ok(Self {
@@ -130,8 +132,7 @@ impl Sandbox {
     ) -> Result<ExitStatus, SandboxError> {
         let Prepared {
             plan,
-            root: _root,
-            group,
+            root: _root, group, exit: _exit,
             stdout,
             stderr,
             report,

@@ -483,6 +483,54 @@ fn the_workers_loopback_cannot_be_reached() {
 }
 
 #[test]
+fn the_way_out_does_not_lead_into_the_machine() {
+    let Some(machine) = Machine::new() else { return };
+    if let Some(problem) = probe(machine.dir.path()).problems().find(|problem| problem.contains("way out")) {
+        return println!("skipped: {problem}");
+    }
+    // Reachable from the machine's own network at whatever address: that is what a worker told to listen to all is.
+    let listener = TcpListener::bind("0.0.0.0:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    listener.set_nonblocking(true).unwrap();
+    let script = "busybox ip -o -4 addr show dev eth0; busybox ip route; busybox ip -6 addr show dev eth0; cat /proc/net/if_inet6";
+    let seen = ok(machine.sh(script));
+    assert!(seen.contains("inet ") && seen.contains("default via ") && !seen.contains("inet6"), "{seen}");
+    let gateway = seen.split("default via ").nth(1).unwrap().split(' ').next().unwrap();
+    let mut addresses = vec![gateway.to_owned()];
+    // The address by which the machine would reach others; no packet is sent for that.
+    let socket = std::net::UdpSocket::bind("0.0.0.0:0").unwrap();
+    if socket.connect("192.0.2.1:9").is_ok() {
+        addresses.push(socket.local_addr().unwrap().ip().to_string());
+    }
+    for address in addresses {
+        assert!(std::net::TcpStream::connect((address.as_str(), port)).is_ok(), "the machine itself reaches {address}");
+        let _ = listener.accept();
+        let ran = machine.sh(&format!("nc -w 1 {address} {port} </dev/null && echo reached"));
+        assert!(!ran.stdout.contains("reached"), "{address}");
+        assert!(listener.accept().is_err(), "{address}");
+    }
+}
+
+#[test]
+fn networks_are_used_again_but_not_at_once() {
+    let Some(machine) = Machine::new() else { return };
+    let address = |ran: Ran| ok(ran);
+    let script = "busybox ip -o -4 addr show dev eth0 2>&1 || true";
+    let one = address(machine.sh(script));
+    if !one.contains("inet") {
+        return println!("skipped: there is no way out here");
+    }
+    assert_eq!(address(machine.sh(script)), one);
+    let actives = [0, 1].map(|_| machine.store.begin(&machine.base).unwrap());
+    let script = format!("{script}; sleep 1");
+    let (first, second) = runtime().block_on(async {
+        let run = |active| machine.run_spec(Machine::spec(active, &["sh", "-c", &script]), CancellationToken::new());
+        tokio::join!(run(&actives[0]), run(&actives[1]))
+    });
+    assert_ne!(ok(first), ok(second));
+}
+
+#[test]
 fn abstract_sockets_of_the_machine_cannot_be_reached() {
     let Some(machine) = Machine::new() else { return };
     let seen = ok(machine.sh("cat /proc/net/unix | busybox wc -l"));

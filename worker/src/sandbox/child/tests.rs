@@ -147,8 +147,8 @@ impl Kernel for Recorder {
     fn reset_signals(&self) {
         let _ = self.note("reset_signals");
     }
-    fn execute(&self, program: &CStr, arguments: &Strings, _: &Strings) -> Errno {
-        match self.note(format!("execute {} {:?}", text(program), arguments.texts())) {
+    fn execute(&self, program: &CStr, _: &Strings, _: &Strings) -> Errno {
+        match self.note(format!("execute {}", text(program))) {
             Ok(()) => Errno::NOENT,
             Err(errno) => errno,
         }
