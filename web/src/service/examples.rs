@@ -5,12 +5,13 @@ use gloo::net::http::Request;
 use super::store::Store;
 use crate::state::Action;
 use crate::state::catalog::Example;
+use crate::state::json;
 use crate::state::workspace::{Content, File};
 
 /// Loads the list; where the page has nothing to show yet, the first example too.
 pub(crate) async fn load(store: Store) {
     let examples = match fetch("examples/index.json").await {
-        Ok(bytes) => serde_json::from_slice::<Vec<Example>>(&bytes).map_err(|error| error.to_string()),
+        Ok(bytes) => json::read::<Vec<Example>>(&bytes).map_err(|error| error.to_string()),
         Err(error) => Err(error),
     };
     match examples {

@@ -1,15 +1,15 @@
 //! JSON-RPC 2.0 over one WebSocket.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use futures_channel::oneshot;
 use gloo::events::EventListener;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
 use stagewright_core::digest::Digest;
-use stagewright_core::protocol::{ContentFrame, ContentReceived, ContentRefused, Request, Response, RpcError, error_code, method};
+use stagewright_core::protocol::{ContentFrame, ContentReceived, ContentRefused, RpcError, method};
 use wasm_bindgen::JsCast as _;
 use web_sys::{BinaryType, MessageEvent, WebSocket};
 
@@ -43,19 +43,19 @@ impl CallError {
 }
 
 /// Whoever waits for an answer.
-type Waiting = oneshot::Sender<Result<serde_json::Value, RpcError>>;
+type Waiting = oneshot::Sender<Result<Value, RpcError>>;
 
 /// One connection.
 pub(crate) struct Rpc {
     socket: WebSocket,
     next_id: Cell<u64>,
-    waiting: RefCell<BTreeMap<u64, Waiting>>,
-    uploads: RefCell<BTreeMap<Digest, oneshot::Sender<Result<(), RpcError>>>>,
+    waiting: RefCell<Vec<(u64, Waiting)>>,
+    uploads: RefCell<Vec<(Digest, oneshot::Sender<Result<(), RpcError>>)>>,
     listeners: RefCell<Vec<EventListener>>,
 }
 
 /// Something a connection says by itself.
-pub(crate) type OnNotification = Box<dyn Fn(&str, serde_json::Value)>;
+pub(crate) type OnNotification = Box<dyn Fn(&str, Value)>;
 
 impl Rpc {
     /// Opens a connection. `None` where there is nobody to talk to.
@@ -123,19 +123,23 @@ impl Rpc {
     /// Calls a method and waits for what it gives.
     pub(crate) async fn call<R: DeserializeOwned>(&self, method: &'static str, params: &impl Serialize) -> Result<R, CallError> {
         let unreadable = |problem: serde_json::Error| CallError::Unreadable { method, problem: problem.to_string() };
-        let id = self.next_id.replace(self.next_id.get() + 1);
         let params = serde_json::to_value(params).map_err(unreadable)?;
-        let request = Request { jsonrpc: "2.0".into(), id: Some(id), method: method.into(), params };
-        let text = serde_json::to_string(&request).map_err(unreadable)?;
+        let result = self.ask(method, params).await?;
+        serde_json::from_value(result).map_err(unreadable)
+    }
+
+    /// [`Rpc::call`], less what has to be made anew for every type.
+    async fn ask(&self, method: &'static str, params: Value) -> Result<Value, CallError> {
+        let id = self.next_id.replace(self.next_id.get() + 1);
+        let request = json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params }).to_string();
         let (sender, answer) = oneshot::channel();
-        self.waiting.borrow_mut().insert(id, sender);
-        if self.socket.ready_state() != WebSocket::OPEN || self.socket.send_with_str(&text).is_err() {
-            self.waiting.borrow_mut().remove(&id);
+        self.waiting.borrow_mut().push((id, sender));
+        if self.socket.ready_state() != WebSocket::OPEN || self.socket.send_with_str(&request).is_err() {
+            self.waiting.borrow_mut().retain(|(waiting, _)| *waiting != id);
             return Err(CallError::Closed);
         }
         match answer.await {
-            Ok(Ok(result)) => serde_json::from_value(result).map_err(unreadable),
-            Ok(Err(error)) => Err(CallError::Refused(error)),
+            Ok(answer) => answer.map_err(CallError::Refused),
             Err(_) => Err(CallError::Closed),
         }
     }
@@ -143,7 +147,7 @@ impl Rpc {
     /// Sends a file's content from `have` on, and waits until the worker has all of it.
     pub(crate) async fn upload(&self, digest: &Digest, bytes: &[u8], have: u64) -> Result<(), CallError> {
         let (sender, received) = oneshot::channel();
-        self.uploads.borrow_mut().insert(digest.clone(), sender);
+        self.uploads.borrow_mut().push((digest.clone(), sender));
         let mut offset = usize::try_from(have).unwrap_or(usize::MAX).min(bytes.len());
         loop {
             let end = offset.saturating_add(ContentFrame::MAX_DATA).min(bytes.len());
@@ -167,9 +171,9 @@ impl Rpc {
     }
 
     fn end_upload(&self, digest: &Digest, outcome: Result<(), RpcError>) {
-        let waiting = self.uploads.borrow_mut().remove(digest);
-        if let Some(waiting) = waiting {
-            let _ = waiting.send(outcome);
+        let mut uploads = self.uploads.borrow_mut();
+        if let Some(at) = uploads.iter().position(|(waiting, _)| waiting == digest) {
+            let _ = uploads.remove(at).1.send(outcome);
         }
     }
 
@@ -179,33 +183,34 @@ impl Rpc {
     }
 
     fn take_in(&self, text: &str, on_notification: &OnNotification) {
+        let Ok(mut frame) = serde_json::from_str::<Value>(text) else { return };
+        let mut take = |name: &str| frame.get_mut(name).map(Value::take);
         // A frame with a method is a notification: a worker asks nothing of a page.
-        if let Ok(notification) = serde_json::from_str::<Request>(text) {
-            match notification.method.as_str() {
+        if let Some(Value::String(name)) = take("method") {
+            let params = take("params").unwrap_or_default();
+            match name.as_str() {
                 method::CONTENT_RECEIVED => {
-                    if let Ok(received) = serde_json::from_value::<ContentReceived>(notification.params) {
+                    if let Ok(received) = serde_json::from_value::<ContentReceived>(params) {
                         self.end_upload(&received.digest, Ok(()));
                     }
                 }
                 method::CONTENT_REFUSED => {
-                    if let Ok(refused) = serde_json::from_value::<ContentRefused>(notification.params) {
+                    if let Ok(refused) = serde_json::from_value::<ContentRefused>(params) {
                         self.end_upload(&refused.digest, Err(refused.error));
                     }
                 }
-                name => on_notification(name, notification.params),
+                name => on_notification(name, params),
             }
             return;
         }
-        let Ok(response) = serde_json::from_str::<Response>(text) else { return };
-        let waiting = response.id.and_then(|id| self.waiting.borrow_mut().remove(&id));
-        if let Some(waiting) = waiting {
-            let _ = waiting.send(match response.error {
-                Some(error) => Err(error),
-                // `null` is a result too, and serde cannot tell it from none.
-                None => Ok(response.result.unwrap_or(serde_json::Value::Null)),
-            });
-        } else if let Some(error) = response.error.filter(|error| error.code != error_code::PARSE) {
-            gloo::console::warn!(error.message);
+        let outcome = match take("error").map(serde_json::from_value::<RpcError>) {
+            Some(Ok(error)) => Err(error),
+            Some(Err(_)) | None => Ok(take("result").unwrap_or_default()),
+        };
+        let id = take("id").and_then(|id| id.as_u64());
+        let mut waiting = self.waiting.borrow_mut();
+        if let Some(at) = waiting.iter().position(|(waiting, _)| Some(*waiting) == id) {
+            let _ = waiting.remove(at).1.send(outcome);
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use gloo::storage::{LocalStorage, SessionStorage, Storage as _};
 
+use crate::state::json;
 use crate::state::saved::Saved;
 
 /// The session a worker gave; it is good for all tabs of this origin.
@@ -11,14 +12,14 @@ const WORK: &str = "stagewright.work";
 
 /// The worker's session.
 pub(crate) fn session() -> Option<String> {
-    LocalStorage::get(SESSION).ok()
+    LocalStorage::raw().get_item(SESSION).ok()?
 }
 
 /// Keeps the worker's session, or forgets it.
 pub(crate) fn keep_session(session: Option<&str>) {
     match session {
         Some(session) => {
-            let _ = LocalStorage::set(SESSION, session);
+            let _ = LocalStorage::raw().set_item(SESSION, session);
         }
         None => LocalStorage::delete(SESSION),
     }
@@ -31,6 +32,6 @@ pub(crate) fn work() -> Option<Saved> {
 
 /// Keeps the work. `false` where it is more than the browser takes.
 pub(crate) fn keep_work(saved: &Saved) -> bool {
-    let Ok(text) = serde_json::to_string(saved) else { return false };
+    let Ok(text) = json::write(saved) else { return false };
     SessionStorage::raw().set_item(WORK, &text).is_ok()
 }

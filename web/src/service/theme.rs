@@ -7,9 +7,9 @@ const CHOICE: &str = "stagewright.theme";
 
 /// Whether the page is dark now.
 pub(crate) fn is_dark() -> bool {
-    match LocalStorage::get::<String>(CHOICE).as_deref() {
-        Ok("dark") => true,
-        Ok("light") => false,
+    match LocalStorage::raw().get_item(CHOICE).ok().flatten().as_deref() {
+        Some("dark") => true,
+        Some("light") => false,
         _ => super::browser::matches("(prefers-color-scheme: dark)"),
     }
 }
@@ -20,7 +20,7 @@ pub(crate) fn choose(dark: bool) {
     if dark == super::browser::matches("(prefers-color-scheme: dark)") {
         LocalStorage::delete(CHOICE);
     } else {
-        let _ = LocalStorage::set(CHOICE, name);
+        let _ = LocalStorage::raw().set_item(CHOICE, name);
     }
     apply();
 }

@@ -1,7 +1,5 @@
 //! A build, as far as its events have told.
 
-use std::collections::BTreeMap;
-
 use stagewright_core::digest::Digest;
 use stagewright_core::protocol::{
     BuildEvent, BuildFailure, BuildId, BuildState, Event, ImageSummary, Layer, SolveStatus, Vertex, VertexLog, VertexStatus,
@@ -42,8 +40,10 @@ impl StepState {
 }
 
 /// How far a step is.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Progress {
+    /// Its op.
+    pub vertex: Digest,
     /// Its number in the log, from 1 in the order of appearance.
     pub number: usize,
     /// `[builder 2/5] WORKDIR /src`.
@@ -65,6 +65,21 @@ pub struct Progress {
 }
 
 impl Progress {
+    fn new(vertex: Digest, number: usize) -> Self {
+        Self {
+            vertex,
+            number,
+            name: String::new(),
+            started: None,
+            completed: None,
+            cached: false,
+            error: None,
+            reason: String::new(),
+            at: None,
+            partial: PartialLine::default(),
+        }
+    }
+
     /// How it stands.
     pub fn state(&self) -> StepState {
         if self.error.is_some() {
@@ -129,10 +144,8 @@ pub struct Build {
     pub phase: Phase,
     /// The last event that was taken in.
     pub last_seq: u64,
-    /// Its steps, by op.
-    pub progress: BTreeMap<Digest, Progress>,
-    /// The op of each number, from 1.
-    pub numbers: Vec<Digest>,
+    /// Its steps, in the order of their numbers.
+    pub progress: Vec<Progress>,
     /// Layers as they came.
     pub layers: Vec<Layer>,
     /// The image, once it is there.
@@ -168,8 +181,7 @@ impl Build {
             steps,
             phase: Phase::Running,
             last_seq: 0,
-            progress: BTreeMap::new(),
-            numbers: Vec::new(),
+            progress: Vec::new(),
             layers: Vec::new(),
             image: None,
             failure: None,
@@ -304,7 +316,7 @@ impl Build {
 
     /// Output without a line break at its end is shown when no more can come.
     fn flush(&mut self) {
-        for progress in self.progress.values_mut() {
+        for progress in &mut self.progress {
             progress.at = None;
             if let Some(rest) = progress.partial.finish() {
                 self.log.push(progress.number, LineKind::Output, &rest);
@@ -322,11 +334,12 @@ impl Build {
 
     /// The step of an op, which gets its number and its line in the log when it is first seen.
     fn progress_of(&mut self, vertex: &Digest, name: &str) -> &mut Progress {
-        let number = self.numbers.len() + 1;
-        if !self.progress.contains_key(vertex) {
-            self.numbers.push(vertex.clone());
+        let known = self.progress.iter().position(|progress| &progress.vertex == vertex);
+        let at = known.unwrap_or(self.progress.len());
+        if known.is_none() {
+            self.progress.push(Progress::new(vertex.clone(), at + 1));
         }
-        let progress = self.progress.entry(vertex.clone()).or_insert_with(|| Progress { number, ..Progress::default() });
+        let progress = &mut self.progress[at];
         if progress.name.is_empty() && !name.is_empty() {
             name.clone_into(&mut progress.name);
             self.log.push(progress.number, LineKind::Step, name);
@@ -335,12 +348,17 @@ impl Build {
     }
 
     fn number_of(&self, vertex: &Digest) -> usize {
-        self.progress.get(vertex).map_or(0, |progress| progress.number)
+        self.progress_at(vertex).map_or(0, |progress| progress.number)
+    }
+
+    /// What is known of an op.
+    pub fn progress_at(&self, vertex: &Digest) -> Option<&Progress> {
+        self.progress.iter().find(|progress| &progress.vertex == vertex)
     }
 
     /// How an op stands. An op this build has nothing to do with is idle.
     pub fn step_state(&self, vertex: &Digest) -> StepState {
-        let state = match self.progress.get(vertex) {
+        let state = match self.progress_at(vertex) {
             Some(progress) => progress.state(),
             None if self.steps.contains(vertex) => StepState::Waiting,
             None => return StepState::Idle,
@@ -354,7 +372,7 @@ impl Build {
 
     /// What to write at the right end of a step: `cached`, `4.2 s`, `38 %`.
     pub fn step_detail(&self, vertex: &Digest, now: f64) -> String {
-        let Some(progress) = self.progress.get(vertex) else { return String::new() };
+        let Some(progress) = self.progress_at(vertex) else { return String::new() };
         match self.step_state(vertex) {
             StepState::Cached => "cached".into(),
             StepState::Done => human::duration(progress.took().unwrap_or_default()),
@@ -373,7 +391,7 @@ impl Build {
 
     /// How much is done.
     pub fn tally(&self) -> Tally {
-        let counted: Vec<&Digest> = if self.steps.is_empty() { self.numbers.iter().collect() } else { self.steps.iter().collect() };
+        let counted: Vec<&Digest> = if self.steps.is_empty() { self.progress.iter().map(|progress| &progress.vertex).collect() } else { self.steps.iter().collect() };
         let mut tally = Tally { all: counted.len(), ..Tally::default() };
         for vertex in counted {
             match self.step_state(vertex) {

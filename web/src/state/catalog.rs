@@ -39,7 +39,7 @@ mod tests {
     #[test]
     fn the_examples_of_the_repository_are_read() {
         let index = concat!(env!("CARGO_MANIFEST_DIR"), "/../static/examples/index.json");
-        let examples: Vec<Example> = serde_json::from_str(&std::fs::read_to_string(index).unwrap()).unwrap();
+        let examples: Vec<Example> = crate::state::json::read(&std::fs::read(index).unwrap()).unwrap();
         assert!(!examples.is_empty());
         for example in examples {
             let shown = example.files.iter().find(|file| file.path == example.dockerfile);

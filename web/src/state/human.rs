@@ -5,19 +5,18 @@
 /// Only what the protocol sends is read: a calendar date, a time with any fraction, `Z` or an offset.
 pub fn parse_rfc3339(text: &str) -> Option<f64> {
     let (date, rest) = text.split_once(['T', 't', ' '])?;
-    let mut date = date.splitn(3, '-').map(str::parse::<i64>);
-    let (year, month, day) = (date.next()?.ok()?, date.next()?.ok()?, date.next()?.ok()?);
+    let [year, month, day] = three_numbers(date, '-')?;
     let zone_at = rest.find(['Z', 'z', '+', '-'])?;
     let (clock, zone) = rest.split_at_checked(zone_at)?;
-    let mut clock = clock.splitn(3, ':').map(str::parse::<f64>);
-    let (hours, minutes, seconds) = (clock.next()?.ok()?, clock.next()?.ok()?, clock.next()?.ok()?);
-    let offset_minutes = match zone.as_bytes().first()? {
+    let (clock, fraction) = clock.split_once('.').unwrap_or((clock, ""));
+    let [hours, minutes, seconds] = three_numbers(clock, ':')?;
+    let offset = match zone.as_bytes().first()? {
         b'+' | b'-' => {
             let (hours, minutes) = zone.get(1..)?.split_once(':')?;
-            let minutes = hours.parse::<f64>().ok()?.mul_add(60.0, minutes.parse::<f64>().ok()?);
+            let minutes = hours.parse::<i32>().ok()? * 60 + minutes.parse::<i32>().ok()?;
             if zone.starts_with('-') { -minutes } else { minutes }
         }
-        _ => 0.0,
+        _ => 0,
     };
     if !((1..=12).contains(&month) && (1..=31).contains(&day) && (0..=9999).contains(&year)) {
         return None;
@@ -26,10 +25,26 @@ pub fn parse_rfc3339(text: &str) -> Option<f64> {
     let shifted_year = if month <= 2 { year - 1 } else { year };
     let era_day = shifted_year * 365 + shifted_year / 4 - shifted_year / 100 + shifted_year / 400;
     let month_day = (153 * ((month + 9) % 12) + 2) / 5;
-    #[expect(clippy::cast_precision_loss, reason = "days of four-digit years are far below 2^52")]
-    let days = (era_day + month_day + day - 1 - 719_468) as f64;
-    let minutes = days.mul_add(1440.0, hours.mul_add(60.0, minutes - offset_minutes));
-    Some(minutes.mul_add(60_000.0, seconds * 1000.0))
+    let days = era_day + month_day + day - 1 - 719_468;
+    let seconds = f64::from(days) * 86_400.0 + f64::from(hours * 3600 + (minutes - offset) * 60 + seconds);
+    Some(seconds * 1000.0 + milliseconds(fraction))
+}
+
+/// Three small numbers with `mark` between them.
+fn three_numbers(text: &str, mark: char) -> Option<[i32; 3]> {
+    let mut parts = text.splitn(3, mark).map(|part| part.parse::<u16>().map(i32::from).ok());
+    Some([parts.next()??, parts.next()??, parts.next()??])
+}
+
+/// The digits of a fraction of a second, in milliseconds; below a microsecond nothing is kept.
+fn milliseconds(digits: &str) -> f64 {
+    let mut unit = 100.0;
+    let mut sum = 0.0;
+    for digit in digits.chars().take(6).map_while(|digit| digit.to_digit(10)) {
+        sum += f64::from(digit) * unit;
+        unit /= 10.0;
+    }
+    sum
 }
 
 /// A length of time: `4 ms`, `0.8 s`, `4.2 s`, `12 s`, `3 min 5 s`.

@@ -72,7 +72,7 @@ fn of_step(plan: &Plan, build: &Build, vertex: &Digest, size: u64, diff_id: &Dig
     let at = plan.step_of_vertex(vertex);
     let step = at.and_then(|at| plan.analysis.stages.get(at.stage)?.steps.get(at.step?));
     // The name in the log stays right when the Dockerfile has changed since.
-    let name = build.progress.get(vertex).map(|progress| progress.name.as_str());
+    let name = build.progress_at(vertex).map(|progress| progress.name.as_str());
     let label = step.map(|step| step.text.as_str()).or(name).unwrap_or("a step of this build");
     let entries = build.layers.iter().find(|layer| &layer.diff_id == diff_id).map(|layer| (layer.added, layer.changed, layer.removed));
     LayerRow { label: label.to_owned(), size, colour: at.map(|at| at.stage % PALETTE), at, diff_id: Some(diff_id.clone()), ships, entries }

@@ -7,6 +7,7 @@ pub mod build;
 pub mod catalog;
 pub mod connection;
 pub mod human;
+pub mod json;
 pub mod layers;
 pub mod log;
 pub mod marks;
@@ -16,7 +17,6 @@ pub mod saved;
 pub mod shared;
 pub mod workspace;
 
-use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use stagewright_core::analysis::ImageFacts;
@@ -88,7 +88,7 @@ pub struct State {
     /// The files.
     pub workspace: Shared<Workspace>,
     /// Files of other examples that were edited, by example.
-    pub drafts: Shared<BTreeMap<String, (Workspace, Choices)>>,
+    pub drafts: Shared<Vec<(String, Workspace, Choices)>>,
     /// What else decides the plan.
     pub choices: Shared<Choices>,
     /// What is known of images.
@@ -338,18 +338,18 @@ impl State {
                 self.replan();
             }
             Action::ImageAsked(reference) => {
-                self.images.change().asked.insert(reference);
+                self.images.change().asked.push(reference);
             }
             Action::ImageResolved { reference, facts } => {
                 let images = self.images.change();
-                images.asked.remove(&reference);
+                images.asked.retain(|asked| *asked != reference);
                 images.refused.remove(&reference);
                 images.facts.insert(reference, *facts);
                 self.replan();
             }
             Action::ImageRefused { reference, message } => {
                 let images = self.images.change();
-                images.asked.remove(&reference);
+                images.asked.retain(|asked| *asked != reference);
                 images.refused.insert(reference, message);
                 self.replan();
             }
@@ -428,16 +428,17 @@ impl State {
 
     fn open_example(&mut self, id: String, files: Vec<File>, fresh: bool) {
         if let Some(current) = self.example.take().filter(|current| *current != id && self.workspace.edited) {
-            self.drafts.change().insert(current, ((*self.workspace).clone(), (*self.choices).clone()));
+            self.drafts.change().push((current, (*self.workspace).clone(), (*self.choices).clone()));
         }
         let epoch = self.workspace.epoch + 1;
         let example = self.catalog.iter().find(|example| example.id == id);
         let dockerfile = example.map_or("Dockerfile", |example| example.dockerfile.as_str());
         let target = example.and_then(|example| example.target.clone());
-        let draft = self.drafts.change().remove(&id).filter(|_| !fresh);
-        let (workspace, choices) = draft.unwrap_or_else(|| {
-            (Workspace::new(files, dockerfile, epoch), Choices { target, ..Choices::default() })
-        });
+        let draft = self.drafts.iter().position(|(of, ..)| *of == id).map(|at| self.drafts.change().remove(at));
+        let (workspace, choices) = match draft {
+            Some((_, workspace, choices)) if !fresh => (workspace, choices),
+            _ => (Workspace::new(files, dockerfile, epoch), Choices { target, ..Choices::default() }),
+        };
         self.workspace = Shared::new(Workspace { epoch, ..workspace });
         self.choices = Shared::new(choices);
         self.example = Some(id);

@@ -1,6 +1,6 @@
 //! The plan of what is in the editor, and what the page itself can add to the planner's findings.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use stagewright_core::analysis::{Analysis, EdgeKind, EdgeSource, ImageFacts, Input, Options};
 use stagewright_core::diagnostic::{Diagnostic, Severity};
@@ -18,7 +18,7 @@ pub struct Images {
     /// What the worker said instead.
     pub refused: BTreeMap<String, String>,
     /// Asked, not answered yet.
-    pub asked: BTreeSet<String>,
+    pub asked: Vec<String>,
 }
 
 /// What else than the text decides the plan.
@@ -121,9 +121,13 @@ impl Plan {
 
     /// The ops that are steps of the Dockerfile, in its order, each once.
     pub fn step_vertices(&self) -> Vec<Digest> {
-        let mut seen = BTreeSet::new();
-        let steps = self.analysis.stages.iter().flat_map(|stage| &stage.steps);
-        steps.filter_map(|step| step.vertex.clone()).filter(|vertex| seen.insert(vertex.clone())).collect()
+        let mut vertices: Vec<Digest> = Vec::new();
+        for step in self.analysis.stages.iter().flat_map(|stage| &stage.steps) {
+            if let Some(vertex) = step.vertex.as_ref().filter(|vertex| !vertices.contains(vertex)) {
+                vertices.push(vertex.clone());
+            }
+        }
+        vertices
     }
 
     /// How many steps the Dockerfile has.

@@ -9,6 +9,7 @@ use stagewright_core::protocol::base64_bytes;
 
 use super::State;
 use super::build::{Build, Phase};
+use super::json;
 use super::plan::{Choices, Images};
 use super::shared::Shared;
 use super::workspace::{Content, File, Role, Workspace};
@@ -80,7 +81,7 @@ impl Saved {
 
     /// Reads what was kept; `None` where it is of another version, or makes no sense.
     pub fn read(text: &str) -> Option<Self> {
-        let saved: Self = serde_json::from_str(text).ok()?;
+        let saved: Self = json::read(text.as_bytes()).ok()?;
         let has_dockerfile = saved.files.iter().any(|file| file.path == saved.dockerfile);
         (saved.version == VERSION && has_dockerfile).then_some(saved)
     }

@@ -1,5 +1,7 @@
 //! What a person does, and what comes of it.
 
+use std::collections::BTreeMap;
+
 use stagewright_core::platform::Platform;
 use stagewright_core::protocol::{BuildState, Event, SolveStatus, Vertex};
 

@@ -282,19 +282,20 @@ impl Workspace {
 
     /// The context as it is offered to a worker: folders before what is in them.
     pub fn manifest(&self) -> Vec<ContextEntry> {
-        let mut entries = std::collections::BTreeMap::new();
+        let mut entries: Vec<ContextEntry> = Vec::new();
         for file in self.context() {
             for (at, _) in file.path.match_indices('/') {
                 let Some(folder) = file.path.get(..at) else { continue };
-                let entry = ContextEntry { path: folder.into(), mode: 0o755, kind: ContextEntryKind::Directory };
-                entries.insert(folder.to_owned(), entry);
+                entries.push(ContextEntry { path: folder.into(), mode: 0o755, kind: ContextEntryKind::Directory });
             }
             let bytes = file.content.bytes();
             let kind = ContextEntryKind::File { digest: Digest::of(bytes), size: bytes.len() as u64 };
-            entries.insert(file.path.clone(), ContextEntry { path: file.path.clone(), mode: file.mode(), kind });
+            entries.push(ContextEntry { path: file.path.clone(), mode: file.mode(), kind });
         }
         // Sorted by path, a folder comes before what is in it.
-        entries.into_values().collect()
+        entries.sort_by(|one, other| one.path.cmp(&other.path));
+        entries.dedup_by(|one, other| one.path == other.path);
+        entries
     }
 }
 

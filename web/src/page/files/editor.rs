@@ -122,7 +122,7 @@ pub(super) fn Editor(props: &Props) -> Html {
 
 /// Serialization of these plain values cannot fail; an empty object is what the shim ignores.
 fn json(value: &impl serde::Serialize) -> String {
-    serde_json::to_string(value).unwrap_or_else(|_| "{}".into())
+    crate::state::json::write(value).unwrap_or_else(|_| "{}".into())
 }
 
 fn mount(place: &web_sys::Element, desk: &Desk, shown: &Rc<RefCell<Shown>>) -> Mounted {

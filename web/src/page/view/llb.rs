@@ -1,7 +1,5 @@
 //! The ops of the definition, as they are handed over.
 
-use std::collections::BTreeMap;
-
 use yew::prelude::*;
 
 use crate::page::Desk;
@@ -25,10 +23,10 @@ pub(super) fn LlbView(props: &Props) -> Html {
     let Some(definition) = &props.plan.analysis.definition else {
         return html! { <p class="empty">{ "There are no ops to hand over while an error stands in the way of the target. Problems says which." }</p> };
     };
-    let numbers: BTreeMap<&Digest, usize> = definition.ops.iter().enumerate().map(|(index, op)| (&op.digest, index + 1)).collect();
+    let number_of = |digest: &Digest| definition.ops.iter().position(|op| &op.digest == digest);
     let op = |(index, op): (usize, &PlannedOp)| {
         let at = op.stage.map(|stage| StepRef { stage, step: op.step });
-        let inputs: Vec<String> = op.inputs.iter().filter_map(|input| numbers.get(input)).map(|number| format!("#{number}")).collect();
+        let inputs: Vec<String> = op.inputs.iter().filter_map(number_of).map(|index| format!("#{}", index + 1)).collect();
         let colour = op.stage.map(|stage| format!("stage-colour-{}", stage % PALETTE));
         let lit = at.is_some() && at == props.chosen;
         let is_last = index + 1 == definition.ops.len();

@@ -52,7 +52,7 @@ fn row(props: &Props, stage: &Stage, index: usize) -> Html {
     let build = props.build.as_deref();
     let (state, detail) = state_icon::of_step(&props.plan, build, stage.index, index, props.now);
     let layer = build.zip(step.vertex.as_ref()).and_then(|(build, vertex)| build.layers.iter().find(|layer| &layer.vertex == vertex));
-    let reason = build.zip(step.vertex.as_ref()).and_then(|(build, vertex)| build.progress.get(vertex)).map(|progress| progress.reason.clone());
+    let reason = build.zip(step.vertex.as_ref()).and_then(|(build, vertex)| build.progress_at(vertex)).map(|progress| progress.reason.clone());
     let entries = layer.map(|layer| format!("+{} ~{} −{}", layer.added, layer.changed, layer.removed));
     html! {
         <li key={index}>

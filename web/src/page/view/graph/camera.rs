@@ -1,7 +1,6 @@
 //! Where the drawing is looked at from. It fits itself to the pane until somebody moves it.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use gloo::events::{EventListener, EventListenerOptions};
@@ -27,7 +26,7 @@ struct Look {
 #[derive(Default)]
 struct Hands {
     /// Where each pointer that is down was last.
-    pointers: BTreeMap<i32, (f64, f64)>,
+    pointers: Vec<(i32, (f64, f64))>,
     /// How far the first has come since it went down.
     travelled: f64,
 }
@@ -195,7 +194,8 @@ impl Camera {
             if hands.pointers.is_empty() {
                 hands.travelled = 0.0;
             }
-            hands.pointers.insert(event.pointer_id(), place(&event));
+            hands.pointers.retain(|(id, _)| *id != event.pointer_id());
+            hands.pointers.push((event.pointer_id(), place(&event)));
         })
     }
 
@@ -203,10 +203,10 @@ impl Camera {
         let camera = self.clone();
         Callback::from(move |event: PointerEvent| {
             let mut hands = camera.hands.borrow_mut();
-            let Some(last) = hands.pointers.get(&event.pointer_id()).copied() else { return };
+            let other = hands.pointers.iter().find(|(id, _)| *id != event.pointer_id()).map(|(_, place)| *place);
+            let Some((_, pointer)) = hands.pointers.iter_mut().find(|(id, _)| *id == event.pointer_id()) else { return };
             let here = place(&event);
-            let other = hands.pointers.iter().find(|(id, _)| **id != event.pointer_id()).map(|(_, place)| *place);
-            hands.pointers.insert(event.pointer_id(), here);
+            let last = std::mem::replace(pointer, here);
             hands.travelled += distance(last, here);
             let is_drag = hands.travelled > SLOP;
             drop(hands);
@@ -238,7 +238,7 @@ impl Camera {
         let camera = self.clone();
         Callback::from(move |event: PointerEvent| {
             let mut hands = camera.hands.borrow_mut();
-            hands.pointers.remove(&event.pointer_id());
+            hands.pointers.retain(|(id, _)| *id != event.pointer_id());
             if hands.pointers.is_empty() {
                 camera.dragging.set(false);
             }
