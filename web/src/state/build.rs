@@ -44,7 +44,7 @@ impl StepState {
 pub struct Progress {
     /// Its op.
     pub vertex: Digest,
-    /// Its number in the log, from 1 in the order of appearance.
+    /// Its number in the log, from 1 in the order in which steps begin; 0 until then.
     pub number: usize,
     /// `[builder 2/5] WORKDIR /src`.
     pub name: String,
@@ -65,10 +65,10 @@ pub struct Progress {
 }
 
 impl Progress {
-    fn new(vertex: Digest, number: usize) -> Self {
+    fn new(vertex: Digest) -> Self {
         Self {
             vertex,
-            number,
+            number: 0,
             name: String::new(),
             started: None,
             completed: None,
@@ -144,8 +144,10 @@ pub struct Build {
     pub phase: Phase,
     /// The last event that was taken in.
     pub last_seq: u64,
-    /// Its steps, in the order of their numbers.
+    /// Its steps, in the order in which they were heard of.
     pub progress: Vec<Progress>,
+    /// How many of them have begun.
+    begun: usize,
     /// Layers as they came.
     pub layers: Vec<Layer>,
     /// The image, once it is there.
@@ -182,6 +184,7 @@ impl Build {
             phase: Phase::Running,
             last_seq: 0,
             progress: Vec::new(),
+            begun: 0,
             layers: Vec::new(),
             image: None,
             failure: None,
@@ -217,7 +220,7 @@ impl Build {
                 self.log.push(0, LineKind::Error, &failure.message);
                 // The step is marked even where its own report was cut short.
                 if let Some(vertex) = &failure.vertex {
-                    let progress = self.progress_of(vertex, "");
+                    let progress = self.progress_of(vertex);
                     progress.error.get_or_insert_with(|| failure.message.clone());
                 }
                 self.failure = Some(failure.clone());
@@ -267,7 +270,10 @@ impl Build {
         for time in [started, completed].into_iter().flatten() {
             self.saw_time(time, now);
         }
-        let progress = self.progress_of(&vertex.digest, &vertex.name);
+        let progress = self.progress_of(&vertex.digest);
+        if !vertex.name.is_empty() {
+            progress.name.clone_from(&vertex.name);
+        }
         let ended_before = progress.completed.is_some();
         progress.started = started.or(progress.started);
         progress.completed = completed.or(progress.completed);
@@ -278,9 +284,13 @@ impl Build {
         if !vertex.reason.is_empty() {
             progress.reason.clone_from(&vertex.reason);
         }
+        if started.is_some() || completed.is_some() {
+            self.begin(&vertex.digest);
+        }
         if completed.is_none() || ended_before {
             return;
         }
+        let progress = self.progress_of(&vertex.digest);
         progress.at = None;
         let (number, took, cached) = (progress.number, progress.took(), progress.cached);
         let rest = progress.partial.finish();
@@ -297,7 +307,7 @@ impl Build {
     }
 
     fn apply_progress(&mut self, status: &VertexStatus) {
-        let progress = self.progress_of(&status.vertex, "");
+        let progress = self.progress_of(&status.vertex);
         let what = if status.name.is_empty() { &status.id } else { &status.name };
         progress.at = status.completed.is_none().then(|| (what.clone(), status.current, status.total));
     }
@@ -306,7 +316,8 @@ impl Build {
         if let Some(time) = human::parse_rfc3339(&log.timestamp) {
             self.saw_time(time, now);
         }
-        let progress = self.progress_of(&log.vertex, "");
+        self.begin(&log.vertex);
+        let progress = self.progress_of(&log.vertex);
         let number = progress.number;
         let lines = progress.partial.feed(&log.data);
         for line in lines {
@@ -332,19 +343,30 @@ impl Build {
         self.times = Some((first.min(time), last.max(time)));
     }
 
-    /// The step of an op, which gets its number and its line in the log when it is first seen.
-    fn progress_of(&mut self, vertex: &Digest, name: &str) -> &mut Progress {
-        let known = self.progress.iter().position(|progress| &progress.vertex == vertex);
-        let at = known.unwrap_or(self.progress.len());
-        if known.is_none() {
-            self.progress.push(Progress::new(vertex.clone(), at + 1));
+    /// What is known of an op, which is something from now on.
+    fn progress_of(&mut self, vertex: &Digest) -> &mut Progress {
+        let at = self.progress.iter().position(|progress| &progress.vertex == vertex).unwrap_or_else(|| {
+            self.progress.push(Progress::new(vertex.clone()));
+            self.progress.len() - 1
+        });
+        &mut self.progress[at]
+    }
+
+    /// Gives a step that begins its number, and its line in the log.
+    fn begin(&mut self, vertex: &Digest) {
+        let number = self.begun + 1;
+        let progress = self.progress_of(vertex);
+        if progress.number == 0 && !progress.name.is_empty() {
+            progress.number = number;
+            let name = progress.name.clone();
+            self.begun = number;
+            self.log.push(number, LineKind::Step, &name);
         }
-        let progress = &mut self.progress[at];
-        if progress.name.is_empty() && !name.is_empty() {
-            name.clone_into(&mut progress.name);
-            self.log.push(progress.number, LineKind::Step, name);
-        }
-        progress
+    }
+
+    /// The step that has a number in the log.
+    pub fn numbered(&self, number: usize) -> Option<&Progress> {
+        self.progress.iter().find(|progress| number > 0 && progress.number == number)
     }
 
     fn number_of(&self, vertex: &Digest) -> usize {
@@ -459,6 +481,18 @@ mod tests {
         BuildEvent { id: "1".into(), seq, event }
     }
 
+    #[test]
+    fn steps_are_numbered_as_they_begin_not_as_they_are_announced() {
+        let mut build = build();
+        build.apply(&status(1, vec![vertex("a"), vertex("b"), vertex("c")]), 0.0);
+        assert_eq!(lines(&build), Vec::<String>::new());
+        build.apply(&status(2, vec![running("c")]), 0.0);
+        build.apply(&status(3, vec![running("a")]), 0.0);
+        assert_eq!(lines(&build), ["#1 [c] RUN c", "#2 [a] RUN a"]);
+        assert_eq!(build.numbered(1).map(|progress| progress.vertex.clone()), Some(digest("c")));
+        assert_eq!(build.numbered(0), None);
+    }
+
     fn printed(seq: u64, name: &str, text: &[u8]) -> BuildEvent {
         let log = VertexLog { vertex: digest(name), stream: 1, data: text.into(), timestamp: "2026-01-01T00:00:01Z".into() };
         event(seq, Event::Status(SolveStatus { logs: vec![log], ..SolveStatus::default() }))
@@ -485,12 +519,13 @@ mod tests {
     #[test]
     fn an_event_seen_twice_counts_once() {
         let mut build = build();
-        let first = printed(1, "a", b"once\n");
+        build.apply(&status(1, vec![running("a")]), 0.0);
+        let first = printed(2, "a", b"once\n");
         build.apply(&first, 0.0);
         build.apply(&first, 0.0);
-        assert_eq!(lines(&build), ["#1 once"]);
-        build.apply(&BuildEvent { id: "2".into(), ..printed(2, "a", b"other\n") }, 0.0);
-        assert_eq!(build.last_seq, 1);
+        assert_eq!(lines(&build), ["#1 [a] RUN a", "#1 once"]);
+        build.apply(&BuildEvent { id: "2".into(), ..printed(3, "a", b"other\n") }, 0.0);
+        assert_eq!(build.last_seq, 2);
     }
 
     #[test]

@@ -47,7 +47,7 @@ fn milliseconds(digits: &str) -> f64 {
     sum
 }
 
-/// A length of time: `4 ms`, `0.8 s`, `4.2 s`, `12 s`, `3 min 5 s`.
+/// A length of time: `4 ms`, `0.8 s`, `4.2 s`, `12 s`, `3m 5s`.
 pub fn duration(milliseconds: f64) -> String {
     let milliseconds = milliseconds.max(0.0);
     if milliseconds < 99.5 {
@@ -61,7 +61,7 @@ pub fn duration(milliseconds: f64) -> String {
     if whole < 60.0 {
         return format!("{whole:.0} s");
     }
-    format!("{:.0} min {:.0} s", (whole / 60.0).floor(), whole % 60.0)
+    format!("{:.0}m {:.0}s", (whole / 60.0).floor(), whole % 60.0)
 }
 
 /// How long planning took: `0.2 ms`, with a decimal where [`duration`] has none.
@@ -116,7 +116,7 @@ mod tests {
     #[test]
     fn durations_have_as_many_digits_as_matter() {
         let shown: Vec<_> = [0.2, 4.0, 99.4, 840.0, 4_180.0, 9_960.0, 12_400.0, 185_000.0].map(duration).into();
-        assert_eq!(shown, ["0 ms", "4 ms", "99 ms", "0.8 s", "4.2 s", "10 s", "12 s", "3 min 5 s"]);
+        assert_eq!(shown, ["0 ms", "4 ms", "99 ms", "0.8 s", "4.2 s", "10 s", "12 s", "3m 5s"]);
     }
 
     #[test]

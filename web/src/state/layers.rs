@@ -1,7 +1,8 @@
 //! What ends up in the image, and what stays behind.
 
-use stagewright_core::analysis::Base;
+use stagewright_core::analysis::{Base, EdgeKind, EdgeSource};
 use stagewright_core::digest::Digest;
+use stagewright_core::protocol::Layer;
 use stagewright_core::layout::PALETTE;
 
 use super::build::Build;
@@ -14,7 +15,7 @@ pub struct LayerRow {
     pub label: String,
     /// Size in bytes: of the blob in the image, else of what was unpacked.
     pub size: u64,
-    /// Index into the palette; `None` for a base image, which is nobody's here.
+    /// Index into the palette: of the stage that made what is in it; `None` for a base image, which is nobody's here.
     pub colour: Option<usize>,
     /// The step that made it.
     pub at: Option<StepRef>,
@@ -62,8 +63,9 @@ pub fn rows(plan: &Plan, build: &Build) -> Vec<LayerRow> {
             }),
         }
     }
-    let shipped = |layer: &&stagewright_core::protocol::Layer| !image.layers.iter().any(|inside| inside.diff_id == layer.diff_id);
-    let behind = build.layers.iter().filter(shipped);
+    // Two steps can make the same layer, and one of them stay behind.
+    let ships = |layer: &Layer| image.layers.iter().any(|inside| inside.diff_id == layer.diff_id && inside.vertex.as_ref().is_none_or(|vertex| *vertex == layer.vertex));
+    let behind = build.layers.iter().filter(|layer| !ships(layer));
     rows.extend(behind.map(|layer| of_step(plan, build, &layer.vertex, layer.size, &layer.diff_id, Some(false))));
     rows
 }
@@ -75,7 +77,17 @@ fn of_step(plan: &Plan, build: &Build, vertex: &Digest, size: u64, diff_id: &Dig
     let name = build.progress_at(vertex).map(|progress| progress.name.as_str());
     let label = step.map(|step| step.text.as_str()).or(name).unwrap_or("a step of this build");
     let entries = build.layers.iter().find(|layer| &layer.diff_id == diff_id).map(|layer| (layer.added, layer.changed, layer.removed));
-    LayerRow { label: label.to_owned(), size, colour: at.map(|at| at.stage % PALETTE), at, diff_id: Some(diff_id.clone()), ships, entries }
+    LayerRow { label: label.to_owned(), size, colour: at.map(|at| origin(plan, at) % PALETTE), at, diff_id: Some(diff_id.clone()), ships, entries }
+}
+
+/// The stage whose colour a layer has: what is copied from another stage is that one's work.
+fn origin(plan: &Plan, at: StepRef) -> usize {
+    let copies = plan.analysis.edges.iter().filter(|edge| edge.kind == EdgeKind::Copy && edge.to_stage == at.stage && edge.to_step == at.step);
+    let mut sources = copies.filter_map(|edge| match edge.from {
+        EdgeSource::Stage(stage) => Some(stage),
+        EdgeSource::Context | EdgeSource::Image(_) => None,
+    });
+    sources.next().unwrap_or(at.stage)
 }
 
 fn base_name(plan: &Plan, vertex: Option<&Digest>) -> String {

@@ -88,8 +88,7 @@ fn line(props: &Props, index: usize, line: &LogLine) -> Html {
         LineKind::Error => "log-error",
         LineKind::Note => "log-note",
     };
-    let progress = line.number.checked_sub(1).and_then(|index| props.build.progress.get(index));
-    let at = progress.and_then(|progress| props.plan.step_of_vertex(&progress.vertex));
+    let at = props.build.numbered(line.number).and_then(|progress| props.plan.step_of_vertex(&progress.vertex));
     let onclick = at.map(|at| props.desk.report::<MouseEvent>(Action::StepChosen(at)));
     html! {
         <p key={index} class={classes!("log-line", kind, at.is_some().then_some("log-linked"))} {onclick}>
