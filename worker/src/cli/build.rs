@@ -72,7 +72,7 @@ async fn build(arguments: &Arguments, mut dockerfile: Dockerfile) -> Result<Exit
     let machine = arguments.machine.open()?;
     let builds = &machine.builds;
     let stop = CancellationToken::new();
-    let watching = tokio::spawn(Signals::catch()?.watch(stop.clone()));
+    let catching = tokio::spawn(Signals::catch()?.watch(stop.clone()));
     let analysis = tokio::select! {
         analysis = plan(builds, &mut dockerfile) => analysis?,
         () = stop.cancelled() => return Ok(ExitCode::from(INTERRUPTED)),
@@ -94,7 +94,7 @@ async fn build(arguments: &Arguments, mut dockerfile: Dockerfile) -> Result<Exit
         .start(request)
         .map_err(|error| Failure::new(Failure::WORK, error.to_string()))?;
     let end = follow(builds, &id, &stop).await?;
-    watching.abort();
+    catching.abort();
     match end {
         End::Done(image) => {
             if let Some(output) = &arguments.output {
@@ -103,9 +103,9 @@ async fn build(arguments: &Arguments, mut dockerfile: Dockerfile) -> Result<Exit
             let to_stdout = arguments.output.as_deref() == Some(Path::new("-"));
             let digest = format!("{}\n", image.digest);
             if to_stdout {
-                tell(&digest)
+                tell(&digest);
             } else {
-                print(&digest)?
+                print(&digest)?;
             }
             Ok(ExitCode::SUCCESS)
         }

@@ -27,7 +27,7 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "DIR")]
     page: Option<PathBuf>,
 
-    /// A page from elsewhere that may use this worker, such as https://docs.example.org; may be given several times
+    /// A page from elsewhere that may use this worker, such as `https://docs.example.org`; may be given several times
     #[arg(long, value_name = "URL")]
     allow_origin: Vec<Origin>,
 

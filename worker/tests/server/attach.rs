@@ -129,8 +129,8 @@ async fn slow_reader_gets_every_event_and_holds_nobody_up() {
 #[tokio::test]
 async fn client_that_does_not_answer_pings_is_given_up() {
     let limits = Limits {
-        ping: Duration::from_millis(10),
-        silence: Duration::from_millis(100),
+        ping: Duration::from_millis(20),
+        silence: Duration::from_millis(1500),
         ..Limits::default()
     };
     let worker = Worker::with(Setup {
@@ -143,7 +143,8 @@ async fn client_that_does_not_answer_pings_is_given_up() {
     let mut lively = worker.client_of(&session).await;
     let reading = tokio::spawn(async move {
         let mut pings = 0;
-        while pings < 30 {
+        // Longer than the silence that is allowed.
+        while pings < 100 {
             if let Message::Ping(_) = lively.socket.next().await.unwrap().unwrap() {
                 pings += 1;
             }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Bytes;
 use axum::extract::ws::{Message, WebSocket, close_code};
@@ -34,6 +35,8 @@ enum End {
     Silent,
 }
 
+const SHUTTING_DOWN: End = End::Close(close_code::AWAY, "the worker is shutting down");
+
 impl From<Gone> for End {
     fn from(_: Gone) -> Self {
         Self::Client
@@ -50,17 +53,19 @@ pub(super) async fn run(
     let (sink, mut stream) = socket.split();
     let broken = CancellationToken::new();
     let (outbox, writer) = outbox::open(sink, &app.limits, broken.clone());
-    let closing = app.closing.clone();
+    // Each part of an end gets its share, so that all of it fits into the time that the server gives it.
+    let share = app.limits.farewell / 4;
     let end = tokio::select! {
         end = converse(&app, &mut stream, &outbox, doorway) => end,
         () = outbox.watch(&app.limits) => End::Silent,
         () = broken.cancelled() => End::Client,
-        () = closing.cancelled() => End::Close(close_code::AWAY, "the worker is shutting down"),
+        // Where the client is slow, the conversation may be waiting for it and not see that it is over.
+        () = overdue(&app.closing, share) => SHUTTING_DOWN,
     };
     if let End::Close(code, reason) = end {
         // What was said before stands in the queue before it; a client that does not read does not hold us up.
         let farewell = outbox.send(outbox::close(code, reason));
-        _ = tokio::time::timeout(app.limits.farewell, farewell).await;
+        _ = tokio::time::timeout(share, farewell).await;
         drop(outbox);
         let settled = async {
             _ = writer.await;
@@ -68,7 +73,7 @@ pub(super) async fn run(
             // and could cost the client our last words.
             while let Some(Ok(_)) = stream.next().await {}
         };
-        if tokio::time::timeout(app.limits.farewell, settled).await.is_err() {
+        if tokio::time::timeout(share, settled).await.is_err() {
             broken.cancel();
         }
     } else {
@@ -97,7 +102,14 @@ async fn converse(
         broken_content: BTreeSet::new(),
     };
     loop {
-        let handled = match next(stream, outbox).await {
+        let frame = tokio::select! {
+            frame = next(stream, outbox) => frame,
+            () = app.closing.cancelled() => {
+                client.hear_out().await;
+                return SHUTTING_DOWN;
+            }
+        };
+        let handled = match frame {
             Ok(Frame::Text(text)) => client.call(&text).await,
             Ok(Frame::Binary(bytes)) => client.content(bytes).await,
             Err(end) => return end,
@@ -106,6 +118,12 @@ async fn converse(
             return End::Client;
         }
     }
+}
+
+/// Returns `grace` after `token` was cancelled.
+async fn overdue(token: &CancellationToken, grace: Duration) {
+    token.cancelled().await;
+    tokio::time::sleep(grace).await;
 }
 
 /// A frame that means something.
@@ -300,6 +318,14 @@ impl Client {
         });
         self.attachments.insert(build, following);
         Ok(())
+    }
+
+    /// Lets the builds that are followed tell their end, before the connection ends with the worker.
+    async fn hear_out(&mut self) {
+        for following in self.attachments.values_mut() {
+            // Whether it ended well does not matter any more.
+            _ = following.await;
+        }
     }
 
     /// Takes a piece of a file. The next frame is not read before it is stored: the disk sets the pace.
