@@ -229,7 +229,7 @@ mod tests {
             Problem::new("x", "y").into_diagnostic(Severity::Info, Span::new(0, 0), LineRange::default());
         for (start, end) in [(0, 0), (1, 2), (2, 1), (90, 900)] {
             diagnostic.span = Span::new(start, end);
-            assert!(render(&diagnostic, "ü\r\n", "f").contains("y"));
+            assert!(render(&diagnostic, "ü\r\n", "f").contains('y'));
         }
     }
 

@@ -280,12 +280,11 @@ fn args(found: Vec<(String, Option<String>, Span)>) -> Vec<ArgDeclaration> {
     let mut args: Vec<ArgDeclaration> = Vec::new();
     let mut places = std::collections::BTreeMap::new();
     for (name, default, span) in found {
-        match places.get(&name).and_then(|&place: &usize| args.get_mut(place)) {
-            Some(known) => known.default = known.default.take().or(default),
-            None => {
-                places.insert(name.clone(), args.len());
-                args.push(ArgDeclaration { name, default, span });
-            }
+        if let Some(known) = places.get(&name).and_then(|&place: &usize| args.get_mut(place)) {
+            known.default = known.default.take().or(default);
+        } else {
+            places.insert(name.clone(), args.len());
+            args.push(ArgDeclaration { name, default, span });
         }
     }
     args

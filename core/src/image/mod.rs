@@ -3,7 +3,7 @@
 //! A configuration is read, changed and written again. Fields that neither specification has are not kept, as
 //! BuildKit has it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -52,16 +52,16 @@ pub(crate) struct Image {
 pub(crate) struct Config {
     #[serde(skip_serializing_if = "String::is_empty", deserialize_with = "nullable")]
     pub(crate) user: String,
-    #[serde(skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "nullable")]
-    pub(crate) exposed_ports: BTreeMap<String, Nothing>,
+    #[serde(skip_serializing_if = "BTreeSet::is_empty", with = "set")]
+    pub(crate) exposed_ports: BTreeSet<String>,
     #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "nullable")]
     pub(crate) env: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "nullable")]
     pub(crate) entrypoint: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "nullable")]
     pub(crate) cmd: Vec<String>,
-    #[serde(skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "nullable")]
-    pub(crate) volumes: BTreeMap<String, Nothing>,
+    #[serde(skip_serializing_if = "BTreeSet::is_empty", with = "set")]
+    pub(crate) volumes: BTreeSet<String>,
     #[serde(skip_serializing_if = "String::is_empty", deserialize_with = "nullable")]
     pub(crate) working_dir: String,
     #[serde(skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "nullable")]
@@ -77,10 +77,6 @@ pub(crate) struct Config {
     #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "nullable")]
     pub(crate) shell: Vec<String>,
 }
-
-/// The value of a map that is a set.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub(crate) struct Nothing {}
 
 /// How to tell that a container is well. Times are in nanoseconds; 0 leaves the choice to the runtime.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -124,6 +120,31 @@ pub(crate) struct History {
     pub(crate) comment: String,
     #[serde(skip_serializing_if = "std::ops::Not::not", deserialize_with = "nullable")]
     pub(crate) empty_layer: bool,
+}
+
+/// A set, which is a map to empty objects in JSON.
+mod set {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use serde::de::IgnoredAny;
+    use serde::{Deserialize as _, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(set: &BTreeSet<String>, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(serde::Serialize)]
+        struct Empty {}
+        serializer.collect_map(set.iter().map(|key| (key, Empty {})))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<BTreeSet<String>, D::Error> {
+        #[expect(
+            clippy::zero_sized_map_values,
+            reason = "only the keys count, whatever the values are"
+        )]
+        let map = Option::<BTreeMap<String, IgnoredAny>>::deserialize(deserializer)?;
+        Ok(map.unwrap_or_default().into_keys().collect())
+    }
 }
 
 /// Tools write `null` where a list or map is empty.

@@ -35,12 +35,13 @@ impl Flags {
             let Some(&(name, takes)) = known.iter().find(|(known, _)| *known == name) else {
                 let problem =
                     Problem::new("unknown-flag", format!("{keyword} has no flag --{name}.")).at(flag.span);
-                let problem = match known.is_empty() {
-                    true => problem.hint(format!(
-                        "{keyword} takes no flags. What is meant for a program goes in an array: [\"{}\"].",
-                        flag.text
-                    )),
-                    false => problem.hint(format!("It knows --{}.", known_names(known))),
+                let problem = if known.is_empty() {
+                    let text = &flag.text;
+                    problem.hint(format!(
+                        "{keyword} takes no flags. What is meant for a program goes in an array: [\"{text}\"]."
+                    ))
+                } else {
+                    problem.hint(format!("It knows --{}.", known_names(known)))
                 };
                 let written: Vec<String> = known.iter().map(|(name, _)| format!("--{name}")).collect();
                 return Err(problem.suggest(&format!("--{name}"), written.iter().map(String::as_str)));

@@ -19,7 +19,7 @@ pub(super) fn parse(node: &Node<'_>, arguments: Arguments) -> Result<From, Probl
     let (base, name) = match (words.next(), words.next(), words.next(), words.next()) {
         (Some(base), None, ..) => (base, None),
         (Some(base), Some(word), Some(name), None) if word.text.eq_ignore_ascii_case("as") => {
-            (base, Some(stage_name(name)?))
+            (base, Some(stage_name(&name)?))
         }
         _ => {
             return Err(Problem::new(
@@ -37,7 +37,7 @@ pub(super) fn parse(node: &Node<'_>, arguments: Arguments) -> Result<From, Probl
     })
 }
 
-fn stage_name(word: Word) -> Result<Word, Problem> {
+fn stage_name(word: &Word) -> Result<Word, Problem> {
     let name = word.text.to_lowercase();
     let letter = |byte: u8| byte.is_ascii_lowercase();
     let fits = name.bytes().next().is_some_and(letter)

@@ -20,12 +20,12 @@ pub(crate) struct Healthcheck {
 
 pub(super) fn parse(node: &Node<'_>, arguments: Arguments) -> Result<Healthcheck, Problem> {
     const EXAMPLE: &str = "HEALTHCHECK --interval=30s CMD curl -f http://localhost/";
-    let Arguments::Tagged(kind, rest) = arguments else {
+    let Arguments::Tagged(kind, command) = arguments else {
         return Err(super::missing(node, EXAMPLE));
     };
-    let shell = !matches!(*rest, Arguments::Json(_));
-    let words = rest.words();
-    let none = Healthcheck {
+    let shell = !matches!(*command, Arguments::Json(_));
+    let words = command.words();
+    let unset = Healthcheck {
         test: vec!["NONE".into()],
         interval: 0,
         timeout: 0,
@@ -33,18 +33,18 @@ pub(super) fn parse(node: &Node<'_>, arguments: Arguments) -> Result<Healthcheck
         start_interval: 0,
         retries: 0,
     };
-    let written = kind.text.to_uppercase();
-    if written.is_empty() {
+    let form = kind.text.to_uppercase();
+    if form.is_empty() {
         return Err(super::missing(node, EXAMPLE));
     }
-    if written == "NONE" {
+    if form == "NONE" {
         if !words.is_empty() {
             return Err(Problem::new(
                 "bad-healthcheck",
                 "HEALTHCHECK NONE takes nothing else.",
             ));
         }
-        return Ok(none);
+        return Ok(unset);
     }
     let flags = Flags::read(
         node,
@@ -56,7 +56,7 @@ pub(super) fn parse(node: &Node<'_>, arguments: Arguments) -> Result<Healthcheck
             ("retries", Takes::Text),
         ],
     )?;
-    if written != "CMD" {
+    if form != "CMD" {
         return Err(Problem::new(
             "bad-healthcheck",
             format!("HEALTHCHECK knows NONE and CMD, not {:?}.", kind.text),
@@ -70,7 +70,7 @@ pub(super) fn parse(node: &Node<'_>, arguments: Arguments) -> Result<Healthcheck
                 .hint(format!("Write {EXAMPLE}.")),
         );
     }
-    let mut test = vec![if shell { "CMD-SHELL".to_owned() } else { written }];
+    let mut test = vec![if shell { "CMD-SHELL".to_owned() } else { form }];
     test.extend(words.into_iter().map(|Word { text, .. }| text));
     Ok(Healthcheck {
         test,

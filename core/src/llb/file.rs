@@ -49,6 +49,7 @@ pub enum Action {
 
 /// `pb.FileActionCopy`.
 #[derive(Clone, PartialEq, prost::Message)]
+#[expect(clippy::struct_excessive_bools, reason = "the message has them")]
 pub struct FileActionCopy {
     /// Path in the secondary input.
     #[prost(string, tag = "1")]

@@ -137,10 +137,10 @@ pub fn decode(bytes: &[u8]) -> Result<Op, DecodeError> {
     Ok(op)
 }
 
-fn read_input(input: WireInput) -> Result<Input, DecodeError> {
-    let index = u32::try_from(input.index).map_err(|_| DecodeError::InputIndex(input.index))?;
+fn read_input(WireInput { digest, index }: WireInput) -> Result<Input, DecodeError> {
+    let index = u32::try_from(index).map_err(|_| DecodeError::InputIndex(index))?;
     Ok(Input {
-        digest: input.digest.parse()?,
+        digest: Digest::try_from(digest)?,
         index,
     })
 }

@@ -63,11 +63,10 @@ pub enum Fault {
 pub(super) fn op(op: &Op) -> Result<(), Fault> {
     let inputs = op.inputs.len();
     match &op.kind {
-        None | Some(OpKind::Build(_) | OpKind::Passthrough(_)) => Ok(()),
         Some(OpKind::Exec(exec)) => check_exec(exec, inputs),
         Some(OpKind::Source(source)) if source.identifier.is_empty() => Err(Fault::Empty("a source op")),
         Some(OpKind::Source(_)) if inputs > 0 => Err(Fault::SourceInputs),
-        Some(OpKind::Source(_)) => Ok(()),
+        None | Some(OpKind::Source(_) | OpKind::Build(_) | OpKind::Passthrough(_)) => Ok(()),
         Some(OpKind::File(file)) => check_file(file, inputs),
         Some(OpKind::Merge(merge)) => check_merge(merge, inputs),
         Some(OpKind::Diff(diff)) => {
@@ -116,12 +115,10 @@ impl Outputs {
 
     fn check(mut self, what: &'static str) -> Result<(), Fault> {
         self.0.sort_unstable();
-        let mut expected = 0;
-        for index in self.0 {
+        for (expected, index) in (0..).zip(self.0) {
             if index != expected {
                 return Err(Fault::Output { what, index });
             }
-            expected += 1;
         }
         Ok(())
     }

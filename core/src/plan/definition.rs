@@ -9,7 +9,7 @@ use crate::llb::{
     Op, OpKind, SourceOp, User, UserOpt, WorkerConstraints,
 };
 
-use super::graph::{ActionPlan, Graph, MountPlan, Output, Work};
+use super::graph::{ActionPlan, ExecPlan, Graph, MountPlan, Output, Work};
 
 /// A definition, and which op each vertex of the graph became.
 pub(crate) struct Marshalled {
@@ -169,12 +169,13 @@ impl Run {
                 op.platform = platform;
                 OpKind::Source(source)
             }
-            Work::Exec {
-                op: mut exec,
-                platform,
-                mounts,
-                extra,
-            } => {
+            Work::Exec(plan) => {
+                let ExecPlan {
+                    op: mut exec,
+                    platform,
+                    mounts,
+                    extra,
+                } = *plan;
                 op.platform = Some(platform);
                 self.mounts(&mut exec, &mut op.inputs, mounts, extra);
                 OpKind::Exec(exec)

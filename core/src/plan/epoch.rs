@@ -24,11 +24,6 @@ impl Epoch {
         self.0.wrapping_mul(1_000_000_000)
     }
 
-    /// The same in seconds.
-    pub(crate) const fn seconds(self) -> i64 {
-        self.0
-    }
-
     /// `2006-01-02T15:04:05Z`.
     pub(crate) fn rfc3339(self) -> String {
         // Days are counted from 0000-03-01, so that the leap day is the last of its year (Howard Hinnant's
@@ -94,6 +89,23 @@ pub(super) fn resolve(
     )
     .hint("Give it a number of seconds since 1970.");
     Err((problem, None))
+}
+
+/// Puts the epoch that was worked out in the place of what was written.
+pub(super) fn settle(epoch: Option<Epoch>, build_args: &mut BTreeMap<String, String>, globals: &mut Globals) {
+    let in_args = build_args.contains_key(NAME);
+    let in_globals = globals.get(NAME).is_some();
+    let Some(value) = epoch.map(|epoch| epoch.0.to_string()) else {
+        globals.remove(NAME);
+        build_args.remove(NAME);
+        return;
+    };
+    if in_globals {
+        globals.set(NAME, &value);
+    }
+    if in_args {
+        build_args.insert(NAME.into(), value);
+    }
 }
 
 /// A stage whose time counts starts from nothing and adds one thing from elsewhere.

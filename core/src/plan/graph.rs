@@ -34,12 +34,7 @@ pub(crate) enum Work {
     /// Files from elsewhere.
     Source(SourceOp, Option<Platform>),
     /// A process, with mounts that count no inputs yet.
-    Exec {
-        op: ExecOp,
-        platform: Platform,
-        mounts: Vec<MountPlan>,
-        extra: Vec<Mount>,
-    },
+    Exec(Box<ExecPlan>),
     /// Actions on files, one after the other.
     File {
         base: Option<Output>,
@@ -47,6 +42,18 @@ pub(crate) enum Work {
     },
     /// Layers, from the bottom up.
     Merge(Vec<Output>),
+}
+
+/// A process.
+#[derive(Debug)]
+pub(crate) struct ExecPlan {
+    /// Without mounts.
+    pub(crate) op: ExecOp,
+    pub(crate) platform: Platform,
+    /// Mounts of files, sorted by destination.
+    pub(crate) mounts: Vec<MountPlan>,
+    /// Mounts of secrets and agents, which stand behind.
+    pub(crate) extra: Vec<Mount>,
 }
 
 /// A mount, and what is mounted.
@@ -99,7 +106,7 @@ impl Work {
     pub(crate) fn inputs(&self) -> Vec<Output> {
         match self {
             Self::Context | Self::Source(..) => Vec::new(),
-            Self::Exec { mounts, .. } => mounts.iter().filter_map(|mount| mount.source).collect(),
+            Self::Exec(exec) => exec.mounts.iter().filter_map(|mount| mount.source).collect(),
             Self::File { base, actions } => base
                 .iter()
                 .copied()

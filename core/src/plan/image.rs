@@ -92,25 +92,22 @@ pub(super) fn start(
         Some(facts) => reference.with_digest(facts.digest.clone()),
         None => reference,
     };
-    let index = match images
+    let known = images
         .iter()
-        .position(|known| known.reference == full && known.platform == platform)
-    {
-        Some(index) => index,
-        None => {
-            images.push(FoundImage {
-                name: node.base_name.clone(),
-                reference: full,
-                platform: platform.clone(),
-                resolved: facts.is_some(),
-                size: facts.map_or(0, |facts| facts.size),
-                note: facts.and_then(|facts| facts.note.clone()),
-                span: node.base_span,
-                outputs: Vec::new(),
-            });
-            images.len() - 1
-        }
-    };
+        .position(|known| known.reference == full && known.platform == platform);
+    let index = known.unwrap_or_else(|| {
+        images.push(FoundImage {
+            name: node.base_name.clone(),
+            reference: full,
+            platform: platform.clone(),
+            resolved: facts.is_some(),
+            size: facts.map_or(0, |facts| facts.size),
+            note: facts.and_then(|facts| facts.note.clone()),
+            span: node.base_span,
+            outputs: Vec::new(),
+        });
+        images.len() - 1
+    });
     build.image = Image {
         created: None,
         ..image

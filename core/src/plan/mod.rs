@@ -13,16 +13,17 @@ mod image;
 mod lower;
 mod path;
 mod remote;
+mod target;
+mod triggers;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use crate::analysis::{Base, EdgeSource, Options};
 use crate::diagnostic::{Diagnostic, Problem, Severity};
 use crate::platform::Platform;
 use crate::shell::Lexer;
-use crate::span::{LineRange, Span};
-use crate::stage::{self, Origin, Program, Resolved, Statement};
-use crate::syntax;
+use crate::span::Span;
+use crate::stage::{self, Origin, Program, Resolved};
 
 pub(crate) use build::{Build, FoundEdge};
 pub(crate) use graph::{Graph, Output};
@@ -73,7 +74,7 @@ pub(crate) fn plan(program: &mut Program, options: &Options, diagnostics: &mut V
     let mut broken = program.broken;
     let epoch = match epoch::resolve(program, &globals, &build_args) {
         Ok(epoch) => {
-            settle_epoch(epoch, &mut build_args, &mut globals);
+            epoch::settle(epoch, &mut build_args, &mut globals);
             epoch
         }
         Err((problem, place)) => {
@@ -84,8 +85,8 @@ pub(crate) fn plan(program: &mut Program, options: &Options, diagnostics: &mut V
         }
     };
     let mut resolved = stage::resolve(program, &globals, diagnostics);
-    let target = find_target(&resolved, program, options.target.as_deref(), diagnostics);
-    broken |= report_cycle(&mut resolved, target, diagnostics);
+    let target = target::find(&resolved, program, options.target.as_deref(), diagnostics);
+    broken |= target::report_cycle(&mut resolved, target, diagnostics);
 
     let mut images = Vec::new();
     let mut shared = Shared {
@@ -112,7 +113,7 @@ pub(crate) fn plan(program: &mut Program, options: &Options, diagnostics: &mut V
         &mut bases,
         diagnostics,
     );
-    let needed = add_triggers(&mut resolved, &mut started, target, diagnostics);
+    let needed = triggers::add(&mut resolved, &mut started, target, diagnostics);
     // Triggers may have brought images of their own.
     start_nodes(
         &mut shared,
@@ -164,101 +165,6 @@ pub(crate) fn plan(program: &mut Program, options: &Options, diagnostics: &mut V
     }
 }
 
-/// Puts the epoch that was worked out in the place of what was written.
-fn settle_epoch(
-    epoch: Option<epoch::Epoch>,
-    build_args: &mut BTreeMap<String, String>,
-    globals: &mut stage::Globals,
-) {
-    use crate::shell::Variables as _;
-    let in_args = build_args.contains_key(epoch::NAME);
-    let in_globals = globals.get(epoch::NAME).is_some();
-    match epoch.map(|epoch| epoch.seconds().to_string()) {
-        Some(value) => {
-            if in_globals {
-                globals.set(epoch::NAME, &value);
-            }
-            if in_args {
-                build_args.insert(epoch::NAME.into(), value);
-            }
-        }
-        None => {
-            globals.remove(epoch::NAME);
-            build_args.remove(epoch::NAME);
-        }
-    }
-}
-
-fn find_target(
-    resolved: &Resolved,
-    program: &Program,
-    target: Option<&str>,
-    diagnostics: &mut Vec<Diagnostic>,
-) -> Option<usize> {
-    match target.filter(|target| !target.is_empty()) {
-        None => program.stages.len().checked_sub(1),
-        Some(target) => {
-            let found = resolved.by_name(target);
-            if found.is_none() {
-                let names: Vec<&str> = resolved.names().collect();
-                let hint = match names.is_empty() {
-                    true => "The file has no stages.".into(),
-                    false => format!("The file has these stages: {}.", names.join(", ")),
-                };
-                let problem = Problem::new(
-                    "unknown-target",
-                    format!("There is no stage {target:?} to build."),
-                );
-                let problem = problem.hint(hint).suggest(target, names.iter().copied());
-                diagnostics.push(problem.into_diagnostic(
-                    Severity::Error,
-                    Span::default(),
-                    LineRange::default(),
-                ));
-            }
-            found
-        }
-    }
-}
-
-/// Says which stages need each other in a circle. True where the target is one of those that can never be built.
-fn report_cycle(resolved: &mut Resolved, target: Option<usize>, diagnostics: &mut Vec<Diagnostic>) -> bool {
-    let Some(cycle) = stage::find_cycle(&resolved.nodes) else {
-        return false;
-    };
-    let label = |node: usize| resolved.nodes.get(node).map_or("", |node| node.label.as_str());
-    let chain: Vec<String> = cycle
-        .iter()
-        .map(|(node, dependency)| {
-            format!(
-                "{} {} {} (line {})",
-                label(*node),
-                dependency.kind,
-                label(dependency.on),
-                dependency.lines.start
-            )
-        })
-        .collect();
-    let Some((_, first)) = cycle.first() else {
-        return false;
-    };
-    let problem = Problem::new(
-        "cycle",
-        format!("These stages need each other in a circle: {}.", chain.join(", ")),
-    )
-    .hint("Take one of these lines out, or move what both need into a stage of its own.");
-    for (node, _) in &cycle {
-        if let Some(node) = resolved.nodes.get_mut(*node) {
-            (node.broken, node.in_cycle) = (true, true);
-        }
-    }
-    diagnostics.push(problem.into_diagnostic(Severity::Error, first.span, first.lines));
-    let reached = target
-        .map(|target| resolved.reachable(target))
-        .unwrap_or_default();
-    cycle.iter().any(|(node, _)| reached.get(*node) == Some(&true))
-}
-
 /// Finds out what each node starts from, for those where that is not known yet.
 fn start_nodes(
     shared: &mut Shared<'_>,
@@ -306,106 +212,6 @@ fn start_nodes(
         started.push(build);
         bases.push(base);
     }
-}
-
-/// Adds the instructions that bases left behind to the stages that the target needs; gives what it needs.
-///
-/// A trigger may copy from a stage that was not needed before, which then has to be looked at too.
-fn add_triggers(
-    resolved: &mut Resolved,
-    started: &mut [Build],
-    target: Option<usize>,
-    diagnostics: &mut Vec<Diagnostic>,
-) -> Vec<bool> {
-    let Some(target) = target else {
-        return vec![false; resolved.nodes.len()];
-    };
-    let mut done = BTreeSet::new();
-    loop {
-        let needed = resolved.reachable(target);
-        let mut found = false;
-        for index in 0..started.len().min(needed.len()) {
-            if needed.get(index) != Some(&true) || !done.insert(index) {
-                continue;
-            }
-            let triggers = triggers(resolved, started, index);
-            found |= add_stage_triggers(resolved, started, index, &triggers, diagnostics);
-        }
-        if !found {
-            return needed;
-        }
-    }
-}
-
-/// The triggers of a node: those in the configuration of its base image, or those of its base stage.
-fn triggers(resolved: &Resolved, started: &mut [Build], index: usize) -> Vec<String> {
-    let base = resolved.nodes.get(index).and_then(|node| node.base);
-    match base.and_then(|base| resolved.nodes.get(base)) {
-        Some(base) => base
-            .commands
-            .iter()
-            .filter_map(|command| match &command.statement.instruction {
-                Some(crate::instruction::Instruction::Onbuild(onbuild)) => Some(onbuild.expression.clone()),
-                _ => None,
-            })
-            .collect(),
-        None => started
-            .get_mut(index)
-            .map(|build| std::mem::take(&mut build.image.config.on_build))
-            .unwrap_or_default(),
-    }
-}
-
-fn add_stage_triggers(
-    resolved: &mut Resolved,
-    started: &mut [Build],
-    index: usize,
-    triggers: &[String],
-    diagnostics: &mut Vec<Diagnostic>,
-) -> bool {
-    let Some(node) = resolved.nodes.get(index) else {
-        return false;
-    };
-    if triggers.is_empty() || node.origin == Origin::Hidden {
-        return false;
-    }
-    let (span, lines, before) = (node.base_span, node.lines, node.commands.len());
-    let mut found = false;
-    for trigger in triggers {
-        let parsed = syntax::parse_trigger(trigger, span, lines)
-            .ok_or_else(|| {
-                Problem::new(
-                    "bad-trigger",
-                    format!("The ONBUILD trigger {trigger:?} of its base cannot be read."),
-                )
-            })
-            .and_then(|mut node| {
-                crate::instruction::parse(&mut node)
-                    .map(|instruction| Statement::new(&node, Some(instruction)))
-            });
-        match parsed {
-            Ok(statement) => {
-                found |= resolved.add_command(
-                    index,
-                    std::rc::Rc::new(statement),
-                    None,
-                    Severity::Error,
-                    diagnostics,
-                );
-            }
-            Err(problem) => {
-                diagnostics.push(problem.into_diagnostic(Severity::Error, span, lines));
-                if let Some(node) = resolved.nodes.get_mut(index) {
-                    node.broken = true;
-                }
-            }
-        }
-    }
-    resolved.triggers_first(index, before);
-    if let Some(build) = started.get_mut(index) {
-        build.steps.total += triggers.len();
-    }
-    found
 }
 
 /// Plans all stages, in the order of the file.

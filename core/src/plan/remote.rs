@@ -69,7 +69,13 @@ fn escape(path: &str) -> String {
         if byte.is_ascii_alphanumeric() || b"-_.~$&+,/:;=@".contains(&byte) {
             text.push(char::from(byte));
         } else {
-            text.push_str(&format!("%{byte:02X}"));
+            text.push('%');
+            let digit = |value: u8| {
+                char::from_digit(u32::from(value), 16)
+                    .unwrap_or('0')
+                    .to_ascii_uppercase()
+            };
+            text.extend([digit(byte >> 4), digit(byte & 15)]);
         }
     }
     text
@@ -140,7 +146,7 @@ fn read_address(text: &str) -> Option<(Git, String)> {
         fragment,
     } = address;
     let ssh = match scheme.as_str() {
-        "http" | "https" if path.ends_with(".git") => false,
+        "http" | "https" if path.strip_suffix(".git").is_some() => false,
         "git" => false,
         "ssh" => true,
         _ => return None,

@@ -23,6 +23,10 @@ impl Variables for NoVariables {
 
 /// How to read words.
 #[derive(Debug, Clone, Copy)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a way of reading that goes with every other"
+)]
 pub(crate) struct Lexer {
     /// What takes the meaning from the character after it.
     pub(crate) escape: char,
@@ -81,7 +85,7 @@ impl Lexer {
     }
 
     /// Works `text` out, as one word.
-    pub(crate) fn word(&self, text: &str, variables: &dyn Variables) -> Result<String, ExpandError> {
+    pub(crate) fn word(self, text: &str, variables: &dyn Variables) -> Result<String, ExpandError> {
         // Most words have nothing to work out.
         if !self.has_special(text) {
             return Ok(text.to_owned());
@@ -89,14 +93,14 @@ impl Lexer {
         Ok(self.expand(text, variables)?.text)
     }
 
-    fn has_special(&self, text: &str) -> bool {
+    fn has_special(self, text: &str) -> bool {
         text.contains(['$', '<', '\'', '"', self.escape])
     }
 
     /// Works `text` out.
-    pub(crate) fn expand(&self, text: &str, variables: &dyn Variables) -> Result<Expanded, ExpandError> {
+    pub(crate) fn expand(self, text: &str, variables: &dyn Variables) -> Result<Expanded, ExpandError> {
         let mut run = Run {
-            lexer: *self,
+            lexer: self,
             rest: text,
             variables,
             unset: BTreeSet::new(),

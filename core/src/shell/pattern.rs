@@ -35,7 +35,7 @@ fn parse(pattern: &str) -> Result<Vec<Piece>, ExpandError> {
 pub(super) fn trim_start(pattern: &str, value: &str, greedy: bool) -> Result<String, ExpandError> {
     let pieces = parse(pattern)?;
     let letters: Vec<char> = value.chars().collect();
-    let end = matched(&pieces, &letters, 0, greedy).unwrap_or(0);
+    let end = Matcher::new(&pieces, &letters, greedy).end(0).unwrap_or(0);
     Ok(letters.iter().skip(end).collect())
 }
 
@@ -44,7 +44,7 @@ pub(super) fn trim_end(pattern: &str, value: &str, greedy: bool) -> Result<Strin
     let mut pieces = parse(pattern)?;
     pieces.reverse();
     let letters: Vec<char> = value.chars().rev().collect();
-    let end = matched(&pieces, &letters, 0, greedy).unwrap_or(0);
+    let end = Matcher::new(&pieces, &letters, greedy).end(0).unwrap_or(0);
     Ok(letters.iter().skip(end).rev().collect())
 }
 
@@ -57,34 +57,27 @@ pub(super) fn replace(
 ) -> Result<String, ExpandError> {
     let pieces = parse(pattern)?;
     let letters: Vec<char> = value.chars().collect();
+    let mut matcher = Matcher::new(&pieces, &letters, true);
     let mut text = String::with_capacity(value.len());
     let mut at = 0;
-    let mut touched = false;
+    let mut open = true;
     while at <= letters.len() {
-        // An empty match right after a match is none, or "*" would match twice.
-        let found = if touched && !all {
-            None
-        } else {
-            matched(&pieces, &letters, at, true)
-        };
-        match found {
-            Some(end) => {
+        if let Some(end) = if open { matcher.end(at) } else { None } {
+            if all {
                 let inside: String = letters.get(at..end).unwrap_or_default().iter().collect();
-                if all {
-                    text.push_str(&filled(replacement, &inside));
-                } else {
-                    text.push_str(replacement);
-                }
-                touched = true;
-                if end > at {
-                    at = end;
-                    if at == letters.len() {
-                        break;
-                    }
-                    continue;
-                }
+                text.push_str(&filled(replacement, &inside));
+            } else {
+                text.push_str(replacement);
             }
-            None => {}
+            open = all;
+            if end > at {
+                at = end;
+                // An empty match right after a match is none, or "*" would match twice.
+                if at == letters.len() {
+                    break;
+                }
+                continue;
+            }
         }
         text.extend(letters.get(at));
         at += 1;
@@ -125,45 +118,77 @@ fn filled(replacement: &str, inside: &str) -> String {
     text
 }
 
-/// The end of the match of all `pieces` that begins at `start`.
+/// Finds where matches end.
 ///
-/// Every pair of piece and place is tried once only, so that no pattern takes more than its length times the value's.
-fn matched(pieces: &[Piece], letters: &[char], start: usize, greedy: bool) -> Option<usize> {
-    let width = letters.len() + 1;
-    let mut tried = vec![
-        false;
-        (pieces.len() + 1)
-            .checked_mul(width)
-            .filter(|&cells| cells < 1 << 24)?
-    ];
-    let mut open = vec![(0, start)];
-    while let Some((piece, at)) = open.pop() {
-        let cell = tried.get_mut(piece * width + at)?;
-        if std::mem::replace(cell, true) {
-            continue;
+/// What has led nowhere once is not tried again, from wherever it is come to, so that no pattern takes more than its
+/// length times the value's.
+struct Matcher<'p> {
+    pieces: &'p [Piece],
+    letters: &'p [char],
+    greedy: bool,
+    /// By piece and place; empty where there would be too many of them, and then nothing matches.
+    tried: Vec<bool>,
+}
+
+impl<'p> Matcher<'p> {
+    const MOST: usize = 1 << 24;
+
+    fn new(pieces: &'p [Piece], letters: &'p [char], greedy: bool) -> Self {
+        let cells = (pieces.len() + 1)
+            .checked_mul(letters.len() + 1)
+            .filter(|&cells| cells < Self::MOST);
+        Self {
+            pieces,
+            letters,
+            greedy,
+            tried: vec![false; cells.unwrap_or(0)],
         }
-        let letter = letters.get(at).copied();
-        match pieces.get(piece) {
-            None => return Some(at),
-            Some(Piece::Letter(expected)) if letter == Some(*expected) => open.push((piece + 1, at + 1)),
-            Some(Piece::Any) if letter.is_some_and(|letter| letter != '\n') => open.push((piece + 1, at + 1)),
-            Some(Piece::Letter(_) | Piece::Any) => {}
-            Some(Piece::Many) => {
-                let more = letter
-                    .is_some_and(|letter| letter != '\n')
-                    .then_some((piece, at + 1));
-                // What is pushed last is tried first.
-                if greedy {
+    }
+
+    /// The end of the match that begins at `start`.
+    fn end(&mut self, start: usize) -> Option<usize> {
+        let width = self.letters.len() + 1;
+        let mut open = vec![(0, start)];
+        let mut seen = Vec::new();
+        while let Some((piece, at)) = open.pop() {
+            let cell = piece * width + at;
+            if std::mem::replace(self.tried.get_mut(cell)?, true) {
+                continue;
+            }
+            seen.push(cell);
+            let letter = self.letters.get(at).copied();
+            match self.pieces.get(piece) {
+                None => {
+                    // Some of these led here, so they may lead somewhere again.
+                    for cell in seen {
+                        if let Some(tried) = self.tried.get_mut(cell) {
+                            *tried = false;
+                        }
+                    }
+                    return Some(at);
+                }
+                Some(Piece::Letter(expected)) if letter == Some(*expected) => open.push((piece + 1, at + 1)),
+                Some(Piece::Any) if letter.is_some_and(|letter| letter != '\n') => {
+                    open.push((piece + 1, at + 1));
+                }
+                Some(Piece::Letter(_) | Piece::Any) => {}
+                Some(Piece::Many) => {
+                    let more = letter
+                        .is_some_and(|letter| letter != '\n')
+                        .then_some((piece, at + 1));
+                    // What is pushed last is tried first.
+                    if !self.greedy {
+                        open.extend(more);
+                    }
                     open.push((piece + 1, at));
-                    open.extend(more);
-                } else {
-                    open.extend(more);
-                    open.push((piece + 1, at));
+                    if self.greedy {
+                        open.extend(more);
+                    }
                 }
             }
         }
+        None
     }
-    None
 }
 
 #[cfg(test)]
@@ -187,6 +212,9 @@ mod tests {
 
     #[test]
     fn patterns_that_backtrack_end_soon() {
+        let long = "a".repeat(60_000);
+        assert_eq!(replace("a", &long, "", true).as_deref(), Ok(""));
+        assert_eq!(replace("*b", &long, "x", true).as_deref(), Ok(long.as_str()));
         let value = "a".repeat(3000);
         assert_eq!(
             trim_start(&"*a".repeat(40).replace("*a", "*ab"), &value, true).as_deref(),

@@ -97,7 +97,7 @@ pub(crate) fn resolve(program: &Program, globals: &Globals, diagnostics: &mut Ve
         node.label = name.clone().unwrap_or_else(|| format!("stage-{index}"));
         if let Some(from) = &source.from {
             node.base_span = from.base.span;
-            if let Err(problem) = node.start(from, &lexer, globals) {
+            if let Err(problem) = node.start(from, lexer, globals) {
                 node.broken = true;
                 diagnostics.push(problem.into_diagnostic(Severity::Error, source.span, source.lines));
             }
@@ -143,7 +143,7 @@ impl Node {
     fn start(
         &mut self,
         from: &crate::instruction::from::From,
-        lexer: &Lexer,
+        lexer: Lexer,
         globals: &Globals,
     ) -> Result<(), Problem> {
         let bad = |error: crate::shell::ExpandError, span| {

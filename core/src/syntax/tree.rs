@@ -103,10 +103,16 @@ pub(crate) fn parse_trigger(text: &str, span: Span, lines: LineRange) -> Option<
 fn relocated(mut arguments: Arguments, span: Span) -> Arguments {
     match &mut arguments {
         Arguments::Words(words) | Arguments::Json(words) => {
-            words.iter_mut().for_each(|word| word.span = span)
+            for word in words {
+                word.span = span;
+            }
         }
         Arguments::Text(word) => word.span = span,
-        Arguments::Pairs(pairs) => pairs.iter_mut().for_each(|pair| pair.span = span),
+        Arguments::Pairs(pairs) => {
+            for pair in pairs {
+                pair.span = span;
+            }
+        }
         Arguments::Tagged(word, rest) => {
             word.span = span;
             let inner = std::mem::replace(rest.as_mut(), Arguments::Words(Vec::new()));
@@ -275,13 +281,11 @@ impl<'s> Parser<'s> {
                 empty.get_or_insert(Span::new(line.start, end));
                 continue;
             }
-            match without_continuation(content, self.tree.escape) {
-                Some(before) => joined.join(before, line.start),
-                None => {
-                    joined.join(content, line.start);
-                    break;
-                }
-            }
+            let Some(before) = without_continuation(content, self.tree.escape) else {
+                joined.join(content, line.start);
+                break;
+            };
+            joined.join(before, line.start);
         }
         if let Some(span) = empty {
             let lines = LineRange {
@@ -324,23 +328,19 @@ impl<'s> Parser<'s> {
         };
         for marker in markers {
             let after = self.lines.clone();
-            match self.heredoc(&marker) {
-                Some((content, span, end)) => {
-                    node.span.end = end;
-                    node.heredocs.push(Heredoc {
-                        marker,
-                        content,
-                        span,
-                    });
-                }
-                None => {
-                    let message = format!("The heredoc <<{} never ends.", marker.name);
-                    let hint = format!("Put a line with nothing but {} behind its content.", marker.name);
-                    node.arguments = Err(Problem::new("unterminated-heredoc", message).hint(hint));
-                    self.resume(after);
-                    return;
-                }
-            }
+            let Some((content, span, end)) = self.heredoc(&marker) else {
+                let message = format!("The heredoc <<{} never ends.", marker.name);
+                let hint = format!("Put a line with nothing but {} behind its content.", marker.name);
+                node.arguments = Err(Problem::new("unterminated-heredoc", message).hint(hint));
+                self.resume(after);
+                return;
+            };
+            node.span.end = end;
+            node.heredocs.push(Heredoc {
+                marker,
+                content,
+                span,
+            });
         }
     }
 

@@ -9,7 +9,9 @@ pub(super) fn lower(step: &mut Step<'_, '_>, env: &Env) -> Result<(), Problem> {
     let pairs = expand_pairs(step, &env.pairs)?;
     let mut done = String::from("ENV");
     for (key, value) in pairs {
-        done.push_str(&format!(" {key}={value}"));
+        for part in [" ", &key, "=", &value] {
+            done.push_str(part);
+        }
         step.build.image.set_env(&key, &value);
         step.build.env.set(key, value);
     }

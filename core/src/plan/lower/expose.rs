@@ -1,7 +1,6 @@
 //! `EXPOSE`: ports that the image listens on.
 
 use crate::diagnostic::Problem;
-use crate::image::Nothing;
 use crate::instruction::expose::Expose;
 use crate::plan::build::Step;
 use crate::plan::go;
@@ -22,11 +21,7 @@ pub(super) fn lower(step: &mut Step<'_, '_>, expose: &Expose) -> Result<(), Prob
         }
     }
     step.commit(format!("EXPOSE {}", go::list(&ports)), false);
-    step.build
-        .image
-        .config
-        .exposed_ports
-        .extend(ports.into_iter().map(|port| (port, Nothing {})));
+    step.build.image.config.exposed_ports.extend(ports);
     Ok(())
 }
 

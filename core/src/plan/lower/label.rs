@@ -10,7 +10,9 @@ pub(super) fn lower(step: &mut Step<'_, '_>, label: &Label) -> Result<(), Proble
     let pairs = expand_pairs(step, &label.pairs)?;
     let mut done = String::from("LABEL");
     for (key, value) in pairs {
-        done.push_str(&format!(" {key}={value}"));
+        for part in [" ", &key, "=", &value] {
+            done.push_str(part);
+        }
         step.build.image.config.labels.insert(key, value);
     }
     step.commit(done, false);

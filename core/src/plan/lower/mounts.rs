@@ -66,19 +66,17 @@ impl Mounts {
         let from_context = mount.from.is_empty() && mount.kind != MountKind::Cache;
         let mut source = None;
         let mut edge = None;
-        if !mount.from.is_empty() || mount.kind == MountKind::Cache {
-            if let Some(node) = node {
-                let Some(Some(finished)) = step.shared.finished.get(node) else {
-                    return Err(too_early(step, node, "mounted from"));
-                };
-                source = finished.output;
-                edge = step
-                    .shared
-                    .sources
-                    .get(node)
-                    .copied()
-                    .filter(|_| !mount.from.is_empty());
-            }
+        if !from_context && let Some(node) = node {
+            let Some(Some(finished)) = step.shared.finished.get(node) else {
+                return Err(too_early(step, node, "mounted from"));
+            };
+            source = finished.output;
+            edge = step
+                .shared
+                .sources
+                .get(node)
+                .copied()
+                .filter(|_| !mount.from.is_empty());
         }
         match mount.kind {
             MountKind::Secret => return self.secret(mount),

@@ -5,7 +5,7 @@ use crate::instruction::run::{Device, Run};
 use crate::llb::{CdiDevice, ExecOp, Meta, Mount, ProxyEnv};
 use crate::plan::build::{Step, llb_platform};
 use crate::plan::env::Masked;
-use crate::plan::graph::{MountPlan, Work};
+use crate::plan::graph::{ExecPlan, MountPlan, Work};
 use crate::shell::{Lexer, Variables as _};
 use crate::syntax::Marker;
 
@@ -75,12 +75,12 @@ pub(super) fn lower(step: &mut Step<'_, '_>, run: &Run) -> Result<(), Problem> {
             .unwrap_or(step.shared.target_platform),
     );
     let output = step.add(
-        Work::Exec {
+        Work::Exec(Box::new(ExecPlan {
             op,
             platform,
             mounts: mounted,
             extra,
-        },
+        })),
         name,
     );
     step.build.output = Some(output);

@@ -1,7 +1,6 @@
 //! `VOLUME`: directories whose content is not the image's.
 
 use crate::diagnostic::Problem;
-use crate::image::Nothing;
 use crate::instruction::volume::{Volume, empty_volume};
 use crate::plan::build::Step;
 use crate::plan::go;
@@ -16,10 +15,6 @@ pub(super) fn lower(step: &mut Step<'_, '_>, volume: &Volume) -> Result<(), Prob
         return Err(empty_volume(path));
     }
     step.commit(format!("VOLUME {}", go::list(&paths)), false);
-    step.build
-        .image
-        .config
-        .volumes
-        .extend(paths.into_iter().map(|path| (path, Nothing {})));
+    step.build.image.config.volumes.extend(paths);
     Ok(())
 }
