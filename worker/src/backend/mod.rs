@@ -1,6 +1,6 @@
 //! Who carries a build out.
 //!
-//! A [`Backend`] takes a whole definition, as a BuildKit daemon does, and reports its progress as events. It neither
+//! A [`Backend`] takes a whole definition, as `BuildKit`'s daemon does, and reports its progress as events. It neither
 //! knows who asked nor keeps a record: that is [`crate::build`]'s part.
 
 pub mod embedded;

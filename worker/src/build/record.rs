@@ -119,10 +119,7 @@ impl Record {
 
     /// Whether its last event has been recorded.
     pub(super) fn ended(&self) -> bool {
-        match self.lock().stored.summary.state {
-            BuildState::Queued | BuildState::Running => false,
-            BuildState::Done | BuildState::Failed | BuildState::Cancelled | BuildState::Lost => true,
-        }
+        has_ended(self.lock().stored.summary.state)
     }
 
     /// It is the build's turn.
@@ -133,6 +130,9 @@ impl Record {
     /// Numbers an event, records it and wakes whoever follows. What comes after the last event is dropped.
     pub(super) fn append(&self, event: Event) {
         let mut inner = self.lock();
+        if has_ended(inner.stored.summary.state) {
+            return;
+        }
         let Inner { stored, live } = &mut *inner;
         let Some(current) = live else { return };
         let Some(event) = current.within_limit(event, self.limit) else {
@@ -153,26 +153,28 @@ impl Record {
         current.events.push(Arc::new(event));
         if let Some(state) = terminal {
             stored.summary.state = state;
-            if let Err(error) = current
-                .finish()
-                .and_then(|()| write_summary(&self.directory, stored))
-            {
-                tracing::warn!(directory = %self.directory.display(), %error, "a build's end could not be recorded");
-            } else if current.file.is_some() {
-                *live = None;
+            match write_summary(&self.directory, stored) {
+                Ok(()) if current.file.is_some() => *live = None,
+                Ok(()) => {}
+                Err(error) => {
+                    tracing::warn!(directory = %self.directory.display(), %error, "a build's end cannot be recorded");
+                }
             }
         }
         drop(inner);
         self.newest.send_replace(seq);
+        // Nobody has to wait for the disk: a worker that is killed loses nothing that was written.
+        if terminal.is_some()
+            && let Err(error) = flush(&self.directory)
+        {
+            tracing::warn!(directory = %self.directory.display(), %error, "a build's record could not be flushed");
+        }
     }
 
     /// Up to [`BATCH`] events after `since`.
     fn after(&self, since: u64) -> After {
         let inner = self.lock();
-        let past = matches!(
-            inner.stored.summary.state,
-            BuildState::Done | BuildState::Failed | BuildState::Cancelled | BuildState::Lost
-        );
+        let past = has_ended(inner.stored.summary.state);
         let Some(live) = &inner.live else {
             return After::OnDisk;
         };
@@ -237,9 +239,13 @@ impl Live {
             }
         }
     }
+}
 
-    fn finish(&mut self) -> std::io::Result<()> {
-        self.file.as_ref().map_or(Ok(()), File::sync_data)
+/// Whether a build in that state has had its last event.
+fn has_ended(state: BuildState) -> bool {
+    match state {
+        BuildState::Queued | BuildState::Running => false,
+        BuildState::Done | BuildState::Failed | BuildState::Cancelled | BuildState::Lost => true,
     }
 }
 
@@ -260,13 +266,19 @@ fn records_error(path: &Path, error: &std::io::Error) -> BuildsError {
     }
 }
 
-/// Written beside its place, synced and renamed, so that a reader finds the old text or the new one.
+/// Written beside its place and renamed, so that a reader finds the old text or the new one.
 fn write_summary(directory: &Path, stored: &Stored) -> std::io::Result<()> {
     let temporary = directory.join("build.json.new");
-    let mut file = File::create(&temporary)?;
-    file.write_all(&serde_json::to_vec(stored)?)?;
-    file.sync_data()?;
+    fs::write(&temporary, serde_json::to_vec(stored)?)?;
     fs::rename(&temporary, directory.join(SUMMARY_FILE))
+}
+
+/// Sees to it that a record is on the disk.
+fn flush(directory: &Path) -> std::io::Result<()> {
+    for name in [EVENTS_FILE, SUMMARY_FILE] {
+        File::open(directory.join(name))?.sync_data()?;
+    }
+    File::open(directory)?.sync_all()
 }
 
 /// Removes a build's record from disk.
@@ -299,7 +311,7 @@ pub(super) fn open_all(root: &Path) -> Result<(u64, BTreeMap<u64, Arc<Record>>),
             }
             // One unreadable record must not keep the worker from starting.
             Err(error) => {
-                tracing::warn!(directory = %entry.path().display(), %error, "a build's record is unreadable")
+                tracing::warn!(directory = %entry.path().display(), %error, "a build's record is unreadable");
             }
         }
     }
@@ -378,9 +390,9 @@ fn close_lost(directory: &Path, stored: &mut Stored) -> std::io::Result<()> {
         line.push(b'\n');
         file.write_all(&line)?;
     }
-    file.sync_data()?;
     stored.summary.last_seq = last_seq;
-    write_summary(directory, stored)
+    write_summary(directory, stored)?;
+    flush(directory)
 }
 
 /// Where the line that ends at `end` begins.

@@ -475,7 +475,7 @@ mod tests {
         }
     }
 
-    fn piece<'a>(content: &'a [u8], from: usize, to: usize) -> ContentFrame<'a> {
+    fn piece(content: &[u8], from: usize, to: usize) -> ContentFrame<'_> {
         ContentFrame {
             digest: Digest::of(content),
             offset: from as u64,

@@ -60,7 +60,7 @@ impl Build {
         let files = result?;
         let config = &build.request.image_config;
         let image = image::finish(&build.engine, &files, config, &build.progress, &cancel).await;
-        image.map_err(|failure| failed(failure, None, "putting the image together"))
+        image.map_err(|failure| failed(&failure, None, "putting the image together"))
     }
 
     fn vertex(&self, index: usize) -> Option<&GraphVertex> {
@@ -73,7 +73,7 @@ impl Build {
             if let Err(message) = check(vertex, &self.engine.platform) {
                 self.progress.end(&vertex.digest, &End::Error(message.clone()));
                 return Err(failed(
-                    StepFailure::new(message),
+                    &StepFailure::new(message),
                     Some(&vertex.digest),
                     &vertex.name,
                 ));
@@ -81,7 +81,7 @@ impl Build {
         }
         if self.request.graph.head.is_some_and(|head| head.output != 0) {
             return Err(failed(
-                StepFailure::new("the plan's result is not a step's first output"),
+                &StepFailure::new("the plan's result is not a step's first output"),
                 None,
                 "the plan",
             ));
@@ -110,14 +110,14 @@ impl Build {
                 match (head.vertex < outputs.len()).then(|| outputs.swap_remove(head.vertex)) {
                     Some(Output::Files(files)) => Ok(files),
                     Some(Output::Context(_)) => Err(failed(
-                        StepFailure::new(
+                        &StepFailure::new(
                             "a build context as it is cannot become an image: copy it somewhere",
                         ),
                         None,
                         "the plan",
                     )),
                     None => Err(failed(
-                        StepFailure::internal("the last step has no result"),
+                        &StepFailure::internal("the last step has no result"),
                         None,
                         "the plan",
                     )),
@@ -135,13 +135,13 @@ impl Build {
                     .find(|other| Some(&other.digest) == at_fault.as_ref())
                     .or(step);
                 Err(failed(
-                    error,
+                    &error,
                     at_fault.as_ref(),
                     name.map_or("a step", |step| step.name.as_str()),
                 ))
             }
-            Err(Stopped::Cancelled) => Err(failed(StepFailure::cancelled(), None, "the build")),
-            Err(Stopped::Fault(fault)) => Err(failed(StepFailure::internal(fault), None, "the build")),
+            Err(Stopped::Cancelled) => Err(failed(&StepFailure::cancelled(), None, "the build")),
+            Err(Stopped::Fault(fault)) => Err(failed(&StepFailure::internal(fault), None, "the build")),
         }
     }
 
@@ -264,7 +264,7 @@ impl Build {
             .unwrap_or_else(PoisonError::into_inner)
             .extend(seen);
         if !self.request.no_cache
-            && let Some(result) = self.engine.found(&key.key)
+            && let Some(result) = self.engine.found(&key.digest)
         {
             self.progress
                 .reason(&vertex.digest, reason::cached(&key, &result.build));
@@ -274,7 +274,7 @@ impl Build {
             self.progress
                 .tell(&vertex.digest, &News::Layer(LayerNews::of_result(&result, blob)));
             return Ok((
-                Output::Files(stacked(base, vertex, Arc::new(result))?),
+                Output::Files(stacked(&base, vertex, Arc::new(result))?),
                 End::Cached,
             ));
         }
@@ -287,18 +287,18 @@ impl Build {
         };
         self.progress.reason(&vertex.digest, why);
         let flight = if self.request.no_cache {
-            Digest::of(format!("{} for build {}", key.key, self.request.build).as_bytes())
+            Digest::of(format!("{} for build {}", key.digest, self.request.build).as_bytes())
         } else {
-            key.key.clone()
+            key.digest.clone()
         };
         let work = |ticket: Ticket| {
             let (build, vertex, inputs) = (Arc::clone(self), vertex.clone(), inputs.to_vec());
-            async move { build.execute(&vertex, &inputs, &key.key, &ticket).await }
+            async move { build.execute(&vertex, &inputs, &key.digest, &ticket).await }
         };
         let listener = self.progress.listener(&vertex.digest);
         let ended = self.engine.flights.join(&flight, listener, work).await;
         let result = ended.unwrap_or_else(|| Err(StepFailure::internal("a step ended without a result")))?;
-        Ok((Output::Files(stacked(base, vertex, result)?), End::Ran))
+        Ok((Output::Files(stacked(&base, vertex, result)?), End::Ran))
     }
 
     /// The cache key of a step.
@@ -336,9 +336,12 @@ impl Build {
                     }
                 }
                 (Use::Part(_, selection), Output::Context(context)) => {
-                    let checksum = selection
-                        .checksum(context.as_ref())
-                        .map_err(|error| StepFailure::new(format!("in the build context, {error}")))?;
+                    let (wanted, tree) = (selection.clone(), Arc::clone(context));
+                    let checksum = blocking(move || {
+                        let checksum = wanted.checksum(tree.as_ref());
+                        checksum.map_err(|error| StepFailure::new(format!("in the build context, {error}")))
+                    })
+                    .await?;
                     InputFact {
                         from,
                         content: checksum,
@@ -591,7 +594,7 @@ fn base(vertex: &GraphVertex, inputs: &[Output]) -> Result<Rootfs, StepFailure> 
 }
 
 /// `base` with the layer that a step made.
-fn stacked(base: Rootfs, vertex: &GraphVertex, result: Arc<StoredResult>) -> Result<Rootfs, StepFailure> {
+fn stacked(base: &Rootfs, vertex: &GraphVertex, result: Arc<StoredResult>) -> Result<Rootfs, StepFailure> {
     let snapshot = result.snapshot.parse().map_err(StepFailure::internal)?;
     let diff_id = result.diff_id.clone();
     let origin = LayerOrigin::Step {
@@ -664,8 +667,8 @@ fn unsupported(what: &str) -> StepFailure {
     ))
 }
 
-fn failed(failure: StepFailure, vertex: Option<&Digest>, name: &str) -> BuildFailure {
-    let vertex = failure.vertex.or_else(|| vertex.cloned());
+fn failed(failure: &StepFailure, vertex: Option<&Digest>, name: &str) -> BuildFailure {
+    let vertex = failure.vertex.as_ref().or(vertex).cloned();
     BuildFailure {
         message: format!("{name}: {}", failure.message),
         vertex,

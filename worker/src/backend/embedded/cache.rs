@@ -6,7 +6,7 @@
 
 use std::path::Path;
 
-use redb::{Database, ReadableDatabase as _, TableDefinition};
+use redb::{Database, Durability, ReadableDatabase as _, TableDefinition};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use stagewright_core::digest::Digest;
@@ -117,7 +117,7 @@ impl Cache {
 
     /// Remembers a checksum.
     pub(crate) fn put_checksum(&self, of: &Digest, checksum: &Digest) -> Result<(), CacheError> {
-        let write = self.database.begin_write().map_err(database)?;
+        let write = self.begin_passing()?;
         write
             .open_table(CHECKSUMS)
             .map_err(database)?
@@ -133,7 +133,7 @@ impl Cache {
 
     /// Remembers how steps look now, all at once.
     pub(crate) fn put_last_seen(&self, seen: &[(Digest, LastSeen)]) -> Result<(), CacheError> {
-        let write = self.database.begin_write().map_err(database)?;
+        let write = self.begin_passing()?;
         {
             let mut table = write.open_table(STEPS).map_err(database)?;
             for (step, last) in seen {
@@ -143,6 +143,15 @@ impl Cache {
             }
         }
         write.commit().map_err(database)
+    }
+
+    /// Begins to write what can be found out again: it is not waited for until it is on the disk.
+    fn begin_passing(&self) -> Result<redb::WriteTransaction, CacheError> {
+        let mut write = self.database.begin_write().map_err(database)?;
+        write
+            .set_durability(Durability::None)
+            .map_err(|error| CacheError::Database(error.to_string()))?;
+        Ok(write)
     }
 
     /// An entry that is not there, or that an other version wrote, counts as none.

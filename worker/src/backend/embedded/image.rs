@@ -84,13 +84,12 @@ fn export_layer(engine: &Engine, layer: &Layer, progress: &Progress) -> Result<E
             LayerContent::Blob(descriptor.ok_or_else(|| StepFailure::internal("an image lost a layer"))?)
         }
         LayerOrigin::Step { result, .. } => {
-            let compressed = match engine.layers.compressed(&layer.diff_id) {
-                Some(compressed) => compressed,
-                None => {
-                    let tar = Tar::write(engine, layer)?;
-                    let made = engine.layers.compress(&layer.diff_id, &tar.0);
-                    made.map_err(|error| StepFailure::new(error.to_string()))?
-                }
+            let compressed = if let Some(compressed) = engine.layers.compressed(&layer.diff_id) {
+                compressed
+            } else {
+                let tar = Tar::write(engine, layer)?;
+                let made = engine.layers.compress(&layer.diff_id, &tar.0);
+                made.map_err(|error| StepFailure::new(error.to_string()))?
             };
             let blob = (
                 compressed.digest,

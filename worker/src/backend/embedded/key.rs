@@ -44,7 +44,7 @@ pub(crate) struct InputFact {
 #[derive(Debug, Clone)]
 pub(crate) struct Key {
     /// The key itself.
-    pub(crate) key: Digest,
+    pub(crate) digest: Digest,
     /// What the step does, inputs apart.
     pub(crate) own: Digest,
     /// What it works on.
@@ -150,7 +150,7 @@ impl Key {
             field(&mut hasher, input.content.as_str().as_bytes());
         }
         Self {
-            key: Digest::from_raw(hasher.finalize().as_slice()),
+            digest: Digest::from_raw(hasher.finalize().as_slice()),
             own,
             inputs,
         }
@@ -257,7 +257,7 @@ mod tests {
             part: None,
             context: None,
         };
-        let key = |fact| Key::new(Digest::of(b"own"), vec![fact]).key;
+        let key = |fact| Key::new(Digest::of(b"own"), vec![fact]).digest;
         assert_eq!(key(fact("one", b"x")), key(fact("other", b"x")));
         assert_ne!(key(fact("one", b"x")), key(fact("one", b"y")));
     }

@@ -47,7 +47,7 @@ impl Identity {
     pub(crate) fn seen(&self, build: &BuildId, key: &Key) -> Vec<(Digest, LastSeen)> {
         let last = LastSeen {
             build: build.clone(),
-            key: key.key.clone(),
+            key: key.digest.clone(),
             own: key.own.clone(),
             inputs: key.inputs.clone(),
         };
@@ -79,7 +79,7 @@ pub(crate) fn rerun(key: &Key, last: Option<(LastSeen, bool)>, listing: Listing<
     if !same_instruction && last.own != key.own {
         return format!("rerun: the instruction changed since build {build}");
     }
-    if last.key == key.key {
+    if last.key == key.digest {
         return format!("rerun: its result of build {build} is not kept any more");
     }
     if last.inputs.len() != key.inputs.len() {
@@ -153,12 +153,12 @@ fn differences(now: &BTreeMap<String, Digest>, before: &BTreeMap<String, Digest>
 mod tests {
     use super::*;
 
-    fn fact(from: &str, content: &str, context: Option<&str>) -> InputFact {
+    fn fact(from: &str, files: &str, context: Option<&str>) -> InputFact {
         InputFact {
             from: from.into(),
-            content: Digest::of(content.as_bytes()),
+            content: Digest::of(files.as_bytes()),
             part: context.map(|_| "part".into()),
-            context: context.map(|context| Digest::of(context.as_bytes())),
+            context: context.map(|name| Digest::of(name.as_bytes())),
         }
     }
 
@@ -166,10 +166,10 @@ mod tests {
         Key::new(Digest::of(own.as_bytes()), inputs)
     }
 
-    fn seen(key: &Key) -> LastSeen {
+    fn remembered(key: &Key) -> LastSeen {
         LastSeen {
             build: "3".into(),
-            key: key.key.clone(),
+            key: key.digest.clone(),
             own: key.own.clone(),
             inputs: key.inputs.clone(),
         }
@@ -190,7 +190,7 @@ mod tests {
     }
 
     fn reason(now: &Key, before: &Key, same: bool) -> String {
-        rerun(now, Some((seen(before), same)), &|_, context| {
+        rerun(now, Some((remembered(before), same)), &|_, context| {
             Some(listing_of(context))
         })
     }

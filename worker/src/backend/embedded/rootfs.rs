@@ -1,5 +1,6 @@
 //! The files of a step: layers on top of each other.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use stagewright_core::digest::Digest;
@@ -66,9 +67,20 @@ impl Rootfs {
         &self.layers
     }
 
-    /// The names of its layers in the snapshot store.
+    /// The names of its layers in the snapshot store. Where one is there twice the upper one counts: the kernel
+    /// does not stack a directory on itself.
     pub(crate) fn snapshots(&self) -> Vec<SnapshotId> {
-        self.layers.iter().map(|layer| layer.snapshot.clone()).collect()
+        let mut seen = BTreeSet::new();
+        let mut names: Vec<SnapshotId> = Vec::with_capacity(self.layers.len());
+        names.extend(
+            self.layers
+                .iter()
+                .rev()
+                .map(|layer| layer.snapshot.clone())
+                .filter(|name| seen.insert(name.clone())),
+        );
+        names.reverse();
+        names
     }
 
     /// A digest of all its files: two with the same layers have the same, however they were made.
@@ -99,7 +111,7 @@ impl Rootfs {
     }
 }
 
-/// The digest of a stack of layers (`ChainID`, OCI image specification, "Layer ChainID").
+/// The digest of a stack of layers (OCI image specification, "Layer `ChainID`").
 pub(crate) fn chain(below: Option<&Digest>, diff_id: &Digest) -> Digest {
     match below {
         None => diff_id.clone(),

@@ -123,13 +123,13 @@ impl Selection {
                 .1
                 .is_none()
             {
-                return Err(self.missing(tree, path));
+                return Err(missing(tree, path));
             }
         }
         if self.wildcards && pattern::has_wildcards(&self.source) {
             let matched = self.matched(tree)?;
             if matched.is_empty() && !self.may_be_empty {
-                return Err(self.missing(tree, &self.source));
+                return Err(missing(tree, &self.source));
             }
             return Ok(matched);
         }
@@ -146,7 +146,7 @@ impl Selection {
                 let name = written.file_name().unwrap_or_default().to_owned();
                 Ok(vec![Selected { path, name, node }])
             }
-            None => Err(self.missing(tree, &self.source)),
+            None => Err(missing(tree, &self.source)),
         }
     }
 
@@ -184,19 +184,12 @@ impl Selection {
                             name: selected.name,
                             node,
                         }),
-                        None => Err(self.missing(tree, &selected.path.to_string_lossy())),
+                        None => Err(missing(tree, &selected.path.to_string_lossy())),
                     }
                 }
                 _ => Ok(selected),
             })
             .collect()
-    }
-
-    fn missing(&self, tree: &dyn Tree, path: &str) -> SelectError {
-        SelectError::Missing {
-            path: path.to_owned(),
-            hint: hint(tree, path).unwrap_or_default(),
-        }
     }
 
     /// Visits what is selected under `selected`, a directory before what is in it.
@@ -260,6 +253,13 @@ impl Selection {
             })?;
         }
         Ok(Digest::from_raw(hasher.finalize().as_slice()))
+    }
+}
+
+fn missing(tree: &dyn Tree, path: &str) -> SelectError {
+    SelectError::Missing {
+        path: path.to_owned(),
+        hint: hint(tree, path).unwrap_or_default(),
     }
 }
 

@@ -181,7 +181,7 @@ impl Worker {
     }
 
     /// A file of a build's image.
-    async fn file(&self, outcome: &Outcome, path: &str) -> Option<String> {
+    fn file(&self, outcome: &Outcome, path: &str) -> Option<String> {
         let digests: Vec<_> = outcome
             .image()
             .layers
@@ -380,8 +380,8 @@ async fn the_diamond_runs_once_then_comes_from_the_cache_then_reruns_what_depend
     let worker = ground.worker();
     let files = [("a.txt", "left"), ("b.txt", "right"), ("unrelated.md", "1")];
     let cold = worker.build(DIAMOND, &files).await;
-    assert_eq!(worker.file(&cold, "out/left").await.as_deref(), Some("left"));
-    assert_eq!(worker.file(&cold, "out/right").await.as_deref(), Some("right"));
+    assert_eq!(worker.file(&cold, "out/left").as_deref(), Some("left"));
+    assert_eq!(worker.file(&cold, "out/right").as_deref(), Some("right"));
     assert_eq!(cold.ran().len(), 6, "{:?}", cold.ran());
     assert!(cold.log().contains("a stand-in"));
     assert_eq!(cold.reason("RUN cat a.txt"), "first build of this step");
@@ -421,7 +421,7 @@ async fn the_diamond_runs_once_then_comes_from_the_cache_then_reruns_what_depend
         ]
     );
     assert_eq!(changed.reason("COPY a.txt"), "rerun: a.txt changed since build 3");
-    assert_eq!(worker.file(&changed, "out/left").await.as_deref(), Some("new"));
+    assert_eq!(worker.file(&changed, "out/left").as_deref(), Some("new"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -644,7 +644,7 @@ async fn a_killed_worker_loses_no_finished_step() {
         "{}",
         again.reason("RUN test -e")
     );
-    assert_eq!(worker.file(&again, "b.txt").await.as_deref(), Some("1"));
+    assert_eq!(worker.file(&again, "b.txt").as_deref(), Some("1"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -659,15 +659,15 @@ async fn mounts_show_their_files_and_leave_nothing_in_the_layer() {
         --mount=type=tmpfs,target=/scratch --mount=type=cache,target=/cache,id=kept \
         cat /ctx/a.txt /mnt/data > /seen; touch /scratch/x; echo more >> /cache/log; cat /cache/log >> /seen\n";
     let outcome = worker.build(dockerfile, &[("a.txt", "from the context\n")]).await;
-    let seen = worker.file(&outcome, "seen").await;
+    let seen = worker.file(&outcome, "seen");
     assert_eq!(seen.as_deref(), Some("from the context\nfrom a stage\nmore\n"));
-    assert_eq!(worker.file(&outcome, "mnt/data").await, None);
+    assert_eq!(worker.file(&outcome, "mnt/data"), None);
     // A cache outlives the build, and what is in it is no part of the key.
     let again = worker
         .build(&dockerfile.replace("touch", "true;touch"), &[("a.txt", "")])
         .await;
     assert_eq!(
-        worker.file(&again, "seen").await.as_deref(),
+        worker.file(&again, "seen").as_deref(),
         Some("from a stage\nmore\nmore\n")
     );
 }
@@ -700,6 +700,59 @@ async fn what_this_backend_cannot_do_is_refused_before_anything_runs() {
         outcome.failure().message
     );
     assert!(!outcome.log().contains("ran"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_image_whose_layers_cannot_be_had_is_at_fault_and_not_the_step_that_needs_them() {
+    if !possible() {
+        return;
+    }
+    let ground = Ground::new();
+    let worker = ground.worker();
+    let blobs = ground.directory.path().join("image/blobs/sha256");
+    let largest = fs::read_dir(&blobs).unwrap().map(|entry| entry.unwrap());
+    let layer = largest
+        .max_by_key(|entry| entry.metadata().unwrap().len())
+        .unwrap()
+        .path();
+    fs::remove_file(layer).unwrap();
+    let outcome = worker.build("FROM base\nRUN true\n", &[]).await;
+    let steps = outcome.steps();
+    let image = steps.values().find(|step| step.name.contains("FROM")).unwrap();
+    assert_eq!(outcome.failure().vertex.as_ref(), Some(&image.digest));
+    assert!(!image.error.is_empty());
+    assert!(
+        outcome.failure().message.contains("base"),
+        "{}",
+        outcome.failure().message
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_linked_copy_twice_is_one_directory_in_the_stack() {
+    if !possible() {
+        return;
+    }
+    let ground = Ground::new();
+    let worker = ground.worker();
+    let dockerfile = "FROM base\nCOPY --link a.txt /x/\nCOPY --link a.txt /x/\nRUN cat /x/a.txt\n";
+    let outcome = worker.build(dockerfile, &[("a.txt", "linked\n")]).await;
+    assert!(outcome.log().contains("linked"), "{}", outcome.log());
+    let again = worker
+        .build(
+            &dockerfile.replace("FROM base", "FROM base\nRUN true"),
+            &[("a.txt", "linked\n")],
+        )
+        .await;
+    // What was linked does not depend on what it is put on.
+    assert_eq!(
+        again
+            .steps()
+            .values()
+            .filter(|step| step.name.contains("COPY") && !step.name.contains("LINK") && step.cached)
+            .count(),
+        1
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

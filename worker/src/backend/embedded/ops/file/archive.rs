@@ -3,7 +3,9 @@
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Component, Path, PathBuf};
 
+use bzip2::bufread::MultiBzDecoder;
 use flate2::bufread::MultiGzDecoder;
+use lzma_rust2::XzReader;
 use rustix::fs::FileType;
 use tar::{Archive, EntryType, Header};
 use tokio_util::sync::CancellationToken;
@@ -57,8 +59,8 @@ pub(super) fn unpack(
         let name = entry.path().map_err(failed)?.into_owned();
         let Some(name) = confined(&name) else {
             return Err(FileError::Refused(format!(
-                "the archive {:?} holds {:?}, which leads out of it",
-                selected.name,
+                "the archive {} holds {}, which leads out of it",
+                selected.name.display(),
                 name.display()
             )));
         };
@@ -125,23 +127,16 @@ fn decoder(source: &dyn Tree, selected: &Selected) -> Result<Option<Box<dyn Read
     let failed = |error| FileError::io("read", &selected.path)(error);
     let mut file = BufReader::with_capacity(1 << 17, source.open(&selected.path).map_err(failed)?);
     let start = file.fill_buf().map_err(failed)?.to_vec();
-    let refused = |format: &str| {
-        Err(FileError::Refused(format!(
-            "{:?} looks like a {format} archive, and this worker cannot unpack those: repack it with gzip or zstd, or \
-             COPY it",
-            selected.name
-        )))
-    };
     if start.is_empty() {
         Ok(None)
     } else if start.starts_with(&[0x1f, 0x8b]) {
         Ok(Some(Box::new(MultiGzDecoder::new(file))))
-    } else if start.starts_with(b"BZh") && start.get(4..10) == Some(&[0x31, 0x41, 0x59, 0x26, 0x53, 0x59]) {
-        refused("bzip2")
+    } else if start.starts_with(b"BZh") {
+        Ok(Some(Box::new(MultiBzDecoder::new(file))))
     } else if start.starts_with(&[0xfd, b'7', b'z', b'X', b'Z', 0]) {
-        refused("xz")
+        Ok(Some(Box::new(XzReader::new(file, true))))
     } else if start.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]) {
-        refused("zstd")
+        Ok(Some(Box::new(zstd::Decoder::with_buffer(file).map_err(failed)?)))
     } else {
         Ok(Some(Box::new(file)))
     }
@@ -153,9 +148,16 @@ fn is_archive(reader: Option<Box<dyn Read>>) -> io::Result<bool> {
     let mut block = Vec::with_capacity(512);
     match reader.take(512).read_to_end(&mut block) {
         Ok(_) => {}
-        // Something that only looks compressed is a file like any other.
+        // Something that only looks compressed is a file like any other; each decoder has its own word for that.
         Err(error)
-            if error.kind() == io::ErrorKind::InvalidInput || error.kind() == io::ErrorKind::InvalidData =>
+            if matches!(
+                error.kind(),
+                io::ErrorKind::InvalidInput
+                    | io::ErrorKind::InvalidData
+                    | io::ErrorKind::UnexpectedEof
+                    | io::ErrorKind::Other
+                    | io::ErrorKind::Unsupported
+            ) =>
         {
             return Ok(false);
         }

@@ -101,8 +101,8 @@ impl Copy<'_> {
                 .1;
             if found.is_none() {
                 return Err(FileError::Refused(format!(
-                    "{:?} is not there to be copied into",
-                    above
+                    "/{} is not there to be copied into",
+                    above.display().to_string().trim_start_matches('/')
                 )));
             }
         }
@@ -164,8 +164,8 @@ impl Copy<'_> {
         match there {
             Some(there) if there.is_directory() && !self.action.always_replace_existing_dest_paths => {
                 return Err(FileError::Refused(format!(
-                    "{:?} is a directory in the stage and cannot be replaced by a file",
-                    Path::new("/").join(&path)
+                    "/{} is a directory in the stage and cannot be replaced by a file",
+                    path.display()
                 )));
             }
             Some(_) => self
@@ -201,8 +201,8 @@ impl Copy<'_> {
             }
             Some(_) if !self.action.always_replace_existing_dest_paths => {
                 return Err(FileError::Refused(format!(
-                    "{:?} is not a directory in the stage, so a directory cannot be copied onto it",
-                    Path::new("/").join(path)
+                    "/{} is not a directory in the stage, so a directory cannot be copied onto it",
+                    path.display()
                 )));
             }
             Some(_) => self.target.remove(path).map_err(FileError::io("replace", path))?,

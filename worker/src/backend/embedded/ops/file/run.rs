@@ -94,7 +94,7 @@ impl Ground<'_> {
             index => Some(self.readable(index)?),
         };
         let place = self.place(action.input)?;
-        let target = open(place.mounted.path(), |path| Target::open(path))?;
+        let target = open(place.mounted.path(), Target::open)?;
         apply(
             kind,
             source.as_ref().map(|source| source.tree.as_ref()),
@@ -135,7 +135,7 @@ impl Ground<'_> {
             }),
             (Some(Output::Files(files)), _) => {
                 let mounted = self.snapshots.view(&files.snapshots())?;
-                let tree = open(mounted.path(), |path| DirectoryTree::open_root(path))?;
+                let tree = open(mounted.path(), DirectoryTree::open_root)?;
                 Ok(Readable {
                     tree: Box::new(tree),
                     _mounted: Some(mounted),
@@ -147,7 +147,7 @@ impl Ground<'_> {
                     .get(earlier)
                     .and_then(Option::as_ref)
                     .ok_or_else(missing)?;
-                let tree = open(place.mounted.path(), |path| DirectoryTree::open_root(path))?;
+                let tree = open(place.mounted.path(), DirectoryTree::open_root)?;
                 Ok(Readable {
                     tree: Box::new(tree),
                     _mounted: None,

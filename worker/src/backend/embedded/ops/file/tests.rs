@@ -179,14 +179,14 @@ fn copies_that_make_no_sense_are_refused_in_words() {
             &["app/x=0"][..],
             "/app",
             "/",
-            "\"/app\" is a directory in the stage",
+            "/app is a directory in the stage",
         ),
         (
             &["d/a=1"],
             &["d=0"],
             "/d",
             "/d",
-            "\"/d\" is not a directory in the stage",
+            "/d is not a directory in the stage",
         ),
         (
             &["app.go=1"],
