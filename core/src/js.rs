@@ -30,6 +30,11 @@ const TYPES: &str = include_str!("js/types.d.ts");
 /// @returns The stages, what flows between them, all findings, and the build as BuildKit takes it.
 /// @throws An `Error` that names the option which could not be read.
 #[wasm_bindgen(unchecked_return_type = "Analysis")]
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "an argument from JavaScript may only be optional by value"
+)]
+#[expect(clippy::doc_markdown, reason = "these comments are read in TypeScript")]
 pub fn analyze(
     source: String,
     #[wasm_bindgen(unchecked_param_type = "Options | null | undefined")] options: JsValue,
@@ -52,6 +57,10 @@ pub fn analyze(
 /// @returns A standalone SVG document. All text in it is escaped; it has no script and loads nothing.
 /// @throws An `Error` that names the option which could not be read.
 #[wasm_bindgen(js_name = renderSvg)]
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "an argument from JavaScript may only be optional by value"
+)]
 pub fn render_svg(
     source: String,
     #[wasm_bindgen(unchecked_param_type = "DrawingOptions | null | undefined")] options: JsValue,

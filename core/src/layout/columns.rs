@@ -255,7 +255,7 @@ impl Sheet {
             }
         }
         for row in rows {
-            let mut x = left + curves + (zone - row_width(&row) + LABEL_GAP) / 2.0;
+            let mut x = left + curves + f64::midpoint(zone - row_width(&row), LABEL_GAP);
             for link in row {
                 let (link, target) = (&graph.links[link], link);
                 let wide = link.label.as_ref().map_or(0.0, |label| label.width);

@@ -97,26 +97,26 @@ pub(super) fn graph(analysis: &Analysis, units: &[Unit], widest: f64) -> Graph {
                 (stage, unit.card_top() + unit.card.exit() + below)
             }
             (EdgeSource::Image(image), EdgeKind::Copy | EdgeKind::Mount) => {
-                let node = match images.get(image).copied().flatten() {
-                    Some(node) => node,
-                    None => {
-                        let Some(pill) = image_pill(analysis, image, None, widest) else {
-                            continue;
-                        };
-                        let pill = Pill { dimmed: true, ..pill };
-                        let node = Node {
-                            width: pill.width,
-                            height: pill.height,
-                            pill: Some(pill),
-                            dimmed: false,
-                        };
-                        graph.nodes.push(node);
-                        let node = graph.nodes.len() - 1;
-                        if let Some(known) = images.get_mut(image) {
-                            *known = Some(node);
-                        }
-                        node
+                let known = images.get(image).copied().flatten();
+                let node = if let Some(node) = known {
+                    node
+                } else {
+                    let Some(pill) = image_pill(analysis, image, None, widest) else {
+                        continue;
+                    };
+                    let pill = Pill { dimmed: true, ..pill };
+                    let (width, height) = (pill.width, pill.height);
+                    graph.nodes.push(Node {
+                        width,
+                        height,
+                        pill: Some(pill),
+                        dimmed: false,
+                    });
+                    let node = graph.nodes.len() - 1;
+                    if let Some(known) = images.get_mut(image) {
+                        *known = Some(node);
                     }
+                    node
                 };
                 let node_height = graph.nodes.get_mut(node).map_or(0.0, |found| {
                     if let Some(pill) = &mut found.pill {

@@ -79,15 +79,15 @@ pub(super) fn layers(graph: &Graph, ranks: &Ranks) -> Layers {
             y: 0.0,
         });
     }
-    let nets = graph.links.iter().map(|link| link.net + 1).max().unwrap_or(0);
-    let mut reaches: Vec<Vec<Reach>> = vec![Vec::new(); nets];
+    let count = graph.links.iter().map(|link| link.net + 1).max().unwrap_or(0);
+    let mut nets: Vec<Vec<Reach>> = vec![Vec::new(); count];
     for (link, backward) in graph.links.iter().zip(&ranks.backward) {
         let (from, to) = (ranks.rank[link.from], ranks.rank[link.to]);
         if *backward || from >= to || layers.slots.len() > graph.nodes.len() + MOST_LANES {
             layers.routes.push(Route::Outside);
             continue;
         }
-        let reached = &mut reaches[link.net];
+        let reached = &mut nets[link.net];
         if reached.is_empty() {
             reached.push(Reach {
                 slot: link.from,

@@ -183,7 +183,9 @@ impl Sorter {
             let mut seen = 0;
             for [place, port, to, entry] in ends {
                 // Segments that leave one port do not cross each other, so they are counted before they are added.
-                if start.is_some_and(|start| start != [place, port]) {
+                let same =
+                    |start: [f64; 2]| start[0].total_cmp(&place).is_eq() && start[1].total_cmp(&port).is_eq();
+                if start.is_some_and(|start| !same(start)) {
                     for place in before.drain(..) {
                         add(&mut tree, place);
                         seen += 1;
