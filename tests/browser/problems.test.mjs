@@ -135,9 +135,7 @@ describe("builds that fail", { skip: worker.cannotBuild }, () => {
     assert.equal(await playground.stepState("stage-0", 0), "done");
     assert.ok(!["done", "running"].includes(await playground.stepState("stage-0", 2)), "what comes after it does not run");
     await eventually("its line is marked", async () => {
-      const marked = await playground.page.locator(".cm-line").evaluateAll((lines) =>
-        lines.filter((line) => /fail/.test(line.className) || line.querySelector('[class*="fail"], .cm-lintRange-error')).map((line) => line.innerText),
-      );
+      const marked = await playground.page.locator(".cm-line.failed-line").allInnerTexts();
       return marked.some((text) => text.includes("exit 42"));
     });
     await playground.screenshot("problem-run");
