@@ -6,6 +6,8 @@ import { after, before, describe, it } from "node:test";
 
 import { launch } from "./support/browser.mjs";
 import { eventually } from "./support/eventually.mjs";
+import { serveFolders } from "./support/files.mjs";
+import * as places from "./support/places.mjs";
 import { Playground } from "./support/playground.mjs";
 import { Worker } from "./support/worker.mjs";
 
@@ -150,16 +152,33 @@ describe("a worker that is killed, a page that is reloaded", { skip: worker.cann
     assert.equal(await playground.stepState("stage-0", 1), "done", "the torn one runs again");
   });
 
-  it("without a worker all planning works, and Build says how to get one", async () => {
-    await worker.kill();
+  it("nothing went wrong in the page", () => {
+    assert.deepEqual(playground.errors, []);
+  });
+});
+
+describe("the page without any worker", () => {
+  let browser, server;
+
+  before(async () => {
+    server = await serveFolders({ page: places.page });
+    browser = await launch();
+  });
+  after(async () => {
+    await browser?.close();
+    server?.stop();
+  });
+
+  it("plans everything, and Build says how to get a worker", async () => {
+    const playground = await Playground.open(browser, `${server.address}/page/index.html`);
+    await eventually("it has looked for one in vain", async () => (await playground.connection()) === "none");
     await playground.choose("href-counter");
     await eventually("it is drawn", async () => (await playground.stages()).length === 2);
     await playground.get("build").click();
-    await eventually("how to get a worker is explained", async () => /stagewright serve|cargo xtask play/.test(await playground.page.locator("body").innerText()));
-    await worker.restart();
-  });
-
-  it("nothing went wrong in the page", () => {
+    await eventually("how to get a worker is explained", async () =>
+      /stagewright serve|cargo xtask play/.test(await playground.page.locator("body").innerText()),
+    );
+    await playground.screenshot("without-a-worker");
     assert.deepEqual(playground.errors, []);
   });
 });
