@@ -57,6 +57,11 @@ const MISTAKES: &[(&str, &str, Option<&str>)] = &[
         None,
     ),
     (
+        "unknown stage by name",
+        "FROM alpine AS builder\nFROM bulider AS final\nCOPY --from=bilder /a /b\n",
+        None,
+    ),
+    (
         "stage from a variable",
         "FROM alpine AS a\nFROM alpine\nCOPY --from=$A /a /b\n",
         None,

@@ -59,8 +59,12 @@ describe("bad input", () => {
   });
 
   it("an unknown stage is named, with the stages there are", async () => {
-    const said = await complains("FROM alpine:latest AS builder\nRUN true\nFROM alpine:latest\nCOPY --from=bilder /app /app\n", /bilder/);
-    assert.match(said, /builder/, "and the one that was probably meant");
+    await playground.writeDockerfile("FROM alpine:latest AS builder\nRUN true\nFROM alpine:latest\nCOPY --from=bilder /app /app\n");
+    await eventually("a finding says so", async () =>
+      (await playground.problems()).some(({ code, text }) => code === "unknown-stage" && /bilder.*Did you mean builder\?/.test(text)),
+    );
+    await complains("FROM alpine:latest AS builder\nRUN true\nFROM alpine:latest\nCOPY --from=7 /app /app\n", /no stage 7/);
+    assert.deepEqual(await playground.stages(), ["builder", "stage-1"], "the rest is drawn");
   });
 
   it("a stage that copies from a later one is told why that cannot be", async () => {

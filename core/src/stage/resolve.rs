@@ -119,6 +119,7 @@ pub(crate) fn resolve(program: &Program, globals: &Globals, diagnostics: &mut Ve
         }
     }
     resolved.named_steps = resolved.nodes.len() > 1;
+    resolved.doubt_names(diagnostics);
     resolved
 }
 
@@ -234,6 +235,37 @@ impl Resolved {
             .iter()
             .filter(|node| node.origin != Origin::Hidden)
             .map(|node| node.label.as_str())
+    }
+
+    /// A name that is no stage is an image's, as in the reference; one that is a letter or two away from a stage's
+    /// name was likely meant to be that.
+    fn doubt_names(&self, diagnostics: &mut Vec<Diagnostic>) {
+        let doubt = |name: &str, span: Span, lines: LineRange, known: &[&str]| {
+            let problem = Problem::new(
+                "unknown-stage",
+                format!("There is no stage {name}, so it is taken for an image."),
+            );
+            let problem = problem.suggest(name, known.iter().copied());
+            problem
+                .hint
+                .is_some()
+                .then(|| problem.into_diagnostic(Severity::Warning, span, lines))
+        };
+        let names: Vec<&str> = self.names.keys().map(String::as_str).collect();
+        let mut before = Vec::new();
+        for node in &self.nodes {
+            let Origin::Written(_) = node.origin else { continue };
+            if node.base.is_none() && node.base_name != "scratch" {
+                diagnostics.extend(doubt(&node.base_name, node.base_span, node.lines, &before));
+            }
+            before.push(node.label.as_str());
+            for dependency in &node.dependencies {
+                let image = self.nodes.get(dependency.on);
+                if let Some(image) = image.filter(|image| matches!(image.origin, Origin::Hidden)) {
+                    diagnostics.extend(doubt(&image.base_name, dependency.span, dependency.lines, &names));
+                }
+            }
+        }
     }
 
     /// Adds an instruction to the end of a stage and finds out what it takes files from.
