@@ -576,11 +576,12 @@ async fn finished_steps_and_records_outlive_the_worker() {
         let worker = ground.worker();
         worker.build(DIAMOND, &files).await
     };
+    let image = first.image();
     let worker = ground.worker();
     assert_eq!(worker.outcome(first.id.clone()).await.events, first.events);
     let again = worker.build(DIAMOND, &files).await;
-    assert_eq!(again.ran(), Vec::<String>::new());
-    assert_eq!(again.image(), first.image());
+    assert_eq!(again.ran(), Vec::<String>::new(), "{}", again.reason("RUN cat a.txt"));
+    assert_eq!(again.image(), image);
     assert_eq!(again.id, "2");
 }
 
