@@ -5,7 +5,9 @@
 use std::os::unix::fs::symlink;
 use std::time::{Duration, Instant};
 
-use stagewright::sandbox::{ExitStatus, Network, Output, ProcessSpec, Sandbox, SandboxConfig, isolate_mounts};
+use stagewright::sandbox::{
+    ExitStatus, Network, Output, ProcessSpec, Sandbox, SandboxConfig, isolate_mounts,
+};
 use stagewright::snapshot::{SnapshotId, SnapshotStore};
 use tokio_util::sync::CancellationToken;
 
@@ -21,7 +23,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
 fn measure(dir: &std::path::Path) -> Result<(), Box<dyn std::error::Error>> {
     let store = SnapshotStore::open(&dir.join("snapshots"))?;
-    let sandbox = Sandbox::new(&SandboxConfig { state_dir: dir.join("sandbox") })?;
+    let sandbox = Sandbox::new(&SandboxConfig {
+        state_dir: dir.join("sandbox"),
+    })?;
     let base: SnapshotId = "base".parse()?;
     let active = store.begin(&[])?;
     std::fs::create_dir(active.upper().join("bin"))?;
@@ -31,7 +35,10 @@ fn measure(dir: &std::path::Path) -> Result<(), Box<dyn std::error::Error>> {
     }
     active.commit(&base)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let run = |args: &[String], network, limited: bool| -> Result<(ExitStatus, Duration), Box<dyn std::error::Error>> {
+    let run = |args: &[String],
+               network,
+               limited: bool|
+     -> Result<(ExitStatus, Duration), Box<dyn std::error::Error>> {
         let start = Instant::now();
         let active = store.begin(std::slice::from_ref(&base))?;
         let mut spec = ProcessSpec::new(active.overlay(), args.to_vec());
@@ -47,9 +54,8 @@ fn measure(dir: &std::path::Path) -> Result<(), Box<dyn std::error::Error>> {
                 print!("{}", String::from_utf8_lossy(&output.data));
             }
         };
-        let status = runtime.block_on(async {
-            tokio::join!(sandbox.run(spec, sender, CancellationToken::new()), show).0
-        })?;
+        let status = runtime
+            .block_on(async { tokio::join!(sandbox.run(spec, sender, CancellationToken::new()), show).0 })?;
         Ok((status, start.elapsed()))
     };
     let command: Vec<String> = std::env::args().skip(1).collect();
@@ -61,7 +67,11 @@ fn measure(dir: &std::path::Path) -> Result<(), Box<dyn std::error::Error>> {
         ("the worker's network", Network::Host, false),
         ("no network", Network::None, false),
         ("a network of its own", Network::Default, false),
-        ("a network of its own, memory and processes limited", Network::Default, true),
+        (
+            "a network of its own, memory and processes limited",
+            Network::Default,
+            true,
+        ),
     ];
     for (what, network, limited) in cases {
         let mut times = Vec::new();
@@ -69,7 +79,12 @@ fn measure(dir: &std::path::Path) -> Result<(), Box<dyn std::error::Error>> {
             times.push(run(&["/bin/true".to_owned()], network, limited)?.1);
         }
         times.sort();
-        println!("{what}: median {:?}, fastest {:?}, slowest tenth from {:?}", times[RUNS / 2], times[0], times[RUNS * 9 / 10]);
+        println!(
+            "{what}: median {:?}, fastest {:?}, slowest tenth from {:?}",
+            times[RUNS / 2],
+            times[0],
+            times[RUNS * 9 / 10]
+        );
     }
     Ok(())
 }

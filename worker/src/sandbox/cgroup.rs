@@ -246,12 +246,12 @@ fn kill_all(dir: &Path) {
 
 /// Names a process beyond the reuse of its number: `<pid>-<start time>`; empty where there is none.
 fn owner(pid: u32) -> String {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let status = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     // The second field is the program's name in brackets and may contain anything.
-    let start = stat
+    let started = status
         .rsplit_once(')')
         .and_then(|(_, rest)| rest.split_whitespace().nth(19));
-    start.map(|start| format!("{pid}-{start}")).unwrap_or_default()
+    started.map(|time| format!("{pid}-{time}")).unwrap_or_default()
 }
 
 /// The worker's own group in the version 1 tree of a controller.

@@ -1,16 +1,17 @@
 //! From a copy of the worker to the step's program: the order in which things are done.
 //!
 //! The order is the security of it. What needs rights comes before they are given up; the worker's files are let go of before
-//! anything of the image's is looked at by name; the filter is installed while SYS_ADMIN is still there, because steps may use
+//! anything of the image's is looked at by name; the filter is installed while `SYS_ADMIN` is still there, because steps may use
 //! `sudo` as in Docker and so run without `no_new_privs`.
 
 use std::ffi::CString;
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
 
+use libc::sock_filter;
 use rustix::io::Errno;
 use rustix::process::{Gid, Uid};
 use rustix::thread::CapabilitySet;
-use seccompiler::BpfProgram;
 
 use super::kernel::{Call, Kernel, OwnFileSystem, Strings};
 
@@ -30,7 +31,7 @@ pub(super) struct ChildPlan {
     pub(super) cwd: CString,
     /// Standard input, output, error.
     pub(super) streams: [OwnedFd; 3],
-    pub(super) filters: Vec<BpfProgram>,
+    pub(super) filter: Arc<[sock_filter]>,
     pub(super) uid: Uid,
     pub(super) gid: Gid,
     pub(super) groups: Vec<Gid>,
@@ -62,8 +63,8 @@ pub(super) enum MountWhat {
     Optional(OwnFileSystem),
 }
 
-/// Docker's default capabilities, by number: CHOWN, DAC_OVERRIDE, FOWNER, FSETID, KILL, SETGID, SETUID, SETPCAP,
-/// NET_BIND_SERVICE, NET_RAW, SYS_CHROOT, MKNOD, AUDIT_WRITE, SETFCAP.
+/// Docker's default capabilities, by number: `CHOWN`, `DAC_OVERRIDE`, `FOWNER`, `FSETID`, `KILL`, `SETGID`, `SETUID`,
+/// `SETPCAP`, `NET_BIND_SERVICE`, `NET_RAW`, `SYS_CHROOT`, `MKNOD`, `AUDIT_WRITE`, `SETFCAP`.
 pub(super) const CAPABILITIES: [u32; 14] = [0, 1, 3, 4, 5, 6, 7, 8, 10, 13, 18, 27, 29, 31];
 
 /// Docker's default masked paths.
@@ -262,11 +263,7 @@ fn isolate(kernel: &impl Kernel, plan: &ChildPlan) -> Result<(), Failure> {
     kernel.set_umask(0o022);
     kernel.forget_keys();
     // From here on only what the filter allows can be done.
-    for filter in &plan.filters {
-        kernel
-            .install_filter(as_kernel_filter(filter))
-            .map_err(at(Step::Filter))?;
-    }
+    kernel.install_filter(&plan.filter).map_err(at(Step::Filter))?;
     give_up_rights(kernel, plan)?;
     kernel.close_descriptors().map_err(at(Step::Streams))?;
     // Becoming another user took this back.
@@ -365,19 +362,6 @@ fn execute(kernel: &impl Kernel, plan: &ChildPlan) -> Failure {
         }
     }
     failure
-}
-
-/// The filter compiler and the C library both mirror the kernel's `struct sock_filter`.
-fn as_kernel_filter(filter: &[seccompiler::sock_filter]) -> &[libc::sock_filter] {
-    const {
-        assert!(size_of::<seccompiler::sock_filter>() == size_of::<libc::sock_filter>());
-        assert!(align_of::<seccompiler::sock_filter>() == align_of::<libc::sock_filter>());
-    }
-    #[expect(unsafe_code, reason = "two mirrors of one C structure")]
-    // SAFETY: both are `repr(C)` structures of the same four integers in the same order; the length is the same.
-    unsafe {
-        std::slice::from_raw_parts(filter.as_ptr().cast(), filter.len())
-    }
 }
 
 #[cfg(test)]

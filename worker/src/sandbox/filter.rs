@@ -1,58 +1,172 @@
-//! Which system calls a step may make: Docker's default profile, for a process without SYS_ADMIN.
+//! Which system calls a step may make: Docker's default profile, for a process without `SYS_ADMIN`.
 //!
-//! The list is what that profile allows with Docker's default capabilities. Two filters are stacked, because one filter can
-//! answer a forbidden call in one way only: forbidden calls fail with EPERM, but `clone3`, whose flags a filter cannot see,
-//! fails with ENOSYS so that C libraries fall back to `clone`.
+//! The list is what that profile allows with Docker's default capabilities. A forbidden call fails with EPERM, but `clone3`,
+//! whose flags a filter cannot see, fails with ENOSYS, so that C libraries fall back to `clone`.
+//!
+//! The kernel runs the filter for every call number once when it is installed, and translates it to machine code, for every
+//! step anew. So it is a search tree over ranges of numbers rather than a list of all of them.
 
 use std::collections::BTreeMap;
 
-use libc::c_long;
-use seccompiler::{
-    BackendError, BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter,
-    SeccompRule, TargetArch,
-};
+use libc::{c_long, sock_filter};
 
-/// The filters, in the order in which they are installed.
-pub(super) fn filters() -> Result<Vec<BpfProgram>, BackendError> {
-    let arch = TargetArch::try_from(std::env::consts::ARCH)?;
-    let errno = |errno: i32| SeccompAction::Errno(errno.unsigned_abs());
-    let mut allowed: BTreeMap<c_long, Vec<SeccompRule>> = BTreeMap::new();
-    for number in COMMON
+/// What is answered to a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Answer {
+    Allow,
+    /// Fails with this error.
+    Fail(i32),
+    /// Allowed unless the first argument has one of these bits.
+    UnlessBits(u32),
+    /// Allowed unless the first argument is this.
+    Unless(u32),
+    /// Allowed if the first argument is one of these.
+    OneOf(&'static [u32]),
+}
+
+/// All flags by which `clone` makes namespaces: they would give the step capabilities over something.
+const NAMESPACES: u32 = 0x7e02_0000;
+
+/// `AF_VSOCK` reaches the hypervisor, past the network namespace.
+const VSOCK: u32 = 40;
+
+/// Linux, 32-bit Linux, both again without address randomisation, and "tell me".
+const PERSONALITIES: [u32; 5] = [0, 0x8, 0x2_0000, 0x2_0008, 0xffff_ffff];
+
+/// The filter program; `None` on a processor whose numbers of system calls are not known here.
+pub(super) fn filter() -> Option<Vec<sock_filter>> {
+    let architecture = match std::env::consts::ARCH {
+        "x86_64" => 0xc000_003e,
+        "aarch64" => 0xc000_00b7,
+        _ => return None,
+    };
+    let ranges = ranges();
+    // Another architecture's numbers mean other calls: a 32-bit program on a 64-bit machine is ended.
+    let mut program = vec![
+        load(ARCHITECTURE),
+        jump(libc::BPF_JEQ, architecture, 1, 0),
+        give(libc::SECCOMP_RET_KILL_PROCESS),
+    ];
+    program.push(load(NUMBER));
+    program.extend(tree(&ranges));
+    Some(program)
+}
+
+/// The first number of every range of calls with one answer; it reaches to the next one.
+fn ranges() -> Vec<(u32, Answer)> {
+    let mut answers: BTreeMap<u32, Answer> = BTreeMap::new();
+    let allowed = COMMON
         .iter()
         .chain(OF_THIS_MACHINE)
         .chain(RECENT)
-        .chain([&IO_PGETEVENTS])
-    {
-        allowed.insert(*number, Vec::new());
+        .chain([&IO_PGETEVENTS]);
+    let special = [
+        (libc::SYS_clone, Answer::UnlessBits(NAMESPACES)),
+        (libc::SYS_clone3, Answer::Fail(libc::ENOSYS)),
+        (libc::SYS_socket, Answer::Unless(VSOCK)),
+        (libc::SYS_personality, Answer::OneOf(&PERSONALITIES)),
+    ];
+    for (number, answer) in allowed.map(|number| (*number, Answer::Allow)).chain(special) {
+        answers.insert(u32::try_from(number).unwrap_or(u32::MAX), answer);
     }
-    let argument = |index, operator, value| {
-        SeccompRule::new(vec![SeccompCondition::new(
-            index,
-            SeccompCmpArgLen::Qword,
-            operator,
-            value,
-        )?])
+    let forbidden = Answer::Fail(libc::EPERM);
+    let mut ranges = vec![(0, forbidden)];
+    let mut add = |start: u32, answer| match ranges.last_mut() {
+        Some((_, last)) if *last == answer => {}
+        Some((last_start, last)) if *last_start == start => *last = answer,
+        _ => ranges.push((start, answer)),
     };
-    // Linux, 32-bit Linux, both again without address randomisation, and "tell me".
-    let personalities = [0, 0x8, 0x20000, 0x20008, 0xffff_ffff];
-    let personality = personalities
-        .into_iter()
-        .map(|value| argument(0, SeccompCmpOp::Eq, value));
-    allowed.insert(libc::SYS_personality, personality.collect::<Result<_, _>>()?);
-    // No new namespaces: they would give the step capabilities over something.
-    const NAMESPACES: u64 = 0x7e02_0000;
-    allowed.insert(
-        libc::SYS_clone,
-        vec![argument(0, SeccompCmpOp::MaskedEq(NAMESPACES), 0)?],
-    );
-    // AF_VSOCK reaches the hypervisor, past the network namespace.
-    allowed.insert(libc::SYS_socket, vec![argument(0, SeccompCmpOp::Ne, 40)?]);
-    // The first filter lets clone3 pass so that the second can answer it.
-    allowed.insert(libc::SYS_clone3, Vec::new());
-    let main = SeccompFilter::new(allowed, errno(libc::EPERM), SeccompAction::Allow, arch)?;
-    let clone3 = BTreeMap::from([(libc::SYS_clone3, Vec::new())]);
-    let second = SeccompFilter::new(clone3, SeccompAction::Allow, errno(libc::ENOSYS), arch)?;
-    Ok(vec![main.try_into()?, second.try_into()?])
+    let mut next = 0;
+    for (number, answer) in answers {
+        if number > next {
+            add(next, forbidden);
+        }
+        add(number, answer);
+        next = number.saturating_add(1);
+    }
+    add(next, forbidden);
+    ranges
+}
+
+/// A search for the range that the loaded number is in.
+fn tree(ranges: &[(u32, Answer)]) -> Vec<sock_filter> {
+    let (low, high) = ranges.split_at(ranges.len() / 2);
+    let (Some((_, answer)), Some((start, _))) = (ranges.first(), high.first()) else {
+        return Vec::new();
+    };
+    if low.is_empty() {
+        return leaf(*answer);
+    }
+    let (low, high) = (tree(low), tree(high));
+    // Conditional jumps reach 255 instructions only; unconditional ones reach everywhere.
+    let over_low = u32::try_from(low.len()).unwrap_or(u32::MAX);
+    let mut program = vec![
+        jump(libc::BPF_JGE, *start, 0, 1),
+        instruction(libc::BPF_JMP | libc::BPF_JA, over_low, 0, 0),
+    ];
+    program.extend(low);
+    program.extend(high);
+    program
+}
+
+fn leaf(answer: Answer) -> Vec<sock_filter> {
+    let allow = give(libc::SECCOMP_RET_ALLOW);
+    let fail = |errno: i32| give(libc::SECCOMP_RET_ERRNO | errno.unsigned_abs());
+    let forbid = fail(libc::EPERM);
+    match answer {
+        Answer::Allow => vec![allow],
+        Answer::Fail(errno) => vec![fail(errno)],
+        Answer::UnlessBits(bits) => vec![
+            load(FIRST_ARGUMENT),
+            jump(libc::BPF_JSET, bits, 0, 1),
+            forbid,
+            allow,
+        ],
+        Answer::Unless(value) => vec![
+            load(FIRST_ARGUMENT),
+            jump(libc::BPF_JEQ, value, 0, 1),
+            forbid,
+            allow,
+        ],
+        Answer::OneOf(values) => {
+            let mut program = vec![load(FIRST_ARGUMENT)];
+            program.extend(
+                values
+                    .iter()
+                    .flat_map(|value| [jump(libc::BPF_JEQ, *value, 0, 1), allow]),
+            );
+            program.push(forbid);
+            program
+        }
+    }
+}
+
+// Offsets into `struct seccomp_data`. Of the argument it is the half with the lower bits, on little-endian machines; the calls
+// in question take 32-bit values and ignore the other half.
+const NUMBER: u32 = 0;
+const ARCHITECTURE: u32 = 4;
+const FIRST_ARGUMENT: u32 = 16;
+
+fn load(offset: u32) -> sock_filter {
+    instruction(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, offset, 0, 0)
+}
+
+fn jump(condition: u32, value: u32, if_true: u8, if_false: u8) -> sock_filter {
+    instruction(libc::BPF_JMP | condition | libc::BPF_K, value, if_true, if_false)
+}
+
+fn give(action: u32) -> sock_filter {
+    instruction(libc::BPF_RET | libc::BPF_K, action, 0, 0)
+}
+
+fn instruction(code: u32, k: u32, jt: u8, jf: u8) -> sock_filter {
+    // All operation codes fit into a byte.
+    sock_filter {
+        code: u16::try_from(code).unwrap_or_default(),
+        jt,
+        jf,
+        k,
+    }
 }
 
 /// Generates the list of call numbers from the calls' names.
@@ -93,12 +207,12 @@ const COMMON: &[c_long] = calls![
     SYS_sysinfo SYS_tee SYS_tgkill SYS_timer_create SYS_timer_delete SYS_timer_getoverrun SYS_timer_gettime
     SYS_timer_settime SYS_timerfd_create SYS_timerfd_gettime SYS_timerfd_settime SYS_times SYS_tkill SYS_truncate
     SYS_umask SYS_uname SYS_unlinkat SYS_utimensat SYS_vmsplice SYS_wait4 SYS_waitid SYS_write SYS_writev
-    // By the SYS_CHROOT capability, which steps have.
+    // By the `SYS_CHROOT` capability, which steps have.
     SYS_chroot
 ];
 
-/// Calls that are younger than the C library's list, by number, which all machines share: memfd_secret, cachestat, fchmodat2,
-/// map_shadow_stack, futex_wake, futex_wait, futex_requeue, mseal, and the four of setxattrat.
+/// Calls that are younger than the C library's list, by number, which all machines share: `memfd_secret`, `cachestat`,
+/// `fchmodat2`, `map_shadow_stack`, `futex_wake`, `futex_wait`, `futex_requeue`, `mseal`, and the four of `setxattrat`.
 const RECENT: &[c_long] = &[447, 451, 452, 453, 454, 455, 456, 462, 463, 464, 465, 466];
 
 /// Missing from the C library's list.
@@ -121,51 +235,100 @@ const OF_THIS_MACHINE: &[c_long] = calls![SYS_renameat SYS_getrlimit SYS_setrlim
 mod tests {
     use super::*;
 
+    /// Runs the filter as the kernel would.
+    fn answer(number: c_long, argument: u32) -> u32 {
+        let program = filter().unwrap();
+        let architecture = program[1].k;
+        let (mut at, mut accumulator) = (0, 0);
+        loop {
+            let sock_filter { code, jt, jf, k } = program[at];
+            at += 1;
+            let branch = |condition: bool| usize::from(if condition { jt } else { jf });
+            match u32::from(code) {
+                code if code == libc::BPF_LD | libc::BPF_W | libc::BPF_ABS => {
+                    accumulator = match k {
+                        0 => u32::try_from(number).unwrap(),
+                        4 => architecture,
+                        16 => argument,
+                        other => panic!("offset {other}"),
+                    };
+                }
+                code if code == libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K => at += branch(accumulator == k),
+                code if code == libc::BPF_JMP | libc::BPF_JGE | libc::BPF_K => at += branch(accumulator >= k),
+                code if code == libc::BPF_JMP | libc::BPF_JSET | libc::BPF_K => {
+                    at += branch(accumulator & k != 0);
+                }
+                code if code == libc::BPF_JMP | libc::BPF_JA => at += usize::try_from(k).unwrap(),
+                code if code == libc::BPF_RET | libc::BPF_K => return k,
+                other => panic!("instruction {other}"),
+            }
+        }
+    }
+
+    const ALLOWED: u32 = libc::SECCOMP_RET_ALLOW;
+    const FORBIDDEN: u32 = libc::SECCOMP_RET_ERRNO | 1;
+
     #[test]
-    fn what_reaches_beyond_the_container_is_not_on_the_list() {
-        let lists = [COMMON, OF_THIS_MACHINE, RECENT].concat();
-        for call in [
-            libc::SYS_mount,
-            libc::SYS_umount2,
-            libc::SYS_unshare,
-            libc::SYS_setns,
-            libc::SYS_keyctl,
-            libc::SYS_add_key,
-            libc::SYS_request_key,
-            libc::SYS_bpf,
-            libc::SYS_perf_event_open,
-            libc::SYS_open_by_handle_at,
-            libc::SYS_reboot,
-            libc::SYS_kexec_load,
-            libc::SYS_init_module,
-            libc::SYS_userfaultfd,
-            libc::SYS_pivot_root,
-            libc::SYS_swapon,
-            libc::SYS_move_mount,
-            libc::SYS_fsopen,
-            libc::SYS_io_uring_setup,
-            libc::SYS_clock_settime,
-            libc::SYS_syslog,
+    fn every_number_is_answered_as_the_lists_say() {
+        let lists = [COMMON, OF_THIS_MACHINE, RECENT, &[IO_PGETEVENTS]].concat();
+        let special = [
+            libc::SYS_clone,
+            libc::SYS_clone3,
+            libc::SYS_socket,
+            libc::SYS_personality,
+        ];
+        for number in (0..1000).filter(|number| !special.contains(number)) {
+            let expected = if lists.contains(&number) {
+                ALLOWED
+            } else {
+                FORBIDDEN
+            };
+            assert_eq!(answer(number, 0), expected, "{number}");
+        }
+        // The second numbering of this machine's calls, for programs with short pointers.
+        assert_eq!(answer(0x4000_0000, 0), FORBIDDEN);
+    }
+
+    #[test]
+    fn some_calls_are_answered_by_their_argument() {
+        assert_eq!(answer(libc::SYS_clone, libc::SIGCHLD.cast_unsigned()), ALLOWED);
+        for flag in [
+            libc::CLONE_NEWUSER,
+            libc::CLONE_NEWNS,
+            libc::CLONE_NEWNET,
+            libc::CLONE_NEWCGROUP,
+            libc::CLONE_NEWPID,
         ] {
-            assert!(!lists.contains(&call), "{call}");
+            assert_eq!(answer(libc::SYS_clone, flag.cast_unsigned()), FORBIDDEN);
+        }
+        assert_eq!(
+            answer(libc::SYS_clone3, 0),
+            libc::SECCOMP_RET_ERRNO | libc::ENOSYS.unsigned_abs()
+        );
+        assert_eq!(answer(libc::SYS_socket, libc::AF_INET.cast_unsigned()), ALLOWED);
+        assert_eq!(
+            answer(libc::SYS_socket, libc::AF_VSOCK.cast_unsigned()),
+            FORBIDDEN
+        );
+        assert_eq!(answer(libc::SYS_personality, 0xffff_ffff), ALLOWED);
+        assert_eq!(answer(libc::SYS_personality, 0x40_0000), FORBIDDEN);
+    }
+
+    #[rustfmt::skip]
+    #[test]
+    fn what_reaches_beyond_the_container_is_refused() {
+        for call in [
+            libc::SYS_mount, libc::SYS_umount2, libc::SYS_unshare, libc::SYS_setns, libc::SYS_keyctl, libc::SYS_add_key,
+            libc::SYS_request_key, libc::SYS_bpf, libc::SYS_perf_event_open, libc::SYS_open_by_handle_at, libc::SYS_reboot,
+            libc::SYS_kexec_load, libc::SYS_init_module, libc::SYS_userfaultfd, libc::SYS_pivot_root, libc::SYS_swapon,
+            libc::SYS_move_mount, libc::SYS_fsopen, libc::SYS_io_uring_setup, libc::SYS_clock_settime, libc::SYS_syslog,
+        ] {
+            assert_eq!(answer(call, 0), FORBIDDEN, "{call}");
         }
     }
 
     #[test]
-    fn no_call_stands_on_the_lists_twice() {
-        let lists = [COMMON, OF_THIS_MACHINE, RECENT].concat();
-        let unique: std::collections::BTreeSet<_> = lists.iter().collect();
-        assert_eq!(unique.len(), lists.len());
-    }
-
-    #[test]
-    fn the_filters_fit_into_the_kernel() {
-        let filters = filters().unwrap();
-        assert_eq!(filters.len(), 2);
-        assert!(
-            filters.iter().all(|filter| filter.len() < 4096),
-            "{:?}",
-            filters.iter().map(Vec::len).collect::<Vec<_>>()
-        );
+    fn the_filter_is_small() {
+        assert!(filter().unwrap().len() < 400, "{}", filter().unwrap().len());
     }
 }

@@ -75,15 +75,15 @@ fn publish(parent: &Path, path: &Path, make: impl FnOnce(&Path) -> io::Result<()
         std::process::id(),
         NEXT.fetch_add(1, Ordering::Relaxed)
     ));
-    let made = make(&fresh).and_then(|()| fs::rename(&fresh, path));
-    if made.is_err() {
+    let result = make(&fresh).and_then(|()| fs::rename(&fresh, path));
+    if result.is_err() {
         let _ = fs::remove_dir_all(&fresh).or_else(|_| fs::remove_file(&fresh));
         // Another step made the same at the same time.
         if path.exists() {
             return Ok(());
         }
     }
-    made
+    result
 }
 
 /// Directories whose mode does not depend on the worker's umask.

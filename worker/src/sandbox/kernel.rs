@@ -92,7 +92,10 @@ impl Strings {
             .map(|text| text.as_ptr())
             .chain([std::ptr::null()])
             .collect();
-        Self { _texts: texts, pointers }
+        Self {
+            _texts: texts,
+            pointers,
+        }
     }
 }
 

@@ -4,14 +4,15 @@ use std::ffi::CString;
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use libc::sock_filter;
 use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, mkdirat, openat, symlinkat};
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, OpenTreeFlags, fsconfig_create, fsconfig_set_flag,
     fsconfig_set_string, fsmount, fsopen, open_tree,
 };
 use rustix::process::{Gid, Uid};
-use seccompiler::BpfProgram;
 
 use super::cgroup::{Cgroups, Group};
 use super::child::{ChildMount, ChildPlan, MountWhat, NetworkPlan};
@@ -29,7 +30,7 @@ pub(super) struct Workshop {
     pub(super) files: PathBuf,
     /// An empty directory that root file systems pass through, each in its own namespace.
     pub(super) place: PathBuf,
-    pub(super) filters: Vec<BpfProgram>,
+    pub(super) filter: Arc<[sock_filter]>,
     pub(super) cgroups: Cgroups,
     pub(super) exits: Exits,
 }
@@ -103,12 +104,17 @@ pub(super) fn prepare(shop: &Workshop, spec: &ProcessSpec) -> Result<Prepared, S
     let cgroups = group
         .entrances()
         .map_err(SandboxError::system("resource limits cannot be entered"))?;
-    let exit = if spec.network == Network::Default { shop.exits.lend() } else { None };
+    let exit = if spec.network == Network::Default {
+        shop.exits.lend()
+    } else {
+        None
+    };
     let network = match (spec.network, &exit) {
         (Network::Host, _) => NetworkPlan::Host,
-        (Network::Default, Some(exit)) => {
-            NetworkPlan::Join(exit.namespace().map_err(SandboxError::system("the step's network cannot be opened"))?)
-        }
+        (Network::Default, Some(exit)) => NetworkPlan::Join(
+            exit.namespace()
+                .map_err(SandboxError::system("the step's network cannot be opened"))?,
+        ),
         (Network::None | Network::Default, _) => NetworkPlan::Isolated,
     };
     let pipe = || std::io::pipe().map_err(SandboxError::system("a pipe cannot be made"));
@@ -133,7 +139,7 @@ pub(super) fn prepare(shop: &Workshop, spec: &ProcessSpec) -> Result<Prepared, S
         mounts: child_mounts,
         cwd,
         streams: [stdin.into(), stdout_end.into(), stderr_end.into()],
-        filters: shop.filters.clone(),
+        filter: shop.filter.clone(),
         uid: Uid::from_raw(identity.uid),
         gid: Gid::from_raw(identity.gid),
         groups: identity.groups.iter().copied().map(Gid::from_raw).collect(),
@@ -428,11 +434,11 @@ fn reachable_resolvers(text: &str) -> String {
                 .and_then(|address| address.split('%').next()?.parse::<std::net::IpAddr>().ok())
                 .is_some_and(|address| address.is_loopback())
     };
-    let mut result: String = text
-        .lines()
-        .filter(|line| !is_loopback(line))
-        .map(|line| format!("{line}\n"))
-        .collect();
+    let mut result = String::new();
+    for line in text.lines().filter(|line| !is_loopback(line)) {
+        result.push_str(line);
+        result.push('\n');
+    }
     if !result.lines().any(|line| line.starts_with("nameserver")) {
         // As Docker does for a machine whose only resolver is its own.
         result.push_str("nameserver 8.8.8.8\nnameserver 8.8.4.4\n");

@@ -17,8 +17,8 @@ use tokio::sync::mpsc::Sender;
 use tokio_util::sync::CancellationToken;
 
 use super::cgroup::Cgroups;
-use super::network::Exits;
 use super::child::{Failure, Step};
+use super::network::Exits;
 use super::prepare::{Prepared, Workshop, prepare, search_path};
 use super::spawn::Spawner;
 use super::{ExitStatus, Limits, Output, ProcessSpec, SandboxError, Stream, filter};
@@ -54,15 +54,17 @@ impl Sandbox {
                 .and_then(|()| path.canonicalize())
                 .map_err(SandboxError::system(format!("{} cannot be made", path.display())))
         };
-        let filters = filter::filters().map_err(|error| SandboxError::System {
-            what: "the system call filter cannot be built for this machine".to_owned(),
-            source: std::io::Error::other(error),
+        let filter = filter::filter().ok_or_else(|| {
+            SandboxError::Unusable(format!(
+                "steps cannot be run on {}: its system calls are not known",
+                std::env::consts::ARCH
+            ))
         })?;
         let shop = Workshop {
             floors: part("floors")?,
             files: part("files")?,
             place: part("root")?,
-            filters,
+            filter: filter.into(),
             cgroups: Cgroups::detect(),
             exits: Exits::default(),
         };
@@ -132,7 +134,9 @@ impl Sandbox {
     ) -> Result<ExitStatus, SandboxError> {
         let Prepared {
             plan,
-            root: _root, group, exit: _exit,
+            root: _root,
+            group,
+            exit: _exit,
             stdout,
             stderr,
             report,
@@ -182,6 +186,8 @@ impl Sandbox {
         let out_of_memory = !status.is_success()
             && matches!(status, ExitStatus::Exited(_) | ExitStatus::Signaled(_))
             && group.ran_out_of_memory();
+        // A group may be busy for a moment after its end.
+        tokio::task::spawn_blocking(move || drop(group));
         Ok(if out_of_memory {
             ExitStatus::OutOfMemory
         } else {

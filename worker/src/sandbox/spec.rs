@@ -34,7 +34,7 @@ pub struct ProcessSpec {
 }
 
 impl ProcessSpec {
-    /// A process with BuildKit's defaults: root, in `/`, nothing mounted, no limits.
+    /// A process with `BuildKit`'s defaults: root, in `/`, nothing mounted, no limits.
     pub fn new(root: OverlaySpec, args: Vec<String>) -> Self {
         Self {
             args,

@@ -143,14 +143,15 @@ pub(super) fn execute(program: &CStr, arguments: &[*const c_char], environment: 
     }
 }
 
-/// Adds a system call filter. Without `no_new_privs` this needs SYS_ADMIN.
+const SECCOMP_SET_MODE_FILTER: c_int = 1;
+
+/// Adds a system call filter. Without `no_new_privs` this needs `SYS_ADMIN`.
 pub(super) fn install_filter(filter: &[sock_filter]) -> Result<(), Errno> {
     let length = u16::try_from(filter.len()).map_err(|_| Errno::INVAL)?;
     let program = libc::sock_fprog {
         len: length,
         filter: filter.as_ptr().cast_mut(),
     };
-    const SECCOMP_SET_MODE_FILTER: c_int = 1;
     // SAFETY: the kernel only reads the program, whose memory lives through the call.
     check(unsafe { libc::syscall(libc::SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &raw const program) })
         .map(drop)
@@ -179,7 +180,7 @@ pub(super) fn raise_loopback() -> Result<(), Errno> {
     for (place, byte) in request.ifr_name.iter_mut().zip(b"lo") {
         *place = byte.cast_signed() as c_char;
     }
-    request.ifr_ifru.ifru_flags = (libc::IFF_UP | libc::IFF_RUNNING) as i16;
+    request.ifr_ifru.ifru_flags = i16::try_from(libc::IFF_UP | libc::IFF_RUNNING).unwrap_or_default();
     // SAFETY: the request lives through the call and is the structure that SIOCSIFFLAGS reads.
     check(unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS as _, &raw const request) }.into())
         .map(drop)

@@ -86,7 +86,7 @@ impl Machine {
     fn spec(active: &Active, args: &[&str]) -> ProcessSpec {
         let mut spec = ProcessSpec::new(active.overlay(), args.iter().map(ToString::to_string).collect());
         spec.env = vec!["PATH=/bin".to_owned()];
-        spec.limits.wall_time = Some(Duration::from_secs(60));
+        spec.limits.wall_time = Some(Duration::from_mins(1));
         spec
     }
 
@@ -262,7 +262,7 @@ fn output_beyond_the_limit_is_clipped_and_the_step_goes_on() {
     let active = machine.store.begin(&machine.base).unwrap();
     let script = "dd if=/dev/zero bs=1000 count=1000 2>/dev/null; echo done > /done";
     let ran = machine.run(&active, &["sh", "-c", script], |spec| {
-        spec.limits.log_bytes = Some(5000)
+        spec.limits.log_bytes = Some(5000);
     });
     assert_eq!(ran.status.unwrap(), ExitStatus::Exited(0));
     assert!(
@@ -278,7 +278,7 @@ fn a_step_sees_only_the_environment_it_is_given() {
     let Some(machine) = Machine::new() else { return };
     let active = machine.store.begin(&machine.base).unwrap();
     let ran = machine.run(&active, &["busybox", "env"], |spec| {
-        spec.env.push("GREETING=a b\nc".to_owned())
+        spec.env.push("GREETING=a b\nc".to_owned());
     });
     assert_eq!(ok(ran), "PATH=/bin\nGREETING=a b\nc\nHOME=/root\n");
 }
@@ -434,11 +434,11 @@ fn memory_is_limited_and_the_reason_told() {
     let active = machine.store.begin(&machine.base).unwrap();
     let script = "dd if=/dev/zero of=/dev/null bs=100M count=1";
     let ran = machine.run(&active, &["sh", "-c", script], |spec| {
-        spec.limits.memory = Some(16 << 20)
+        spec.limits.memory = Some(16 << 20);
     });
     assert_eq!(ran.status.unwrap(), ExitStatus::OutOfMemory, "{}", ran.stderr);
     let ran = machine.run(&active, &["sh", "-c", script], |spec| {
-        spec.limits.memory = Some(512 << 20)
+        spec.limits.memory = Some(512 << 20);
     });
     assert_eq!(ran.status.unwrap(), ExitStatus::Exited(0), "{}", ran.stderr);
 }
@@ -476,7 +476,7 @@ fn the_workers_loopback_cannot_be_reached() {
     listener.set_nonblocking(false).unwrap();
     let server = std::thread::spawn(move || listener.accept().map(drop));
     let ran = machine.run(&active, &["sh", "-c", &script], |spec| {
-        spec.network = Network::Host
+        spec.network = Network::Host;
     });
     server.join().unwrap().unwrap();
     assert!(ran.stdout.contains("reached"), "{}{}", ran.stdout, ran.stderr);
@@ -485,7 +485,10 @@ fn the_workers_loopback_cannot_be_reached() {
 #[test]
 fn the_way_out_does_not_lead_into_the_machine() {
     let Some(machine) = Machine::new() else { return };
-    if let Some(problem) = probe(machine.dir.path()).problems().find(|problem| problem.contains("way out")) {
+    if let Some(problem) = probe(machine.dir.path())
+        .problems()
+        .find(|problem| problem.contains("way out"))
+    {
         return println!("skipped: {problem}");
     }
     // Reachable from the machine's own network at whatever address: that is what a worker told to listen to all is.
@@ -494,8 +497,17 @@ fn the_way_out_does_not_lead_into_the_machine() {
     listener.set_nonblocking(true).unwrap();
     let script = "busybox ip -o -4 addr show dev eth0; busybox ip route; busybox ip -6 addr show dev eth0; cat /proc/net/if_inet6";
     let seen = ok(machine.sh(script));
-    assert!(seen.contains("inet ") && seen.contains("default via ") && !seen.contains("inet6"), "{seen}");
-    let gateway = seen.split("default via ").nth(1).unwrap().split(' ').next().unwrap();
+    assert!(
+        seen.contains("inet ") && seen.contains("default via ") && !seen.contains("inet6"),
+        "{seen}"
+    );
+    let gateway = seen
+        .split("default via ")
+        .nth(1)
+        .unwrap()
+        .split(' ')
+        .next()
+        .unwrap();
     let mut addresses = vec![gateway.to_owned()];
     // The address by which the machine would reach others; no packet is sent for that.
     let socket = std::net::UdpSocket::bind("0.0.0.0:0").unwrap();
@@ -503,7 +515,10 @@ fn the_way_out_does_not_lead_into_the_machine() {
         addresses.push(socket.local_addr().unwrap().ip().to_string());
     }
     for address in addresses {
-        assert!(std::net::TcpStream::connect((address.as_str(), port)).is_ok(), "the machine itself reaches {address}");
+        assert!(
+            std::net::TcpStream::connect((address.as_str(), port)).is_ok(),
+            "the machine itself reaches {address}"
+        );
         let _ = listener.accept();
         let ran = machine.sh(&format!("nc -w 1 {address} {port} </dev/null && echo reached"));
         assert!(!ran.stdout.contains("reached"), "{address}");
@@ -524,7 +539,12 @@ fn networks_are_used_again_but_not_at_once() {
     let actives = [0, 1].map(|_| machine.store.begin(&machine.base).unwrap());
     let script = format!("{script}; sleep 1");
     let (first, second) = runtime().block_on(async {
-        let run = |active| machine.run_spec(Machine::spec(active, &["sh", "-c", &script]), CancellationToken::new());
+        let run = |active| {
+            machine.run_spec(
+                Machine::spec(active, &["sh", "-c", &script]),
+                CancellationToken::new(),
+            )
+        };
         tokio::join!(run(&actives[0]), run(&actives[1]))
     });
     assert_ne!(ok(first), ok(second));
@@ -702,7 +722,7 @@ fn mounts_show_what_they_should_and_nothing_else() {
     for path in ["inner/escape", "../secret", "/../secret"] {
         let error = machine
             .run(&active, &["true"], |spec| {
-                spec.mounts = vec![bind("/x", path, true)]
+                spec.mounts = vec![bind("/x", path, true)];
             })
             .status
             .unwrap_err();
@@ -742,7 +762,7 @@ fn a_read_only_root_cannot_be_written() {
     let Some(machine) = Machine::new() else { return };
     let active = machine.store.begin(&machine.base).unwrap();
     let ran = machine.run(&active, &["sh", "-c", "echo x > /file || echo refused"], |spec| {
-        spec.readonly_root = true
+        spec.readonly_root = true;
     });
     assert_eq!(ran.stdout, "refused\n");
 }
@@ -759,7 +779,7 @@ fn set_user_id_programs_work_as_in_docker() {
     // busybox gives the rights up at once, except in the applet for which they are kept.
     let script = "/bin/su -c 'id -u' root </dev/null; busybox grep NoNewPrivs /proc/self/status";
     let ran = machine.run(&active, &["sh", "-c", script], |spec| {
-        spec.user = "app".to_owned()
+        spec.user = "app".to_owned();
     });
     assert!(
         ran.stdout.contains("NoNewPrivs:\t0"),

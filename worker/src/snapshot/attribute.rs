@@ -52,7 +52,7 @@ pub(super) fn read_all(path: &Path) -> io::Result<BTreeMap<Vec<u8>, Vec<u8>>> {
 }
 
 /// Sets one attribute of the file itself. One that this file system or machine cannot hold is left out, as other engines do:
-/// an image labelled for SELinux must still unpack on a machine without it.
+/// an image labelled for `SELinux` must still unpack on a machine without it.
 pub(super) fn set(path: &Path, name: &[u8], value: &[u8]) -> io::Result<()> {
     let label = name.starts_with(b"security.") && name != b"security.capability";
     match lsetxattr(path, OsStr::from_bytes(name), value, XattrFlags::empty()) {

@@ -176,7 +176,7 @@ impl Walk<'_> {
                     )?;
                 }
             } else if metadata.is_dir() {
-                self.subdirectory(&path, &metadata, before, name, pending)?;
+                self.subdirectory(&path, &metadata, before.as_ref(), name, pending)?;
             } else {
                 self.file(&path, &metadata, before.as_ref(), name, pending)?;
             }
@@ -190,12 +190,12 @@ impl Walk<'_> {
         &mut self,
         path: &Path,
         metadata: &Metadata,
-        before: Option<Below>,
+        before: Option<&Below>,
         name: &mut Vec<u8>,
         pending: &mut Vec<Pending>,
     ) -> Result<(), SnapshotError> {
         let entry = self.entry(path, metadata, name.clone(), EntryKind::Directory)?;
-        let was_dir = before.as_ref().filter(|before| before.metadata.is_dir());
+        let was_dir = before.filter(|before| before.metadata.is_dir());
         let opaque =
             was_dir.is_some() && attribute::is_opaque(path).map_err(SnapshotError::io("look at", path))?;
         let unchanged = match was_dir {
@@ -238,7 +238,7 @@ impl Walk<'_> {
         metadata: &Metadata,
         before: Option<&Below>,
         name: &[u8],
-        pending: &mut Vec<Pending>,
+        pending: &mut [Pending],
     ) -> Result<(), SnapshotError> {
         let kind = metadata.file_type();
         if kind.is_socket() {
@@ -365,16 +365,15 @@ fn lookup(below: &[PathBuf], name: &OsString) -> Result<Option<Below>, SnapshotE
             break;
         }
         let opaque = is_dir && attribute::is_opaque(&path).map_err(SnapshotError::io("look at", &path))?;
-        match &mut found {
-            Some(found) => found.merged.push(path),
-            None => {
-                let merged = if is_dir { vec![path.clone()] } else { Vec::new() };
-                found = Some(Below {
-                    path,
-                    metadata,
-                    merged,
-                });
-            }
+        if let Some(found) = &mut found {
+            found.merged.push(path);
+        } else {
+            let merged = if is_dir { vec![path.clone()] } else { Vec::new() };
+            found = Some(Below {
+                path,
+                metadata,
+                merged,
+            });
         }
         if !is_dir || opaque {
             break;

@@ -8,9 +8,9 @@
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const MARKER: &str = "unsynced";
 
@@ -77,12 +77,9 @@ impl Drop for Syncer {
 fn sync_layers(file_system: &File, layers: &Receiver<PathBuf>) {
     while let Ok(first) = layers.recv() {
         let mut batch = vec![first];
-        let deadline = std::time::Instant::now() + GATHER;
-        loop {
-            match layers.recv_timeout(deadline.saturating_duration_since(std::time::Instant::now())) {
-                Ok(layer) => batch.push(layer),
-                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => break,
-            }
+        let deadline = Instant::now() + GATHER;
+        while let Ok(layer) = layers.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+            batch.push(layer);
         }
         if let Err(error) = rustix::fs::syncfs(file_system) {
             tracing::warn!(%error, "layers could not be written to the disk; they are kept until the machine restarts");

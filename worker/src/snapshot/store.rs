@@ -290,7 +290,7 @@ impl Drop for Active {
             // It was published.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => {
-                tracing::warn!(path = %self.dir.display(), %error, "a discarded layer could not be removed")
+                tracing::warn!(path = %self.dir.display(), %error, "a discarded layer could not be removed");
             }
         }
     }

@@ -149,12 +149,12 @@ fn a_layer_holds_only_what_changed() {
         fs::write(root.join("etc/kept"), "1").unwrap();
         fs::write(root.join("etc/gone"), "2").unwrap();
     });
-    let top = layer(&store, &[base.clone()], "top", |root| {
+    let top = layer(&store, std::slice::from_ref(&base), "top", |root| {
         assert_eq!(fs::read_to_string(root.join("etc/kept")).unwrap(), "1");
         fs::remove_file(root.join("etc/gone")).unwrap();
         fs::write(root.join("etc/new"), "3").unwrap();
     });
-    let (bytes, stats) = diff_of(&store, &top, &[base.clone()]);
+    let (bytes, stats) = diff_of(&store, &top, std::slice::from_ref(&base));
     assert_eq!(names(&bytes), ["etc", "etc/.wh.gone", "etc/new"]);
     assert_eq!((stats.added, stats.changed, stats.removed), (1, 1, 1));
     let view = store.view(&[base, top]).unwrap();
@@ -173,7 +173,7 @@ fn touching_nothing_gives_dockers_empty_layer() {
         fs::create_dir(root.join("d")).unwrap();
         fs::write(root.join("d/f"), "same").unwrap();
     });
-    let top = layer(&store, &[base.clone()], "top", |root| {
+    let top = layer(&store, std::slice::from_ref(&base), "top", |root| {
         // Both are copied up by overlay, and neither is changed.
         let mode = fs::metadata(root.join("d/f")).unwrap().permissions();
         fs::set_permissions(root.join("d/f"), mode).unwrap();
@@ -206,12 +206,12 @@ fn a_replaced_directory_is_opaque() {
         fs::create_dir_all(root.join("d/sub")).unwrap();
         fs::write(root.join("d/old"), "").unwrap();
     });
-    let top = layer(&store, &[base.clone()], "top", |root| {
+    let top = layer(&store, std::slice::from_ref(&base), "top", |root| {
         fs::remove_dir_all(root.join("d")).unwrap();
         fs::create_dir(root.join("d")).unwrap();
         fs::write(root.join("d/new"), "").unwrap();
     });
-    let (bytes, stats) = diff_of(&store, &top, &[base.clone()]);
+    let (bytes, stats) = diff_of(&store, &top, std::slice::from_ref(&base));
     assert_eq!(names(&bytes), ["d", "d/.wh..wh..opq", "d/new"]);
     assert_eq!(stats.removed, 2);
     store
@@ -460,7 +460,7 @@ fn devices_of_an_image_cannot_be_opened_through_a_view() {
         )
         .unwrap();
     });
-    let top = layer(&store, &[base.clone()], "top", |_| {});
+    let top = layer(&store, std::slice::from_ref(&base), "top", |_| {});
     let view = store.view(&[base, top]).unwrap();
     assert!(
         fs::metadata(view.path().join("zero"))
@@ -558,7 +558,7 @@ fn a_hundred_layers_and_long_paths_mount() {
     let view = store.view(&parents).unwrap();
     assert_eq!(fs::read_dir(view.path()).unwrap().count(), 100);
     let top = layer(&store, &parents, "top", |root| {
-        fs::write(root.join("f0"), "y").unwrap()
+        fs::write(root.join("f0"), "y").unwrap();
     });
     let (_, stats) = diff_of(&store, &top, &parents);
     assert_eq!((stats.added, stats.changed), (0, 1));

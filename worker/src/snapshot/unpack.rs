@@ -115,7 +115,7 @@ fn over(limit: u64, error: SnapshotError) -> SnapshotError {
         }
         _ => None,
     };
-    if source.is_some_and(|source| source.is::<LimitReached>()) {
+    if source.is_some_and(<dyn std::error::Error + Send + Sync + 'static>::is::<LimitReached>) {
         SnapshotError::TooLarge(limit)
     } else {
         error
@@ -160,7 +160,7 @@ impl Unpacker<'_> {
         };
         let parent = self.parent_of(above, entry)?;
         if name.as_bytes().starts_with(WHITEOUT) {
-            self.whiteout(parent.as_fd(), name, above, entry)
+            Self::whiteout(parent.as_fd(), name, above, entry)
         } else {
             self.place(parent.as_fd(), name, &path, entry, content)
         }
@@ -180,12 +180,11 @@ impl Unpacker<'_> {
             Mode::empty(),
         )
         .map_err(|error| failed(error.into()))?;
-        chown(root.as_fd(), "", entry, AtFlags::EMPTY_PATH).map_err(|error| failed(error.into()))?;
+        chown(root.as_fd(), "", entry, AtFlags::EMPTY_PATH).map_err(&failed)?;
         rustix::fs::fchmod(&root, Mode::from_raw_mode(entry.mode)).map_err(|error| failed(error.into()))?;
         for (name, value) in &entry.attributes {
             if !attribute::is_overlay(name) {
-                attribute::set(&descriptor_path(root.as_fd()).join("."), name, value)
-                    .map_err(|error| failed(error.into()))?;
+                attribute::set(&descriptor_path(root.as_fd()).join("."), name, value).map_err(&failed)?;
             }
         }
         Ok(())
@@ -221,7 +220,6 @@ impl Unpacker<'_> {
     }
 
     fn whiteout(
-        &mut self,
         parent: BorrowedFd<'_>,
         name: &OsStr,
         above: &Path,
@@ -236,7 +234,7 @@ impl Unpacker<'_> {
                     "a layer that hides everything below it is not supported",
                 ));
             }
-            return set_opaque(parent, OsStr::new(".")).map_err(|error| failed(error.into()));
+            return set_opaque(parent, OsStr::new(".")).map_err(&failed);
         }
         if bytes.starts_with(WHITEOUT_META) {
             // Bookkeeping of an older storage driver; it says nothing about the content.
@@ -250,7 +248,7 @@ impl Unpacker<'_> {
         match statat(parent, removed, AtFlags::SYMLINK_NOFOLLOW) {
             // This layer has the name itself, so what is removed is only what lies below.
             Ok(found) if FileType::from_raw_mode(found.st_mode) == FileType::Directory => {
-                set_opaque(parent, removed).map_err(|error| failed(error.into()))
+                set_opaque(parent, removed).map_err(&failed)
             }
             Ok(_) => Ok(()),
             Err(Errno::NOENT) => mknodat(
@@ -290,7 +288,7 @@ impl Unpacker<'_> {
                 FileType::Directory if is_dir => exists = true,
                 FileType::Directory => {
                     self.parent = None;
-                    remove_tree(parent, name).map_err(|error| failed(error.into()))?;
+                    remove_tree(parent, name).map_err(&failed)?;
                 }
                 kind => {
                     hides_lower = kind == FileType::CharacterDevice && found.st_rdev == 0;
@@ -317,7 +315,7 @@ impl Unpacker<'_> {
         };
         match &entry.kind {
             EntryKind::File { .. } => {
-                return write_file(parent, name, entry, content).map_err(|error| failed(error.into()));
+                return write_file(parent, name, entry, content).map_err(&failed);
             }
             EntryKind::HardLink(_) => {
                 // The target's attributes are already set, and they are shared.
@@ -329,11 +327,11 @@ impl Unpacker<'_> {
             EntryKind::Directory => {
                 mkdirat(parent, name, Mode::from_raw_mode(0o700)).map_err(|error| failed(error.into()))?;
                 if hides_lower {
-                    set_opaque(parent, name).map_err(|error| failed(error.into()))?;
+                    set_opaque(parent, name).map_err(&failed)?;
                 }
             }
             EntryKind::Symlink(target) => {
-                symlinkat(OsStr::from_bytes(target), parent, name).map_err(|error| failed(error.into()))?
+                symlinkat(OsStr::from_bytes(target), parent, name).map_err(|error| failed(error.into()))?;
             }
             EntryKind::Fifo => node(FileType::Fifo, 0, 0).map_err(|error| failed(error.into()))?,
             EntryKind::CharDevice { major, minor } => {
@@ -343,7 +341,7 @@ impl Unpacker<'_> {
                 node(FileType::BlockDevice, *major, *minor).map_err(|error| failed(error.into()))?;
             }
         }
-        set_attributes(parent, name, entry).map_err(|error| failed(error.into()))?;
+        set_attributes(parent, name, entry).map_err(&failed)?;
         if is_dir {
             self.times.insert(path.to_owned(), times(entry));
         } else {

@@ -22,7 +22,11 @@ impl Firewall {
     /// The tool that works here, or a sentence on what is missing.
     pub(in crate::sandbox) fn find() -> Result<Self, String> {
         let works = |program: &str, arguments: &[&str]| {
-            Command::new(program).args(arguments).stdin(Stdio::null()).output().is_ok_and(|output| output.status.success())
+            Command::new(program)
+                .args(arguments)
+                .stdin(Stdio::null())
+                .output()
+                .is_ok_and(|output| output.status.success())
         };
         if works("iptables", &["-w", "-t", "nat", "-S", "POSTROUTING"]) {
             Ok(Self::Iptables)
@@ -68,12 +72,20 @@ impl Firewall {
 fn iptables_rules(network: Ipv4Addr) -> Vec<Rule> {
     let steps = format!("{PREFIX}+");
     let rule = |text: &str| {
-        text.replace("STEPS", &steps).replace("NETWORK", &format!("{network}/16")).split(' ').map(ToOwned::to_owned).collect()
+        text.replace("STEPS", &steps)
+            .replace("NETWORK", &format!("{network}/16"))
+            .split(' ')
+            .map(ToOwned::to_owned)
+            .collect()
     };
     vec![
         ("nat", "POSTROUTING", rule("-s NETWORK ! -o STEPS -j MASQUERADE")),
         ("filter", "FORWARD", rule("-i STEPS -j ACCEPT")),
-        ("filter", "FORWARD", rule("-o STEPS -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT")),
+        (
+            "filter",
+            "FORWARD",
+            rule("-o STEPS -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"),
+        ),
         ("filter", "FORWARD", rule("-i STEPS -o STEPS -j DROP")),
         ("filter", "FORWARD", rule("-i STEPS -d 169.254.0.0/16 -j DROP")),
         ("filter", "FORWARD", rule("-i STEPS ! -s NETWORK -j DROP")),
@@ -120,11 +132,18 @@ fn nft(script: &str) -> Result<(), String> {
         child.wait_with_output()
     };
     let output = run().map_err(|error| format!("nft cannot be run ({error})"))?;
-    if output.status.success() { Ok(()) } else { Err(said("nft", &output)) }
+    if output.status.success() {
+        Ok(())
+    } else {
+        Err(said("nft", &output))
+    }
 }
 
 fn said(program: &str, output: &Output) -> String {
-    format!("{program} refused a rule: {}", String::from_utf8_lossy(&output.stderr).trim())
+    format!(
+        "{program} refused a rule: {}",
+        String::from_utf8_lossy(&output.stderr).trim()
+    )
 }
 
 #[cfg(test)]
@@ -134,8 +153,12 @@ mod tests {
     #[test]
     fn what_is_refused_is_looked_at_before_what_is_allowed() {
         let rules = iptables_rules(Ipv4Addr::new(10, 231, 0, 0));
-        let forward: Vec<String> =
-            rules.iter().rev().filter(|(_, chain, _)| *chain == "FORWARD").map(|(_, _, rule)| rule.join(" ")).collect();
+        let forward: Vec<String> = rules
+            .iter()
+            .rev()
+            .filter(|(_, chain, _)| *chain == "FORWARD")
+            .map(|(_, _, rule)| rule.join(" "))
+            .collect();
         assert_eq!(
             forward,
             [
@@ -146,6 +169,10 @@ mod tests {
                 "-i sw-+ -j ACCEPT",
             ]
         );
-        assert!(rules.iter().any(|(_, chain, rule)| *chain == "INPUT" && rule.join(" ") == "-i sw-+ -j DROP"));
+        assert!(
+            rules
+                .iter()
+                .any(|(_, chain, rule)| *chain == "INPUT" && rule.join(" ") == "-i sw-+ -j DROP")
+        );
     }
 }

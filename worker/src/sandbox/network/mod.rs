@@ -27,8 +27,11 @@ use netlink::Netlink;
 const PREFIX: &str = "sw-";
 
 /// The networks that steps may have addresses in; the first that the machine does not use is taken.
-const NETWORKS: [Ipv4Addr; 3] =
-    [Ipv4Addr::new(10, 231, 0, 0), Ipv4Addr::new(172, 29, 0, 0), Ipv4Addr::new(192, 168, 0, 0)];
+const NETWORKS: [Ipv4Addr; 3] = [
+    Ipv4Addr::new(10, 231, 0, 0),
+    Ipv4Addr::new(172, 29, 0, 0),
+    Ipv4Addr::new(192, 168, 0, 0),
+];
 
 /// How many namespaces of four addresses each fit into one of them.
 const MAX_NAMESPACES: u32 = 1 << 14;
@@ -69,7 +72,10 @@ impl Exits {
                 }
             },
         };
-        Some(Exit { namespace: Some(namespace), idle: self.idle.clone() })
+        Some(Exit {
+            namespace: Some(namespace),
+            idle: self.idle.clone(),
+        })
     }
 }
 
@@ -87,7 +93,10 @@ impl Drop for Exit {
     fn drop(&mut self) {
         // Sockets went with the step's processes; steps may not change a network's configuration, so none of it is theirs.
         if let Some(namespace) = self.namespace.take() {
-            self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(namespace);
+            self.idle
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push(namespace);
         }
     }
 }
@@ -113,10 +122,14 @@ fn prepare_machine() -> Result<Ipv4Addr, String> {
 fn is_used(routes: &str, network: Ipv4Addr) -> bool {
     routes.lines().skip(1).any(|line| {
         let fields: Vec<&str> = line.split_whitespace().collect();
-        let [interface, destination, _, _, _, _, _, mask, ..] = fields.as_slice() else { return false };
+        let [interface, destination, _, _, _, _, _, mask, ..] = fields.as_slice() else {
+            return false;
+        };
         // The kernel prints the bytes of the address as one little-endian number.
         let number = |text: &str| u32::from_str_radix(text, 16).map(u32::swap_bytes);
-        let (Ok(destination), Ok(mask)) = (number(destination), number(mask)) else { return false };
+        let (Ok(destination), Ok(mask)) = (number(destination), number(mask)) else {
+            return false;
+        };
         let common = mask & 0xffff_0000;
         !interface.starts_with(PREFIX) && mask != 0 && destination & common == network.to_bits() & common
     })
@@ -138,7 +151,10 @@ fn make(network: Ipv4Addr) -> io::Result<OwnedFd> {
 
 fn make_here(network: Ipv4Addr) -> io::Result<(OwnedFd, String)> {
     let mut machine = Netlink::open()?;
-    #[expect(unsafe_code, reason = "unshare is unsafe for flags that split the file descriptor table")]
+    #[expect(
+        unsafe_code,
+        reason = "unshare is unsafe for flags that split the file descriptor table"
+    )]
     // SAFETY: this flag splits no descriptor table; the thread ends with this function.
     unsafe {
         rustix::thread::unshare_unsafe(UnshareFlags::NEWNET)?;
@@ -186,8 +202,14 @@ sw-0\t00001DAC\t00000000\t0001\t0\t0\t0\tFCFFFFFF\t0\t0\t0
     fn a_network_that_the_machine_uses_is_not_taken() {
         assert!(is_used(ROUTES, Ipv4Addr::new(10, 231, 0, 0)));
         assert!(is_used(ROUTES, Ipv4Addr::new(192, 0, 0, 0)));
-        assert!(!is_used(ROUTES, Ipv4Addr::new(172, 29, 0, 0)), "only steps use it");
+        assert!(
+            !is_used(ROUTES, Ipv4Addr::new(172, 29, 0, 0)),
+            "only steps use it"
+        );
         assert!(!is_used(ROUTES, Ipv4Addr::new(10, 0, 0, 0)));
-        assert!(is_used("h\nvpn\t0000000A\t0\t0\t0\t0\t0\t000000FF\t0\t0\t0\n", Ipv4Addr::new(10, 231, 0, 0)));
+        assert!(is_used(
+            "h\nvpn\t0000000A\t0\t0\t0\t0\t0\t000000FF\t0\t0\t0\n",
+            Ipv4Addr::new(10, 231, 0, 0)
+        ));
     }
 }

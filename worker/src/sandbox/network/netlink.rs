@@ -7,6 +7,10 @@ use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, send, socket_with};
 
+// Address families, in the widths that messages have them in.
+const INET: u8 = 2;
+const INET6: u16 = 10;
+
 /// A connection to the network configuration of the namespace that the thread was in when it was opened.
 pub(super) struct Netlink {
     socket: OwnedFd,
@@ -16,8 +20,12 @@ pub(super) struct Netlink {
 impl Netlink {
     pub(super) fn open() -> io::Result<Self> {
         // Protocol zero is the network configuration.
-        let socket =
-            socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, None)?;
+        let socket = socket_with(
+            AddressFamily::NETLINK,
+            SocketType::RAW,
+            SocketFlags::CLOEXEC,
+            None,
+        )?;
         Ok(Self { socket, sequence: 0 })
     }
 
@@ -45,7 +53,7 @@ impl Netlink {
         let index = self.index(name)?;
         let mut message = Message::new(libc::RTM_NEWADDR, libc::NLM_F_CREATE | libc::NLM_F_EXCL);
         // struct ifaddrmsg: family, prefix length, flags, scope, index.
-        message.raw(&[libc::AF_INET as u8, prefix, 0, 0]);
+        message.raw(&[INET, prefix, 0, 0]);
         message.raw(&index.to_ne_bytes());
         message.bytes(libc::IFA_LOCAL, &address.octets());
         message.bytes(libc::IFA_ADDRESS, &address.octets());
@@ -60,7 +68,7 @@ impl Netlink {
         message.link_header(index, up);
         if name != "lo" {
             message.nest(libc::IFLA_AF_SPEC, |message| {
-                message.nest(libc::AF_INET6 as u16, |message| {
+                message.nest(INET6, |message| {
                     const IFLA_INET6_ADDR_GEN_MODE: u16 = 8;
                     const IN6_ADDR_GEN_MODE_NONE: u8 = 1;
                     message.bytes(IFLA_INET6_ADDR_GEN_MODE, &[IN6_ADDR_GEN_MODE_NONE]);
@@ -83,9 +91,13 @@ impl Netlink {
     pub(super) fn add_default_route(&mut self, gateway: Ipv4Addr) -> io::Result<()> {
         let mut message = Message::new(libc::RTM_NEWROUTE, libc::NLM_F_CREATE | libc::NLM_F_EXCL);
         // struct rtmsg: family, destination and source length, TOS, table, protocol, scope, type, flags.
-        let (table, protocol, scope, kind) =
-            (libc::RT_TABLE_MAIN, libc::RTPROT_STATIC, libc::RT_SCOPE_UNIVERSE, libc::RTN_UNICAST);
-        message.raw(&[libc::AF_INET as u8, 0, 0, 0, table, protocol, scope, kind, 0, 0, 0, 0]);
+        let (table, protocol, scope, kind) = (
+            libc::RT_TABLE_MAIN,
+            libc::RTPROT_STATIC,
+            libc::RT_SCOPE_UNIVERSE,
+            libc::RTN_UNICAST,
+        );
+        message.raw(&[INET, 0, 0, 0, table, protocol, scope, kind, 0, 0, 0, 0]);
         message.bytes(libc::RTA_GATEWAY, &gateway.octets());
         self.request(message).map(drop)
     }
@@ -99,7 +111,10 @@ impl Netlink {
         // After the message header: family, padding, type, then the index.
         match reply.get(20..24) {
             Some(&[a, b, c, d]) => Ok(u32::from_ne_bytes([a, b, c, d])),
-            _ => Err(io::Error::new(io::ErrorKind::InvalidData, "the kernel's answer about an interface is too short")),
+            _ => Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "the kernel's answer about an interface is too short",
+            )),
         }
     }
 
@@ -116,14 +131,26 @@ impl Netlink {
             let mut rest = buffer.as_slice();
             while let Some((header, _)) = rest.split_at_checked(16) {
                 let number = |range: std::ops::Range<usize>| {
-                    header.get(range).and_then(|bytes| bytes.try_into().ok()).map(u32::from_ne_bytes).unwrap_or_default()
+                    header
+                        .get(range)
+                        .and_then(|bytes| bytes.try_into().ok())
+                        .map(u32::from_ne_bytes)
+                        .unwrap_or_default()
                 };
                 let size = usize::try_from(number(0..4)).unwrap_or_default();
-                let Some(one) = rest.get(..size).filter(|_| size >= 16) else { break };
-                let kind = u16::from_ne_bytes([header.get(4).copied().unwrap_or_default(), header.get(5).copied().unwrap_or_default()]);
+                let Some(one) = rest.get(..size).filter(|_| size >= 16) else {
+                    break;
+                };
+                let kind = u16::from_ne_bytes([
+                    header.get(4).copied().unwrap_or_default(),
+                    header.get(5).copied().unwrap_or_default(),
+                ]);
                 if number(8..12) == self.sequence {
                     if i32::from(kind) == libc::NLMSG_ERROR {
-                        let code = one.get(16..20).and_then(|bytes| bytes.try_into().ok()).map(i32::from_ne_bytes);
+                        let code = one
+                            .get(16..20)
+                            .and_then(|bytes| bytes.try_into().ok())
+                            .map(i32::from_ne_bytes);
                         return match code {
                             Some(0) => Ok(found),
                             Some(code) => Err(io::Error::from_raw_os_error(-code)),
@@ -143,7 +170,7 @@ struct Message(Vec<u8>);
 
 impl Message {
     fn new(kind: u16, flags: libc::c_int) -> Self {
-        let flags = (flags | libc::NLM_F_REQUEST | libc::NLM_F_ACK) as u16;
+        let flags = u16::try_from(flags | libc::NLM_F_REQUEST | libc::NLM_F_ACK).unwrap_or_default();
         let mut bytes = vec![0; 4];
         bytes.extend_from_slice(&kind.to_ne_bytes());
         bytes.extend_from_slice(&flags.to_ne_bytes());
