@@ -300,8 +300,23 @@ pub fn analyze(input: &Input) -> Analysis {
         .any(|finding| finding.severity == Severity::Error);
     diagnostics.append(&mut tree.diagnostics);
     // Where several stand at one place, the order in which they were found says most.
-    diagnostics.sort_by_key(|finding| finding.span.start);
+    let diagnostics = in_order(diagnostics);
     assemble::assemble(&program, plan, &input.options, diagnostics, broken)
+}
+
+/// Findings by place. Places are sorted rather than findings, which keeps the sorting code small.
+fn in_order(diagnostics: Vec<Diagnostic>) -> Vec<Diagnostic> {
+    let places = diagnostics
+        .iter()
+        .enumerate()
+        .map(|(index, finding)| (finding.span.start, index));
+    let mut places: Vec<(usize, usize)> = places.collect();
+    places.sort_unstable();
+    let mut found: Vec<Option<Diagnostic>> = diagnostics.into_iter().map(Some).collect();
+    places
+        .into_iter()
+        .filter_map(|(_, index)| found.get_mut(index)?.take())
+        .collect()
 }
 
 /// A file without stages builds nothing. Nothing is said where something else was said of its instructions already.

@@ -22,6 +22,7 @@ mod instruction;
 pub mod js;
 pub mod layout;
 pub mod llb;
+mod order;
 mod plan;
 pub mod platform;
 pub mod protocol;

@@ -78,7 +78,7 @@ impl FromStr for Reference {
         }
         let (domain, remainder) = split_domain(text);
         let remote = remainder.split(':').next().unwrap_or_default();
-        if remote.chars().any(char::is_uppercase) {
+        if remote.bytes().any(|byte| byte.is_ascii_uppercase()) {
             return Err(InvalidReference::UpperCase(text.to_owned()));
         }
         let (rest, digest) = match remainder.split_once('@') {
@@ -117,7 +117,7 @@ fn split_domain(text: &str) -> (&str, String) {
         Some((first, rest))
             if first == "localhost"
                 || first.contains(['.', ':'])
-                || first.chars().any(char::is_uppercase) =>
+                || first.bytes().any(|byte| byte.is_ascii_uppercase()) =>
         {
             (first, rest)
         }

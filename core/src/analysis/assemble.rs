@@ -5,7 +5,7 @@ use std::rc::Rc;
 use crate::diagnostic::Diagnostic;
 use crate::digest::Digest;
 use crate::plan::definition::{self, Marshalled};
-use crate::plan::{FoundImage, Output, Plan};
+use crate::plan::{FoundEdge, FoundImage, Output, Plan};
 use crate::span::Span;
 use crate::stage::{Node, Origin, Program, StageSource, Statement};
 use crate::syntax::Keyword;
@@ -30,7 +30,7 @@ pub(super) fn assemble(
         .map(|result| definition::marshal(graph, result.output, local));
     let digest = |output: Output| -> Option<Digest> { marshalled.as_ref()?.digest(output).cloned() };
     let needed = |node: usize| plan.needed.get(node).copied().unwrap_or(false);
-    let edges = edges(&plan, program);
+    let edges = edges(&plan);
     let stages: Vec<Stage> = program
         .stages
         .iter()
@@ -125,7 +125,7 @@ fn steps(
 }
 
 /// Bases, copies and mounts in the order of the source.
-fn edges(plan: &Plan, program: &Program) -> Vec<Edge> {
+fn edges(plan: &Plan) -> Vec<Edge> {
     let needed = |stage: usize| plan.needed.get(stage).copied().unwrap_or(false);
     let base = |(index, base): (usize, &Base)| {
         let node: &Node = plan.resolved.nodes.get(index)?;
@@ -148,8 +148,7 @@ fn edges(plan: &Plan, program: &Program) -> Vec<Edge> {
             span: node.base_span,
         })
     };
-    let mut edges: Vec<Edge> = plan.bases.iter().enumerate().filter_map(base).collect();
-    edges.extend(plan.edges.iter().map(|found| Edge {
+    let flow = |found: &FoundEdge| Edge {
         kind: found.kind,
         from: found.from,
         to_stage: found.stage,
@@ -158,16 +157,16 @@ fn edges(plan: &Plan, program: &Program) -> Vec<Edge> {
         paths: found.paths.clone(),
         needed: needed(found.stage),
         span: found.span,
-    }));
-    edges.sort_by_key(|edge| {
-        let step = edge
-            .to_step
-            .and_then(|step| program.stages.get(edge.to_stage)?.statements.get(step));
-        (
-            step.map_or(edge.span.start, |step| step.span.start),
-            edge.span.start,
-        )
-    });
+    };
+    // What flows into steps was found stage by stage, and each base stands before the steps of its stage.
+    let mut found = plan.edges.iter().peekable();
+    let mut edges = Vec::with_capacity(plan.bases.len() + plan.edges.len());
+    for (index, kind) in plan.bases.iter().enumerate() {
+        edges.extend(base((index, kind)));
+        while let Some(edge) = found.next_if(|edge| edge.stage <= index) {
+            edges.push(flow(edge));
+        }
+    }
     edges
 }
 

@@ -143,7 +143,11 @@ mod set {
             reason = "only the keys count, whatever the values are"
         )]
         let map = Option::<BTreeMap<String, IgnoredAny>>::deserialize(deserializer)?;
-        Ok(map.unwrap_or_default().into_keys().collect())
+        let mut set = BTreeSet::new();
+        for key in map.unwrap_or_default().into_keys() {
+            set.insert(key);
+        }
+        Ok(set)
     }
 }
 

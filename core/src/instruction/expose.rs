@@ -12,11 +12,11 @@ pub(crate) struct Expose {
 }
 
 pub(super) fn parse(node: &Node<'_>, arguments: Arguments) -> Result<Expose, Problem> {
-    let mut ports = arguments.words();
-    if ports.is_empty() {
+    let words = arguments.words();
+    if words.is_empty() {
         return Err(super::missing(node, "EXPOSE 8080"));
     }
     Flags::read(node, &[])?;
-    ports.sort_by(|left, right| left.text.cmp(&right.text));
+    let ports = crate::order::by_text(words, |word| &word.text);
     Ok(Expose { ports })
 }

@@ -38,7 +38,7 @@ pub(super) fn parse(node: &Node<'_>, arguments: Arguments) -> Result<From, Probl
 }
 
 fn stage_name(word: &Word) -> Result<Word, Problem> {
-    let name = word.text.to_lowercase();
+    let name = word.text.to_ascii_lowercase();
     let letter = |byte: u8| byte.is_ascii_lowercase();
     let fits = name.bytes().next().is_some_and(letter)
         && name

@@ -33,7 +33,7 @@ pub(super) fn parse(node: &Node<'_>, arguments: Arguments) -> Result<Healthcheck
         start_interval: 0,
         retries: 0,
     };
-    let form = kind.text.to_uppercase();
+    let form = kind.text.to_ascii_uppercase();
     if form.is_empty() {
         return Err(super::missing(node, EXAMPLE));
     }

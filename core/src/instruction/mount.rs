@@ -144,7 +144,7 @@ impl Mount {
             match field.split_once('=') {
                 Some((key, value)) => {
                     let value = expand(value)?;
-                    mount.set(&key.to_lowercase(), value, &mut access)
+                    mount.set(&key.to_ascii_lowercase(), value, &mut access)
                 }
                 None => mount.switch(&field, &mut access),
             }
@@ -158,7 +158,7 @@ impl Mount {
 
     /// An option without a value.
     fn switch(&mut self, key: &str, access: &mut Option<bool>) -> Result<(), Problem> {
-        match key.to_lowercase().as_str() {
+        match key.to_ascii_lowercase().as_str() {
             "readonly" | "ro" => *access = Some(true),
             "readwrite" | "rw" => *access = Some(false),
             "required" if self.may_be_required() => self.required = true,
@@ -258,7 +258,7 @@ impl Mount {
 }
 
 fn choose<T: Copy>(known: &[(&'static str, T)], what: &str, value: &str) -> Result<T, Problem> {
-    let lower = value.to_lowercase();
+    let lower = value.to_ascii_lowercase();
     known
         .iter()
         .find(|(name, _)| *name == lower)

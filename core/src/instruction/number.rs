@@ -22,7 +22,12 @@ pub(super) fn unsigned(text: &str, radix: u32) -> Option<u32> {
 pub(super) fn size(text: &str) -> Option<i64> {
     let last = text.rfind(|letter: char| letter.is_ascii_digit() || matches!(letter, '.' | ' '))?;
     let (number, unit) = text.split_at(last + 1);
-    let number: f64 = number.strip_suffix(' ').unwrap_or(number).parse().ok()?;
+    let number = number.strip_suffix(' ').unwrap_or(number);
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+    if (whole.is_empty() && fraction.is_empty()) || !fraction.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let whole: u64 = if whole.is_empty() { 0 } else { whole.parse().ok()? };
     let unit = unit.to_ascii_lowercase();
     let (prefix, rest) = unit.split_at(usize::from(!unit.is_empty() && unit.is_char_boundary(1)));
     let shift = match (prefix, rest) {
@@ -34,13 +39,8 @@ pub(super) fn size(text: &str) -> Option<i64> {
         ("p", "" | "b" | "ib") => 50,
         _ => return None,
     };
-    #[expect(clippy::cast_precision_loss, reason = "a power of two is exact")]
-    let bytes = number * (1_i64 << shift) as f64;
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "`as` keeps to the range, as a size limit should"
-    )]
-    (bytes >= 0.0).then_some(bytes as i64)
+    let unit = 1_u64 << shift;
+    i64::try_from(whole.checked_mul(unit)?.checked_add(part(fraction, unit))?).ok()
 }
 
 /// A length of time in nanoseconds: `1h2m3.5s`, `300ms`, `0`.

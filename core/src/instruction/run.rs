@@ -91,8 +91,8 @@ fn device(word: &Word) -> Result<Device, Problem> {
         .map_err(|error| bad(format!("This --device cannot be read: {error}.")))?;
     for field in fields {
         let (key, value) = match field.split_once('=') {
-            Some((key, value)) => (key.to_lowercase(), Some(value)),
-            None => (field.to_lowercase(), None),
+            Some((key, value)) => (key.to_ascii_lowercase(), Some(value)),
+            None => (field.to_ascii_lowercase(), None),
         };
         match (key.as_str(), value) {
             ("required", None) => device.required = true,

@@ -13,9 +13,11 @@ pub struct SourceOp {
 
 impl SourceOp {
     /// A source with `attrs`, which it sorts.
-    pub fn new(identifier: String, mut attrs: Vec<Attr>) -> Self {
-        attrs.sort();
-        Self { identifier, attrs }
+    pub fn new(identifier: String, attrs: Vec<Attr>) -> Self {
+        Self {
+            identifier,
+            attrs: crate::order::by_text(attrs, |attr| &attr.key),
+        }
     }
 
     /// The value of the attribute `key`.

@@ -219,8 +219,8 @@ pub(crate) fn expand(lexer: Lexer, text: &str, variables: &dyn Variables) -> Res
 /// The first word in upper case: what instructions are called in progress.
 fn upper_first(text: &str) -> String {
     match text.split_once(' ') {
-        Some((first, rest)) => format!("{} {rest}", first.to_uppercase()),
-        None => text.to_uppercase(),
+        Some((first, rest)) => format!("{} {rest}", first.to_ascii_uppercase()),
+        None => text.to_ascii_uppercase(),
     }
 }
 

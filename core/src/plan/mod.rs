@@ -309,11 +309,12 @@ fn context_paths(finished: &[Option<Build>], needed: &[bool]) -> Vec<String> {
         .zip(needed)
         .filter(|(_, needed)| **needed)
         .filter_map(|(build, _)| build.as_ref());
-    let paths: BTreeSet<&String> = builds.flat_map(|build| &build.context_paths).collect();
-    if paths.iter().any(|path| *path == "/") {
-        return Vec::new();
+    let mut paths: BTreeSet<&str> = BTreeSet::new();
+    for path in builds.flat_map(|build| &build.context_paths) {
+        if path == "/" {
+            return Vec::new();
+        }
+        paths.insert(path.strip_prefix('/').unwrap_or(path));
     }
-    let mut paths: Vec<String> = paths.into_iter().map(|path| path::join(&[".", path])).collect();
-    paths.sort();
-    paths
+    paths.into_iter().map(str::to_owned).collect()
 }

@@ -58,9 +58,10 @@ impl Statement {
     pub(crate) fn new(node: &Node<'_>, instruction: Option<Instruction>) -> Self {
         Self {
             instruction,
-            keyword: node
-                .keyword
-                .map_or_else(|| node.name.to_uppercase(), |keyword| keyword.name().to_owned()),
+            keyword: node.keyword.map_or_else(
+                || node.name.to_ascii_uppercase(),
+                |keyword| keyword.name().to_owned(),
+            ),
             code: node.code().to_owned(),
             span: node.span,
             lines: node.lines,

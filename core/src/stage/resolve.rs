@@ -226,7 +226,7 @@ impl Resolved {
 
     /// The stage of that name, in any case; the last one where there are several.
     pub(crate) fn by_name(&self, name: &str) -> Option<usize> {
-        self.names.get(&name.to_lowercase()).copied()
+        self.names.get(&name.to_ascii_lowercase()).copied()
     }
 
     /// What stages are called.

@@ -43,7 +43,11 @@ pub(super) fn lower(step: &mut Step<'_, '_>, arg: &Arg) -> Result<(), Problem> {
             Some(value) => format!("{name}={value}"),
             None => name.clone(),
         });
-        step.build.args.push((name.clone(), value));
+        // One that is declared again keeps its place.
+        match step.build.args.iter_mut().find(|(known, _)| known == name) {
+            Some((_, known)) => *known = value,
+            None => step.build.args.push((name.clone(), value)),
+        }
     }
     step.commit(format!("ARG {}", shown.join(" ")), false);
     Ok(())

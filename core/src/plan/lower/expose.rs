@@ -33,7 +33,7 @@ fn read(text: &str) -> Result<Vec<String>, &'static str> {
     if range.is_empty() {
         return Err("there is no port");
     }
-    let protocol = match protocol.to_lowercase().as_str() {
+    let protocol = match protocol.to_ascii_lowercase().as_str() {
         "" => "tcp".to_owned(),
         known @ ("tcp" | "udp" | "sctp") => known.to_owned(),
         _ => return Err("the protocol is tcp, udp or sctp"),

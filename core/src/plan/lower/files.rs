@@ -107,8 +107,8 @@ pub(super) fn transfer(step: &mut Step<'_, '_>, transfer: &Transfer<'_>) -> Resu
 
 fn upper(text: &str) -> String {
     match text.split_once(' ') {
-        Some((first, rest)) => format!("{} {rest}", first.to_uppercase()),
-        None => text.to_uppercase(),
+        Some((first, rest)) => format!("{} {rest}", first.to_ascii_uppercase()),
+        None => text.to_ascii_uppercase(),
     }
 }
 

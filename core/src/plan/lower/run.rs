@@ -3,6 +3,7 @@
 use crate::diagnostic::Problem;
 use crate::instruction::run::{Device, Run};
 use crate::llb::{CdiDevice, ExecOp, Meta, Mount, ProxyEnv};
+use crate::order;
 use crate::plan::build::{Step, llb_platform};
 use crate::plan::env::Masked;
 use crate::plan::graph::{ExecPlan, MountPlan, Work};
@@ -40,13 +41,12 @@ pub(super) fn lower(step: &mut Step<'_, '_>, run: &Run) -> Result<(), Problem> {
         dest: "/".into(),
         ..Mount::default()
     };
-    let mut mounted = vec![MountPlan {
+    let root = MountPlan {
         source: step.build.output,
         mount: root,
-    }];
-    mounted.extend(script);
-    mounted.extend(files);
-    mounted.sort_by(|left, right| left.mount.dest.cmp(&right.mount.dest));
+    };
+    let mounted = std::iter::once(root).chain(script).chain(files).collect();
+    let mounted = order::by_text(mounted, |mount: &MountPlan| &mount.mount.dest);
     let meta = Meta {
         args: args.clone(),
         env,
@@ -180,25 +180,13 @@ fn proxies(step: &Step<'_, '_>) -> Option<ProxyEnv> {
 
 /// The command with the arguments of the stage before it: `RUN |1 VERSION=1 /bin/sh -c …`.
 fn history(step: &Step<'_, '_>, args: &[String]) -> String {
-    let mut given: Vec<(&str, String)> = Vec::new();
-    for (name, value) in &step.build.args {
-        let value = step
-            .build
-            .env
-            .get(name)
-            .map(str::to_owned)
-            .or_else(|| value.clone())
-            .unwrap_or_default();
-        let variable = format!("{name}={value}");
-        match given.iter_mut().find(|(known, _)| known == name) {
-            Some((_, known)) => *known = variable,
-            None => given.push((name, variable)),
-        }
-    }
     let mut words = vec!["RUN".to_owned()];
-    if !given.is_empty() {
-        words.push(format!("|{}", given.len()));
-        words.extend(given.into_iter().map(|(_, variable)| variable));
+    if !step.build.args.is_empty() {
+        words.push(format!("|{}", step.build.args.len()));
+    }
+    for (name, value) in &step.build.args {
+        let value = step.build.env.get(name).or(value.as_deref()).unwrap_or_default();
+        words.push(format!("{name}={value}"));
     }
     words.extend_from_slice(args);
     words.push("# buildkit".into());

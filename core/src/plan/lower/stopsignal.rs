@@ -14,7 +14,7 @@ const SIGNALS: [&str; 37] = [
 pub(super) fn lower(step: &mut Step<'_, '_>, stopsignal: &Stopsignal) -> Result<(), Problem> {
     let signal = step.expand_word(&stopsignal.signal)?;
     if !is_signal(&signal) {
-        let name = signal.to_uppercase();
+        let name = signal.to_ascii_uppercase();
         let name = name.strip_prefix("SIG").unwrap_or(&name);
         return Err(
             Problem::new("unknown-signal", format!("There is no signal {signal:?}."))
@@ -32,7 +32,7 @@ fn is_signal(text: &str) -> bool {
     if let Ok(number) = text.parse::<i64>() {
         return number != 0;
     }
-    let name = text.to_uppercase();
+    let name = text.to_ascii_uppercase();
     let name = name.strip_prefix("SIG").unwrap_or(&name);
     let offset = |prefix: &str, most: u8| {
         name.strip_prefix(prefix)
