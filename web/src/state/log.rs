@@ -41,9 +41,9 @@ pub struct Log {
 }
 
 impl Log {
-    /// Adds a line.
+    /// Adds a text, line by line: the list shows each in a row of one fixed height.
     pub fn push(&mut self, number: usize, kind: LineKind, text: &str) {
-        self.lines.push(LogLine { number, kind, text: text.into() });
+        self.lines.extend(text.split('\n').map(|line| LogLine { number, kind, text: line.into() }));
         // Making room is a move of all that stays, so it is done for many lines at once.
         if self.lines.len() > KEPT_LINES + KEPT_LINES / 10 {
             let excess = self.lines.len() - KEPT_LINES;
@@ -151,6 +151,14 @@ mod tests {
         let mut lines: Vec<_> = pieces.iter().flat_map(|piece| partial.feed(piece)).collect();
         lines.extend(partial.finish());
         lines
+    }
+
+    #[test]
+    fn a_message_of_several_lines_takes_several_rows() {
+        let mut log = Log::default();
+        log.push(3, LineKind::Error, "exited with code 1. Its last lines:\nno such file");
+        let texts: Vec<_> = log.lines().iter().map(|line| (line.number, &*line.text)).collect();
+        assert_eq!(texts, [(3, "exited with code 1. Its last lines:"), (3, "no such file")]);
     }
 
     #[test]

@@ -79,11 +79,12 @@ fn playground_tests(place: &Place) -> Outcome<Vec<String>> {
 
 /// Tells the browser tests where everything is.
 pub(crate) fn with_places(command: &mut Command, place: &Place) {
-    let places: [(&str, PathBuf); 5] = [
+    let places: [(&str, PathBuf); 6] = [
         ("STAGEWRIGHT_WORKER", product::worker_program(place)),
         ("STAGEWRIGHT_PAGE", product::page_folder(place)),
         ("STAGEWRIGHT_PLANNER", planner::folder(place)),
         ("STAGEWRIGHT_IMAGES", place.images()),
+        ("STAGEWRIGHT_TEST_CONFIG", place.images().join("stagewright.toml")),
         ("STAGEWRIGHT_OUTPUT", place.target.clone()),
     ];
     command.envs(places);

@@ -228,15 +228,6 @@ impl Build {
         let (image, files) = images.open(reference, &platform, &vertex.digest).await?;
         if let Some(note) = &image.pulled.note {
             self.progress.tell(&vertex.digest, &News::Warning(note.clone()));
-            let data = format!("note: {note}\n").into_bytes();
-            self.progress.tell(
-                &vertex.digest,
-                &News::Log {
-                    stream: 2,
-                    data,
-                    timestamp: timestamp(),
-                },
-            );
         }
         let (end, reason) = if images.is_unpacked(&files) {
             (End::Cached, "cached: the image is here already")
