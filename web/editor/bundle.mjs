@@ -1,4 +1,4 @@
-// Bundles the editor shim into one file beside the page. Trunk runs it as a hook and names the folder it is
+// Bundles the editor shim beside the page: `editor.js`, what it shares, and the extras it fetches when it is used. Trunk runs it as a hook and names the folder it is
 // putting together; `node editor/bundle.mjs DIR` does the same by hand. Missing packages are installed first,
 // exactly as the lock file has them, so that a plain `trunk build` works on a fresh clone.
 import { spawnSync } from "node:child_process";
@@ -30,8 +30,11 @@ mkdirSync(outdir, { recursive: true });
 await build({
   absWorkingDir: web,
   entryPoints: [join(here, "editor.js")],
-  outfile: join(outdir, "editor.js"),
+  outdir,
   bundle: true,
+  // What is imported while the page runs becomes a file of its own.
+  splitting: true,
+  chunkNames: "editor-[name]-[hash]",
   minify: true,
   format: "esm",
   target: "es2022",

@@ -1,17 +1,19 @@
 // The one door between the page and CodeMirror. The page speaks of files, lines and UTF-16 offsets; nothing of
 // CodeMirror's own types crosses over.
-import { closeBrackets, closeBracketsKeymap, completionKeymap } from "@codemirror/autocomplete";
 import { defaultKeymap, history, historyKeymap, indentWithTab, toggleComment } from "@codemirror/commands";
 import { bracketMatching, indentUnit } from "@codemirror/language";
 import { lintGutter, lintKeymap, setDiagnostics } from "@codemirror/lint";
-import { highlightSelectionMatches, search, searchKeymap } from "@codemirror/search";
-import { EditorState } from "@codemirror/state";
+import { Compartment, EditorState } from "@codemirror/state";
 import { EditorView, drawSelection, highlightActiveLineGutter, highlightSpecialChars, keymap, lineNumbers } from "@codemirror/view";
-import { completion } from "./completion.js";
 import { dockerfile } from "./dockerfile-mode.js";
 import { look } from "./look.js";
 import { marks, setMarks } from "./marks.js";
 import { modeFor } from "./plain-modes.js";
+
+/** Where the extras go once they are there, and what makes them. */
+const later = new Compartment();
+let extras = null;
+const NOTHING = [];
 
 export class Editor {
   /**
@@ -26,6 +28,20 @@ export class Editor {
     this.line = 0;
     this.quiet = false;
     this.view = new EditorView({ parent, state: EditorState.create() });
+    parent.addEventListener("focusin", () => this.fetchExtras(), { once: true });
+  }
+
+  /** Without a connection the editor does without them. */
+  async fetchExtras() {
+    ({ extras } = await import("./extras.js").catch(() => ({ extras: null })));
+    this.useExtras();
+  }
+
+  useExtras() {
+    if (extras && later.get(this.view.state) === NOTHING) {
+      const added = extras(this.kind === "dockerfile", () => this.words);
+      this.view.dispatch({ effects: later.reconfigure(added) });
+    }
   }
 
   /** Shows a file. One that was shown before comes back with its cursor and its undo history, unless `fresh`. */
@@ -33,11 +49,13 @@ export class Editor {
     if (this.path !== null) this.states.set(this.path, this.view.state);
     const kept = this.states.get(path);
     this.path = path;
+    this.kind = kind;
     const state = kept && !fresh && kept.doc.toString() === text ? kept : this.create(text, kind);
     this.states.set(path, state);
     this.quiet = true;
     this.view.setState(state);
     this.quiet = false;
+    this.useExtras();
     this.tellLine(true);
   }
 
@@ -95,7 +113,6 @@ export class Editor {
   }
 
   create(text, kind) {
-    const isDockerfile = kind === "dockerfile";
     return EditorState.create({
       doc: text,
       extensions: [
@@ -104,24 +121,22 @@ export class Editor {
         marks,
         highlightActiveLineGutter(),
         highlightSpecialChars(),
-        highlightSelectionMatches(),
         history(),
         drawSelection(),
         bracketMatching(),
-        closeBrackets(),
-        search({ top: true }),
+        later.of(NOTHING),
         indentUnit.of(this.path.endsWith(".go") ? "\t" : "    "),
         EditorState.tabSize.of(4),
         EditorView.lineWrapping,
         EditorView.contentAttributes.of({ "aria-label": `Contents of ${this.path}`, spellcheck: "false", autocorrect: "off", autocapitalize: "off" }),
-        isDockerfile ? [dockerfile, completion(() => this.words)] : modeFor(this.path),
+        kind === "dockerfile" ? dockerfile : modeFor(this.path),
         EditorState.readOnly.of(kind === "binary"),
         look,
         keymap.of([
           // The page has its own use for this chord; CodeMirror would insert a line.
           { key: "Mod-Enter", run: () => true },
           { key: "Mod-/", run: toggleComment },
-          ...closeBracketsKeymap, ...searchKeymap, ...historyKeymap, ...completionKeymap, ...lintKeymap, ...defaultKeymap,
+          ...historyKeymap, ...lintKeymap, ...defaultKeymap,
           indentWithTab,
         ]),
         EditorView.updateListener.of((update) => {

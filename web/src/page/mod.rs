@@ -9,6 +9,7 @@ mod icons;
 mod notices;
 mod panel;
 mod popover;
+mod px;
 mod view;
 
 pub(crate) use app::App;

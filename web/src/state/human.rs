@@ -49,43 +49,47 @@ fn milliseconds(digits: &str) -> f64 {
 
 /// A length of time: `4 ms`, `0.8 s`, `4.2 s`, `12 s`, `3m 5s`.
 pub fn duration(milliseconds: f64) -> String {
-    let milliseconds = milliseconds.max(0.0);
-    if milliseconds < 99.5 {
-        return format!("{milliseconds:.0} ms");
+    let milliseconds = rounded(milliseconds);
+    let tenths = (milliseconds + 50) / 100;
+    let seconds = (milliseconds + 500) / 1000;
+    match (milliseconds, tenths, seconds) {
+        (0..100, ..) => format!("{milliseconds} ms"),
+        (_, 0..100, _) => format!("{}.{} s", tenths / 10, tenths % 10),
+        (.., 0..60) => format!("{seconds} s"),
+        _ => format!("{}m {}s", seconds / 60, seconds % 60),
     }
-    let seconds = milliseconds / 1000.0;
-    if seconds < 9.95 {
-        return format!("{seconds:.1} s");
-    }
-    let whole = seconds.round();
-    if whole < 60.0 {
-        return format!("{whole:.0} s");
-    }
-    format!("{:.0}m {:.0}s", (whole / 60.0).floor(), whole % 60.0)
 }
 
 /// How long planning took: `0.2 ms`, with a decimal where [`duration`] has none.
 pub fn short_time(milliseconds: f64) -> String {
-    if milliseconds < 9.95 { format!("{milliseconds:.1} ms") } else { duration(milliseconds) }
+    let tenths = rounded(milliseconds * 10.0);
+    if tenths < 100 { format!("{}.{} ms", tenths / 10, tenths % 10) } else { duration(milliseconds) }
+}
+
+/// The nearest whole number. Times are written by way of whole numbers: the standard library's way of writing
+/// floating point loses nothing, for which there is no use here, and is large.
+fn rounded(number: f64) -> u64 {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates, which is what a negative time asks for")]
+    let whole = number.round() as u64;
+    whole
 }
 
 /// A size in the decimal units image tools use: `417 B`, `5.6 MB`, `287 MB`.
 pub fn size(bytes: u64) -> String {
-    const UNITS: [&str; 4] = ["kB", "MB", "GB", "TB"];
+    const UNITS: [&str; 6] = ["kB", "MB", "GB", "TB", "PB", "EB"];
     if bytes < 1000 {
         return format!("{bytes} B");
     }
-    #[expect(clippy::cast_precision_loss, reason = "one decimal is shown")]
-    let mut value = bytes as f64;
-    let mut shown = "B";
-    for unit in UNITS {
-        if value < 999.5 {
-            break;
-        }
-        value /= 1000.0;
-        shown = unit;
+    let mut unit = 1_000_u64;
+    let mut shown = UNITS.iter();
+    let mut name = shown.next();
+    while bytes.div_ceil(unit) > 999 && let Some(next) = shown.next() {
+        unit *= 1000;
+        name = Some(next);
     }
-    if value < 9.95 { format!("{value:.1} {shown}") } else { format!("{value:.0} {shown}") }
+    let tenths = bytes / (unit / 10) + u64::from(bytes % (unit / 10) >= unit / 20);
+    let name = name.unwrap_or(&"B");
+    if tenths < 100 { format!("{}.{} {name}", tenths / 10, tenths % 10) } else { format!("{} {name}", (tenths + 5) / 10) }
 }
 
 /// A count with its noun: `1 step`, `8 steps`.
@@ -122,6 +126,6 @@ mod tests {
     #[test]
     fn sizes_are_decimal_and_never_four_digits_long() {
         let shown: Vec<_> = [0, 999, 1_000, 7_940_000, 287_000_000, 999_700_000, u64::MAX].map(size).into();
-        assert_eq!(shown, ["0 B", "999 B", "1.0 kB", "7.9 MB", "287 MB", "1.0 GB", "18446744 TB"]);
+        assert_eq!(shown, ["0 B", "999 B", "1.0 kB", "7.9 MB", "287 MB", "1.0 GB", "18 EB"]);
     }
 }

@@ -78,7 +78,6 @@ pub fn marks(plan: &Plan, build: Option<&Build>, chosen: Option<StepRef>, now: f
             }
         }
     }
-    marks.notes.sort_by_key(|note| note.line);
     marks.lit = chosen.and_then(|at| lit(plan, at));
     marks
 }

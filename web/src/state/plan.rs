@@ -75,9 +75,11 @@ impl Plan {
         let direction = if narrow { Direction::TopToBottom } else { Direction::LeftToRight };
         let drawing = layout(&analysis, &LayoutOptions { direction, ..LayoutOptions::default() });
         let mut findings = analysis.diagnostics.clone();
-        findings.extend(refused_images(&input.source, &analysis, images));
-        findings.extend(missing_files(&input.source, &analysis, workspace));
-        findings.sort_by_key(|finding| (finding.span.start, finding.severity));
+        let own = refused_images(&input.source, &analysis, images).into_iter().chain(missing_files(&input.source, &analysis, workspace));
+        for finding in own {
+            let at = findings.partition_point(|before| before.span.start <= finding.span.start);
+            findings.insert(at, finding);
+        }
         Self { analysis, drawing, findings, path: workspace.dockerfile.clone(), millis: 0.0 }
     }
 

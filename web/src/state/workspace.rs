@@ -286,16 +286,20 @@ impl Workspace {
         for file in self.context() {
             for (at, _) in file.path.match_indices('/') {
                 let Some(folder) = file.path.get(..at) else { continue };
-                entries.push(ContextEntry { path: folder.into(), mode: 0o755, kind: ContextEntryKind::Directory });
+                insert(&mut entries, ContextEntry { path: folder.into(), mode: 0o755, kind: ContextEntryKind::Directory });
             }
             let bytes = file.content.bytes();
             let kind = ContextEntryKind::File { digest: Digest::of(bytes), size: bytes.len() as u64 };
-            entries.push(ContextEntry { path: file.path.clone(), mode: file.mode(), kind });
+            insert(&mut entries, ContextEntry { path: file.path.clone(), mode: file.mode(), kind });
         }
-        // Sorted by path, a folder comes before what is in it.
-        entries.sort_by(|one, other| one.path.cmp(&other.path));
-        entries.dedup_by(|one, other| one.path == other.path);
         entries
+    }
+}
+
+/// Keeps `entries` sorted by path, each once: so a folder comes before what is in it.
+fn insert(entries: &mut Vec<ContextEntry>, entry: ContextEntry) {
+    if let Err(at) = entries.binary_search_by(|known| known.path.cmp(&entry.path)) {
+        entries.insert(at, entry);
     }
 }
 

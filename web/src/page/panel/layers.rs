@@ -3,6 +3,7 @@
 use yew::prelude::*;
 
 use crate::page::Desk;
+use crate::page::px::px;
 use crate::state::Action;
 use crate::state::build::Build;
 use crate::state::human::size;
@@ -52,7 +53,7 @@ fn bar(desk: &Desk, index: usize, row: &LayerRow, largest: u64) -> Html {
             <button class={classes!("layer", colour)} title={about} disabled={row.at.is_none()} data-testid="layer" data-size={row.size.to_string()}
                 data-diff-id={digest} data-in-image={row.ships.map(|ships| ships.to_string())} onclick={row.at.map(|at| desk.report::<MouseEvent>(Action::StepChosen(at)))}>
                 <span class="layer-name">{ &row.label }</span><span class="layer-size">{ size(row.size) }</span>
-                <span class="layer-bar"><span style={format!("width: {share:.1}%")}></span></span>
+                <span class="layer-bar"><span style={format!("width: {}%", px(share))}></span></span>
             </button>
         </li>
     }

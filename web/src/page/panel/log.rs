@@ -6,6 +6,7 @@ use web_sys::Element;
 use yew::prelude::*;
 
 use crate::page::Desk;
+use crate::page::px::px;
 use crate::state::Action;
 use crate::state::build::Build;
 use crate::state::human::count;
@@ -64,9 +65,9 @@ pub(super) fn LogView(props: &Props) -> Html {
     html! {
         <div class="log" data-testid="log" data-lines={(dropped + lines.len()).to_string()} ref={node} onscroll={on_scroll} tabindex="0" role="log" aria-live="off" aria-label="Log">
             if dropped > 0 { <p class="log-line log-note">{ format!("{} not kept", count(dropped, "earlier line")) }</p> }
-            <div style={format!("height: {above}px")}></div>
+            <div style={format!("height: {}px", px(above))}></div>
             { for shown.iter().enumerate().map(|(index, shown)| line(props, range.start + index, shown)) }
-            <div style={format!("height: {below}px")}></div>
+            <div style={format!("height: {}px", px(below))}></div>
         </div>
     }
 }

@@ -2,13 +2,14 @@
 
 use yew::prelude::*;
 
+use crate::page::px::px;
 use crate::state::build::{Build, Phase, StepState};
 use crate::state::plan::Plan;
 
 /// The shape, around a point of an SVG.
 pub(super) fn shape(state: StepState, x: f64, y: f64) -> Html {
     let class = format!("state state-{}", state.name());
-    let (x, y) = (x.to_string(), y.to_string());
+    let (x, y) = (px(x), px(y));
     match state {
         StepState::Idle => html! { <circle {class} cx={x} cy={y} r="2.5" /> },
         StepState::Waiting | StepState::Cached | StepState::Done => html! { <circle {class} cx={x} cy={y} r="4.5" /> },

@@ -9,6 +9,8 @@ use wasm_bindgen::prelude::Closure;
 use web_sys::{Element, ResizeObserver, WheelEvent};
 use yew::prelude::*;
 
+use crate::page::px::px;
+
 /// How small and how large things get.
 const ZOOM: (f64, f64) = (0.2, 2.5);
 /// How far the pointer moves before a press is a drag and no click, in pixels.
@@ -110,7 +112,8 @@ impl Camera {
 
     pub(super) fn transform(&self) -> String {
         let Look { x, y, k } = *self.look;
-        format!("translate({x:.2} {y:.2}) scale({k:.4})")
+        // Tenths of a percent are fine enough for a scale.
+        format!("translate({} {}) scale(.01) scale({})", px(x), px(y), px(k * 100.0))
     }
 
     pub(super) fn is_dragging(&self) -> bool {

@@ -2,6 +2,7 @@
 
 use yew::prelude::*;
 
+use crate::page::px::px;
 use super::scene::{Hovered, Props};
 use crate::page::view::state_icon;
 use crate::state::Action;
@@ -31,16 +32,16 @@ pub(super) fn card(props: &Props, shape: &Card, hover: &Callback<Option<Hovered>
     html! {
         <g key={format!("card-{}", shape.stage)} {class} role="group" aria-label={format!("Stage {}. {}", stage.label, stage.reason)} data-testid="stage"
             data-stage={shape.stage.to_string()} data-stage-name={stage.label.clone()} data-needed={stage.needed.to_string()} data-ships={stage.ships.to_string()}>
-            <rect class="card-shape" x={x.to_string()} y={y.to_string()} width={shape.width.to_string()} height={shape.height.to_string()} rx="10" />
+            <rect class="card-shape" x={px(x)} y={px(y)} width={px(shape.width)} height={px(shape.height)} rx="10" />
             <g class="card-head" role="button" tabindex="0" aria-label={format!("Stage {}, go to its FROM", stage.label)} onclick={pick.0} onkeydown={pick.1}>
                 <title>{ &stage.reason }</title>
-                <rect class="card-reach" x={x.to_string()} y={y.to_string()} width={shape.width.to_string()} height={shape.header_height.to_string()} rx="10" />
-                <rect class="swatch" x={(x + 13.0).to_string()} y={(middle - 4.5).to_string()} width="9" height="9" rx="2.5" />
-                <text class="card-title" x={(x + TITLE_X).to_string()} y={middle.to_string()} dominant-baseline="central">{ &shape.title }</text>
-                <text class="card-subtitle" x={right.to_string()} y={middle.to_string()} text-anchor="end" dominant-baseline="central">{ &shape.subtitle }</text>
+                <rect class="card-reach" x={px(x)} y={px(y)} width={px(shape.width)} height={px(shape.header_height)} rx="10" />
+                <rect class="swatch" x={px(x + 13.0)} y={px(middle - 4.5)} width="9" height="9" rx="2.5" />
+                <text class="card-title" x={px(x + TITLE_X)} y={px(middle)} dominant-baseline="central">{ &shape.title }</text>
+                <text class="card-subtitle" x={px(right)} y={px(middle)} text-anchor="end" dominant-baseline="central">{ &shape.subtitle }</text>
             </g>
             if !shape.rows.is_empty() {
-                <path class="card-rule" d={format!("M{x} {rule}h{}", shape.width)} />
+                <path class="card-rule" d={format!("M{} {}h{}", px(x), px(rule), px(shape.width))} />
             }
             { for shape.rows.iter().map(|row| step(props, shape, row, hover)) }
             if let Some(footer) = shape.footer_y { { foot(props, shape, footer) } }
@@ -68,11 +69,11 @@ fn step(props: &Props, card: &Card, row: &Row, hover: &Callback<Option<Hovered>>
             data-step={row.step.to_string()} data-state={state.name()} data-keyword={step.keyword.clone()} data-line={step.lines.start.to_string()}
             {onclick} {onkeydown} {onmouseenter} {onmouseleave}>
             <title>{ &step.text }</title>
-            <rect class="row" x={(card.x + 1.0).to_string()} y={row.y.to_string()} width={(card.width - 2.0).to_string()} height={row.height.to_string()} />
+            <rect class="row" x={px(card.x + 1.0)} y={px(row.y)} width={px(card.width - 2.0)} height={px(row.height)} />
             { state_icon::shape(state, card.x + 18.0, middle) }
-            <text class="row-text" x={(card.x + ROW_TEXT_X).to_string()} y={middle.to_string()} dominant-baseline="central">{ &row.text }</text>
+            <text class="row-text" x={px(card.x + ROW_TEXT_X)} y={px(middle)} dominant-baseline="central">{ &row.text }</text>
             if !detail.is_empty() {
-                <text class="row-detail" x={(card.x + card.width - CARD_PADDING).to_string()} y={middle.to_string()} text-anchor="end" dominant-baseline="central">{ detail }</text>
+                <text class="row-detail" x={px(card.x + card.width - CARD_PADDING)} y={px(middle)} text-anchor="end" dominant-baseline="central">{ detail }</text>
             }
         </g>
     }
@@ -81,7 +82,7 @@ fn step(props: &Props, card: &Card, row: &Row, hover: &Callback<Option<Hovered>>
 /// What comes out of it.
 fn foot(props: &Props, card: &Card, top: f64) -> Html {
     let middle = top + (card.y + card.height - top) / 2.0;
-    let (left, right) = ((card.x + CARD_PADDING).to_string(), (card.x + card.width - CARD_PADDING).to_string());
+    let (left, right) = (px(card.x + CARD_PADDING), px(card.x + card.width - CARD_PADDING));
     let plan = &props.plan;
     let built = props.build.as_ref().filter(|build| plan.analysis.definition.as_ref().is_some_and(|definition| definition.digest == build.plan));
     let image = built.and_then(|build| build.image.as_ref());
@@ -100,9 +101,9 @@ fn foot(props: &Props, card: &Card, top: f64) -> Html {
     html! {
         <g class="card-foot" data-testid="final-image" data-size={image.map(|image| image.size.to_string())}>
             <title>{ about }</title>
-            <path class="card-rule" d={format!("M{} {top}h{}", card.x, card.width)} />
-            <text x={left} y={middle.to_string()} dominant-baseline="central">{ "final image" }</text>
-            <text class="foot-text" x={right} y={middle.to_string()} text-anchor="end" dominant-baseline="central">{ text }</text>
+            <path class="card-rule" d={format!("M{} {}h{}", px(card.x), px(top), px(card.width))} />
+            <text x={left} y={px(middle)} dominant-baseline="central">{ "final image" }</text>
+            <text class="foot-text" x={right} y={px(middle)} text-anchor="end" dominant-baseline="central">{ text }</text>
         </g>
     }
 }

@@ -2,6 +2,7 @@
 
 use yew::prelude::*;
 
+use crate::page::px::px;
 use super::scene::Hovered;
 use crate::state::plan::Plan;
 use stagewright_core::analysis::{Analysis, Edge, EdgeKind, EdgeSource};
@@ -53,7 +54,7 @@ pub(super) fn line(plan: &Plan, shape: &EdgeShape, index: usize, lit: bool, hove
             <path class="edge-reach" d={shape.path.clone()} />
             <path class="edge-line" d={shape.path.clone()} />
             if let Some(arrow) = &shape.arrow { <path class="edge-arrow" d={arrow.clone()} /> }
-            if shape.look == EdgeLook::Copy { <circle class="edge-start" cx={shape.start.x.to_string()} cy={shape.start.y.to_string()} r="3" /> }
+            if shape.look == EdgeLook::Copy { <circle class="edge-start" cx={px(shape.start.x)} cy={px(shape.start.y)} r="3" /> }
         </>
     };
     let Some(edge) = edge else {
@@ -85,8 +86,8 @@ pub(super) fn label(plan: &Plan, shape: &EdgeShape, index: usize, lit: bool, hov
     html! {
         <g key={format!("label-{index}")} class={classes!("edge-label", classes_of(shape, lit))} aria-hidden="true" {onmouseenter} {onmouseleave}>
             if let Some(edge) = edge { <title>{ sentence(&plan.analysis, edge) }</title> }
-            <rect x={label.x.to_string()} y={label.y.to_string()} width={label.width.to_string()} height={label.height.to_string()} rx="6" />
-            <text x={middle.0.to_string()} y={middle.1.to_string()} text-anchor="middle" dominant-baseline="central">{ &label.text }</text>
+            <rect x={px(label.x)} y={px(label.y)} width={px(label.width)} height={px(label.height)} rx="6" />
+            <text x={px(middle.0)} y={px(middle.1)} text-anchor="middle" dominant-baseline="central">{ &label.text }</text>
         </g>
     }
 }

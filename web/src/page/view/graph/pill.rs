@@ -2,6 +2,7 @@
 
 use yew::prelude::*;
 
+use crate::page::px::px;
 use super::scene::Hovered;
 use crate::state::human;
 use crate::state::plan::Plan;
@@ -48,11 +49,11 @@ pub(super) fn pill(plan: &Plan, shape: &Pill, index: usize, hover: &Callback<Opt
             aria-label={about.clone()} data-testid="pill" data-kind={what} data-name={image.map(|image| image.name.clone())}
             data-resolved={image.map(|image| image.resolved.to_string())} {onmouseenter} {onmouseleave}>
             <title>{ about }</title>
-            <rect class="pill-shape" x={x.to_string()} y={y.to_string()} width={shape.width.to_string()} height={shape.height.to_string()} rx={(shape.height / 2.0).to_string()} />
-            <path class="pill-mark" d={mark} transform={format!("translate({} {})", x + 11.0, middle - 6.5)} />
-            <text class="pill-name" x={(x + 30.0).to_string()} y={middle.to_string()} dominant-baseline="central">{ &shape.text }</text>
+            <rect class="pill-shape" x={px(x)} y={px(y)} width={px(shape.width)} height={px(shape.height)} rx={px(shape.height / 2.0)} />
+            <path class="pill-mark" d={mark} transform={format!("translate({} {})", px(x + 11.0), px(middle - 6.5))} />
+            <text class="pill-name" x={px(x + 30.0)} y={px(middle)} dominant-baseline="central">{ &shape.text }</text>
             if let Some(beside) = beside {
-                <text class="pill-fact" x={(x + shape.width + 8.0).to_string()} y={middle.to_string()} dominant-baseline="central">{ beside }</text>
+                <text class="pill-fact" x={px(x + shape.width + 8.0)} y={px(middle)} dominant-baseline="central">{ beside }</text>
             }
         </g>
     }
