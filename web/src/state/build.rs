@@ -203,6 +203,7 @@ impl Build {
         match &event.event {
             Event::Status(status) => self.apply_status(status, now),
             Event::Layer(layer) => {
+                self.begin(&layer.vertex);
                 let number = self.number_of(&layer.vertex);
                 let text = format!("layer {} {}", layer.diff_id.short(), human::size(layer.size));
                 self.log.push(number, LineKind::Note, &text);
@@ -217,14 +218,19 @@ impl Build {
             }
             Event::Failed(failure) => {
                 self.flush();
-                self.log.push(0, LineKind::Error, &failure.message);
+                for line in failure.message.lines() {
+                    self.log.push(0, LineKind::Error, line);
+                }
                 // The step is marked even where its own report was cut short.
                 if let Some(vertex) = &failure.vertex {
                     let progress = self.progress_of(vertex);
                     progress.error.get_or_insert_with(|| failure.message.clone());
                 }
                 self.failure = Some(failure.clone());
-                self.phase = Phase::Failed;
+                // The last event of a build whose worker died says so too; that is no fault of a step.
+                if self.phase != Phase::Lost {
+                    self.phase = Phase::Failed;
+                }
             }
             Event::Cancelled => {
                 self.flush();
@@ -236,12 +242,12 @@ impl Build {
 
     /// Takes in what the worker says of the build as a whole.
     pub fn apply_state(&mut self, state: BuildState) {
-        if state == BuildState::Lost && self.phase == Phase::Running {
-            self.lose();
+        if state == BuildState::Lost {
+            self.phase = Phase::Lost;
         }
     }
 
-    /// The worker died under it.
+    /// The worker does not know of it any more.
     pub fn lose(&mut self) {
         self.flush();
         self.log.push(0, LineKind::Error, "The worker stopped in the middle of this build.");
@@ -297,8 +303,8 @@ impl Build {
         if let Some(rest) = rest {
             self.log.push(number, LineKind::Output, &rest);
         }
-        if !vertex.error.is_empty() {
-            self.log.push(number, LineKind::Error, &format!("failed: {}", vertex.error));
+        if let Some(line) = vertex.error.lines().next() {
+            self.log.push(number, LineKind::Error, &format!("failed: {line}"));
         } else if cached {
             self.log.push(number, LineKind::Ended, "cached");
         } else {
@@ -564,6 +570,17 @@ mod tests {
         assert_eq!(build.phase, Phase::Lost);
         assert_eq!(build.step_state(&digest("a")), StepState::Done);
         assert_eq!(build.step_state(&digest("b")), StepState::Idle);
+    }
+
+    #[test]
+    fn the_last_word_of_a_lost_build_does_not_blame_a_step() {
+        let mut build = build();
+        build.apply_state(BuildState::Lost);
+        build.apply(&status(1, vec![running("a")]), 0.0);
+        let failure = BuildFailure { message: "the worker stopped\nbuild it again".into(), vertex: None, exit_code: None };
+        build.apply(&event(2, Event::Failed(failure)), 0.0);
+        assert_eq!(build.phase, Phase::Lost);
+        assert_eq!(lines(&build), ["#1 [a] RUN a", "#0 the worker stopped", "#0 build it again"]);
     }
 
     #[test]
