@@ -9,10 +9,12 @@ use crate::process;
 use crate::report::{Done, Line};
 
 /// A program, and the package it comes in.
-const PROGRAMS: [(&str, &str); 4] = [
+const PROGRAMS: [(&str, &str); 6] = [
+    ("busybox", "busybox-static"),
     ("chromium", "chromium"),
     ("docker-registry", "docker-registry"),
     ("skopeo", "skopeo"),
+    ("openssl", "openssl"),
     ("umoci", "umoci"),
 ];
 

@@ -68,6 +68,9 @@ fn read(tally: &mut Tally, tap: &str) {
             .and_then(|rest| rest.split_once(" - "))
         {
             tally.failures.push(name.to_owned());
+        } else if bare == "failureType: 'subtestsFailed'" {
+            // The line of a suite, whose tests have been named already.
+            tally.failures.pop();
         }
     }
     tally.reasons.sort();
@@ -81,7 +84,8 @@ mod tests {
     #[test]
     fn counts_reasons_and_names_are_read_from_tap() {
         let mut tally = Tally::default();
-        let tap = "TAP version 13\n    not ok 2 - wrong token\n    ok 3 - build # SKIP no overlay here\n1..3\n\
+        let tap = "TAP version 13\n    not ok 2 - wrong token\n      ---\n      failureType: 'testCodeFailure'\n\
+                   \x20   ok 3 - build # SKIP no overlay here\nnot ok 1 - all\n  failureType: 'subtestsFailed'\n1..3\n\
                    # tests 3\n# pass 1\n# fail 1\n# cancelled 0\n# skipped 1\n";
         read(&mut tally, tap);
         assert_eq!((tally.passed, tally.failed, tally.skipped), (1, 1, 1));
