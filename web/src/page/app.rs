@@ -125,13 +125,17 @@ fn use_window_events(desk: &Desk) {
         if let Some(window) = web_sys::window() {
             let shortcuts = desk.clone();
             listeners.push(EventListener::new(&window, "keydown", move |event| {
-                let Some(key) = event.dyn_ref::<KeyboardEvent>() else { return };
+                let Some(key) = event.dyn_ref::<KeyboardEvent>() else {
+                    return;
+                };
                 if key.key() == "Enter" && (key.ctrl_key() || key.meta_key()) {
                     launch::build(&shortcuts.store, &shortcuts.link);
                 }
             }));
             let link = desk.link.clone();
-            listeners.push(EventListener::new(&window, "hashchange", move |_| link.take_new_token()));
+            listeners.push(EventListener::new(&window, "hashchange", move |_| {
+                link.take_new_token()
+            }));
             let link = desk.link.clone();
             listeners.push(EventListener::new(&window, "online", move |_| link.try_now()));
         }
@@ -161,7 +165,12 @@ fn use_clock(desk: &Desk, state: &State) {
 fn use_memory(desk: &Desk, state: &State) {
     let warned = use_mut_ref(|| false);
     let store = desk.store.clone();
-    let parts = (state.workspace.clone(), state.choices.clone(), state.images.clone(), state.build.as_ref().map(|build| (build.id.clone(), build.phase)));
+    let parts = (
+        state.workspace.clone(),
+        state.choices.clone(),
+        state.images.clone(),
+        state.build.as_ref().map(|build| (build.id.clone(), build.phase)),
+    );
     use_effect_with(parts, move |_| {
         let keep = move || {
             let state = store.state();
@@ -193,7 +202,9 @@ fn use_memory(desk: &Desk, state: &State) {
 fn use_image_questions(desk: &Desk, state: &State) {
     let desk = desk.clone();
     use_effect_with((state.plan.clone(), state.connection.clone()), move |_| {
-        let soon = Timeout::new(images::REST, move || images::ask_about_unknown(&desk.store, &desk.link));
+        let soon = Timeout::new(images::REST, move || {
+            images::ask_about_unknown(&desk.store, &desk.link)
+        });
         move || drop(soon)
     });
 }

@@ -20,21 +20,35 @@ pub(crate) fn use_popover(within: &NodeRef) -> (bool, Callback<MouseEvent>, Call
     let (within, closing) = (within.clone(), close.clone());
     use_effect_with(*open, move |open| {
         let mut listeners = Vec::new();
-        if let Some(document) = web_sys::window().and_then(|window| window.document()).filter(|_| *open) {
+        if let Some(document) = web_sys::window()
+            .and_then(|window| window.document())
+            .filter(|_| *open)
+        {
             let (outside, element) = (closing.clone(), within.clone());
             listeners.push(EventListener::new(&document, "pointerdown", move |event| {
-                let target = event.target().and_then(|target| target.dyn_into::<web_sys::Node>().ok());
-                let inside = element.get().is_some_and(|element| element.contains(target.as_ref()));
+                let target = event
+                    .target()
+                    .and_then(|target| target.dyn_into::<web_sys::Node>().ok());
+                let inside = element
+                    .get()
+                    .is_some_and(|element| element.contains(target.as_ref()));
                 if !inside {
                     outside.emit(());
                 }
             }));
             listeners.push(EventListener::new(&document, "keydown", move |event| {
-                if event.dyn_ref::<KeyboardEvent>().is_some_and(|key| key.key() == "Escape") {
+                if event
+                    .dyn_ref::<KeyboardEvent>()
+                    .is_some_and(|key| key.key() == "Escape")
+                {
                     closing.emit(());
                     // The keyboard goes back to the button that opened it.
-                    let button = within.cast::<web_sys::Element>().and_then(|element| element.query_selector("button").ok()?);
-                    if let Some(button) = button.and_then(|button| button.dyn_into::<web_sys::HtmlElement>().ok()) {
+                    let button = within
+                        .cast::<web_sys::Element>()
+                        .and_then(|element| element.query_selector("button").ok()?);
+                    if let Some(button) =
+                        button.and_then(|button| button.dyn_into::<web_sys::HtmlElement>().ok())
+                    {
                         let _ = button.focus();
                     }
                 }

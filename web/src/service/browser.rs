@@ -8,7 +8,9 @@ const NARROW: &str = "(max-width: 720px)";
 
 /// Milliseconds since the page began, to a fraction.
 pub(crate) fn stopwatch() -> f64 {
-    web_sys::window().and_then(|window| window.performance()).map_or(0.0, |performance| performance.now())
+    web_sys::window()
+        .and_then(|window| window.performance())
+        .map_or(0.0, |performance| performance.now())
 }
 
 /// The media query that tells whether the page is narrow.
@@ -27,13 +29,23 @@ pub(crate) fn take_token() -> Option<String> {
     let window = web_sys::window()?;
     let location = window.location();
     let hash = location.hash().ok()?;
-    let mut parts: Vec<&str> = hash.trim_start_matches('#').split('&').filter(|part| !part.is_empty()).collect();
+    let mut parts: Vec<&str> = hash
+        .trim_start_matches('#')
+        .split('&')
+        .filter(|part| !part.is_empty())
+        .collect();
     let at = parts.iter().position(|part| part.starts_with("token="))?;
     let token = parts.remove(at).trim_start_matches("token=").to_owned();
-    let rest = if parts.is_empty() { String::new() } else { format!("#{}", parts.join("&")) };
+    let rest = if parts.is_empty() {
+        String::new()
+    } else {
+        format!("#{}", parts.join("&"))
+    };
     let address = format!("{}{}{rest}", location.pathname().ok()?, location.search().ok()?);
     let history = window.history().ok()?;
-    history.replace_state_with_url(&wasm_bindgen::JsValue::NULL, "", Some(&address)).ok()?;
+    history
+        .replace_state_with_url(&wasm_bindgen::JsValue::NULL, "", Some(&address))
+        .ok()?;
     (!token.is_empty()).then_some(token)
 }
 
@@ -50,8 +62,12 @@ pub(crate) fn socket_address() -> Option<String> {
 
 /// Has the browser download `path` of this origin as `name`.
 pub(crate) fn download(path: &str, name: &str) {
-    let element = web_sys::window().and_then(|window| window.document()).and_then(|document| document.create_element("a").ok());
-    let Some(Ok(link)) = element.map(wasm_bindgen::JsCast::dyn_into::<HtmlAnchorElement>) else { return };
+    let element = web_sys::window()
+        .and_then(|window| window.document())
+        .and_then(|document| document.create_element("a").ok());
+    let Some(Ok(link)) = element.map(wasm_bindgen::JsCast::dyn_into::<HtmlAnchorElement>) else {
+        return;
+    };
     link.set_href(path);
     link.set_download(name);
     link.unchecked_ref::<web_sys::HtmlElement>().click();

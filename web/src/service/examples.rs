@@ -23,10 +23,16 @@ pub(crate) async fn load(store: Store) {
             }
         }
         Err(error) => {
-            store.complain(format!("The examples could not be loaded ({error}). You can write a Dockerfile all the same."));
+            store.complain(format!(
+                "The examples could not be loaded ({error}). You can write a Dockerfile all the same."
+            ));
             if store.state().workspace.files.is_empty() {
                 let files = vec![File::new("Dockerfile", Content::Text("FROM scratch\n".into()))];
-                store.dispatch(Action::ExampleOpened { id: "playground".into(), files, fresh: true });
+                store.dispatch(Action::ExampleOpened {
+                    id: "playground".into(),
+                    files,
+                    fresh: true,
+                });
             }
         }
     }
@@ -35,7 +41,9 @@ pub(crate) async fn load(store: Store) {
 /// Loads an example's files and shows them. With `fresh`, edits made to it earlier are thrown away.
 pub(crate) async fn open(store: Store, id: String, fresh: bool) {
     let state = store.state();
-    let Some(example) = state.catalog.iter().find(|example| example.id == id) else { return };
+    let Some(example) = state.catalog.iter().find(|example| example.id == id) else {
+        return;
+    };
     let mut files = Vec::new();
     for file in &example.files {
         match fetch(&format!("examples/{id}/{}", file.path)).await {
@@ -46,7 +54,10 @@ pub(crate) async fn open(store: Store, id: String, fresh: bool) {
                 revision: 0,
             }),
             Err(error) => {
-                store.complain(format!("{} of the example {} could not be loaded ({error}). Try again.", file.path, example.title));
+                store.complain(format!(
+                    "{} of the example {} could not be loaded ({error}). Try again.",
+                    file.path, example.title
+                ));
                 return;
             }
         }
@@ -55,7 +66,10 @@ pub(crate) async fn open(store: Store, id: String, fresh: bool) {
 }
 
 async fn fetch(path: &str) -> Result<Vec<u8>, String> {
-    let response = Request::get(path).send().await.map_err(|error| error.to_string())?;
+    let response = Request::get(path)
+        .send()
+        .await
+        .map_err(|error| error.to_string())?;
     if !response.ok() {
         return Err(format!("the server answered {}", response.status()));
     }

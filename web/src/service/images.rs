@@ -31,16 +31,30 @@ pub(crate) fn ask_about_unknown(store: &Store, link: &Link) {
 }
 
 /// Asks about one image and takes the answer in.
-pub(crate) async fn ask(store: &Store, rpc: &super::rpc::Rpc, reference: String, platform: Platform) -> Result<(), CallError> {
-    let question = ResolveImage { reference: reference.clone(), platform };
+pub(crate) async fn ask(
+    store: &Store,
+    rpc: &super::rpc::Rpc,
+    reference: String,
+    platform: Platform,
+) -> Result<(), CallError> {
+    let question = ResolveImage {
+        reference: reference.clone(),
+        platform,
+    };
     match rpc.call::<ImageFacts>(method::IMAGE_RESOLVE, &question).await {
         Ok(facts) => {
-            store.dispatch(Action::ImageResolved { reference, facts: Box::new(facts) });
+            store.dispatch(Action::ImageResolved {
+                reference,
+                facts: Box::new(facts),
+            });
             Ok(())
         }
         Err(CallError::Closed) => Err(CallError::Closed),
         Err(error) => {
-            store.dispatch(Action::ImageRefused { reference, message: error.to_string() });
+            store.dispatch(Action::ImageRefused {
+                reference,
+                message: error.to_string(),
+            });
             Err(error)
         }
     }

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use stagewright_core::analysis::{Analysis, Definition};
 use stagewright_core::digest::Digest;
 use stagewright_core::protocol::{
-    BuildRef, BuildStarted, ContextAnswer, OfferContext, OutputFormat, OutputReady, RequestOutput, StartBuild, WireOp, method,
+    BuildRef, BuildStarted, ContextAnswer, OfferContext, OutputFormat, OutputReady, RequestOutput,
+    StartBuild, WireOp, method,
 };
 
 use super::link::Link;
@@ -57,10 +58,24 @@ async fn launch(store: &Store, link: &Link, rpc: &Rpc) -> Result<(), LaunchError
     // From here on this is the plan, whatever is typed meanwhile.
     let state = store.state();
     let definition = definition_of(&state.plan.analysis)?;
-    let contexts = if state.plan.uses_context() { send_context(store, rpc).await? } else { BTreeMap::new() };
-    store.dispatch(Action::Preparing(format!("handing over plan {}", definition.digest.short())));
+    let contexts = if state.plan.uses_context() {
+        send_context(store, rpc).await?
+    } else {
+        BTreeMap::new()
+    };
+    store.dispatch(Action::Preparing(format!(
+        "handing over plan {}",
+        definition.digest.short()
+    )));
     let start = StartBuild {
-        ops: definition.ops.iter().map(|op| WireOp { bytes: op.bytes.clone(), name: op.name.clone() }).collect(),
+        ops: definition
+            .ops
+            .iter()
+            .map(|op| WireOp {
+                bytes: op.bytes.clone(),
+                name: op.name.clone(),
+            })
+            .collect(),
         digest: definition.digest.clone(),
         image_config: state.plan.analysis.image_config.clone().unwrap_or_default(),
         contexts,
@@ -85,11 +100,17 @@ async fn launch(store: &Store, link: &Link, rpc: &Rpc) -> Result<(), LaunchError
 async fn resolve_images(store: &Store, rpc: &Rpc) -> Result<(), LaunchError> {
     for _ in 0..ROUNDS {
         let plan = store.state().plan.clone();
-        let unknown: Vec<_> = plan.unknown_images().map(|image| (image.reference.clone(), image.platform.clone())).collect();
+        let unknown: Vec<_> = plan
+            .unknown_images()
+            .map(|image| (image.reference.clone(), image.platform.clone()))
+            .collect();
         if unknown.is_empty() {
             return Ok(());
         }
-        store.dispatch(Action::Preparing(format!("asking about {}", count(unknown.len(), "image"))));
+        store.dispatch(Action::Preparing(format!(
+            "asking about {}",
+            count(unknown.len(), "image")
+        )));
         for (reference, platform) in unknown {
             images::ask(store, rpc, reference, platform).await?;
         }
@@ -99,9 +120,14 @@ async fn resolve_images(store: &Store, rpc: &Rpc) -> Result<(), LaunchError> {
 
 fn definition_of(analysis: &Analysis) -> Result<&Definition, LaunchError> {
     analysis.definition.as_ref().ok_or_else(|| {
-        let error = analysis.diagnostics.iter().find(|finding| finding.severity == stagewright_core::diagnostic::Severity::Error);
+        let error = analysis
+            .diagnostics
+            .iter()
+            .find(|finding| finding.severity == stagewright_core::diagnostic::Severity::Error);
         let message = error.map(|error| format!("line {}: {}", error.lines.start, error.message));
-        LaunchError::Plan(message.unwrap_or_else(|| "it has no stage. Begin with FROM and the name of an image.".into()))
+        LaunchError::Plan(
+            message.unwrap_or_else(|| "it has no stage. Begin with FROM and the name of an image.".into()),
+        )
     })
 }
 
@@ -109,15 +135,24 @@ fn definition_of(analysis: &Analysis) -> Result<&Definition, LaunchError> {
 async fn send_context(store: &Store, rpc: &Rpc) -> Result<BTreeMap<String, Digest>, LaunchError> {
     store.dispatch(Action::Preparing("comparing the build context".into()));
     let workspace = store.state().workspace.clone();
-    let offer = OfferContext { name: CONTEXT.into(), entries: workspace.manifest() };
+    let offer = OfferContext {
+        name: CONTEXT.into(),
+        entries: workspace.manifest(),
+    };
     let answer: ContextAnswer = rpc.call(method::CONTEXT_OFFER, &offer).await?;
     if !answer.lacks.is_empty() {
-        store.dispatch(Action::Preparing(format!("sending {}", count(answer.lacks.len(), "file"))));
+        store.dispatch(Action::Preparing(format!(
+            "sending {}",
+            count(answer.lacks.len(), "file")
+        )));
     }
     for lacking in &answer.lacks {
-        let file = workspace.context().find(|file| Digest::of(file.content.bytes()) == lacking.digest);
+        let file = workspace
+            .context()
+            .find(|file| Digest::of(file.content.bytes()) == lacking.digest);
         if let Some(file) = file {
-            rpc.upload(&lacking.digest, file.content.bytes(), lacking.have).await?;
+            rpc.upload(&lacking.digest, file.content.bytes(), lacking.have)
+                .await?;
         }
     }
     Ok(BTreeMap::from([(CONTEXT.to_owned(), answer.id)]))
@@ -126,7 +161,11 @@ async fn send_context(store: &Store, rpc: &Rpc) -> Result<BTreeMap<String, Diges
 /// `href-counter`; `builder-pattern-build` for its `Dockerfile.build`.
 fn title(example: Option<&str>, dockerfile: &str) -> String {
     let example = example.unwrap_or("playground");
-    match dockerfile.rsplit('/').next().and_then(|name| name.strip_prefix("Dockerfile.")) {
+    match dockerfile
+        .rsplit('/')
+        .next()
+        .and_then(|name| name.strip_prefix("Dockerfile."))
+    {
         Some(suffix) => format!("{example}-{}", suffix.to_ascii_lowercase()),
         None => example.to_owned(),
     }
@@ -141,7 +180,10 @@ pub(crate) fn cancel(store: &Store, link: &Link) {
     };
     let (store, id) = (store.clone(), build.id.clone());
     wasm_bindgen_futures::spawn_local(async move {
-        if let Err(error) = rpc.call::<serde_json::Value>(method::BUILD_CANCEL, &BuildRef { id }).await {
+        if let Err(error) = rpc
+            .call::<serde_json::Value>(method::BUILD_CANCEL, &BuildRef { id })
+            .await
+        {
             store.complain(error.to_string());
         }
     });
@@ -156,9 +198,17 @@ pub(crate) fn download(store: &Store, link: &Link, format: OutputFormat) {
     };
     let (store, id) = (store.clone(), build.id.clone());
     wasm_bindgen_futures::spawn_local(async move {
-        match rpc.call::<OutputReady>(method::BUILD_OUTPUT, &RequestOutput { id, format }).await {
-            Ok(ready) if ready.path.starts_with('/') && !ready.path.starts_with("//") => browser::download(&ready.path, &ready.file_name),
-            Ok(ready) => store.complain(format!("The worker named {} to download from, which is not its own.", ready.path)),
+        match rpc
+            .call::<OutputReady>(method::BUILD_OUTPUT, &RequestOutput { id, format })
+            .await
+        {
+            Ok(ready) if ready.path.starts_with('/') && !ready.path.starts_with("//") => {
+                browser::download(&ready.path, &ready.file_name)
+            }
+            Ok(ready) => store.complain(format!(
+                "The worker named {} to download from, which is not its own.",
+                ready.path
+            )),
             Err(error) => store.complain(error.to_string()),
         }
     });

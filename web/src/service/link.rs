@@ -5,7 +5,9 @@ use std::rc::Rc;
 
 use futures_channel::oneshot;
 use gloo::timers::callback::Timeout;
-use stagewright_core::protocol::{AttachBuild, BuildEvent, BuildSummary, Hello, VERSION, Welcome, error_code, method};
+use stagewright_core::protocol::{
+    AttachBuild, BuildEvent, BuildSummary, Hello, VERSION, Welcome, error_code, method,
+};
 
 use super::browser;
 use super::rpc::{CallError, Rpc};
@@ -76,7 +78,9 @@ impl Link {
 
     /// Takes a token out of the address, should it have come there since, and tries at once.
     pub(crate) fn take_new_token(&self) {
-        let Some(token) = browser::take_token() else { return };
+        let Some(token) = browser::take_token() else {
+            return;
+        };
         *self.0.token.borrow_mut() = Some(token);
         if let Some(rpc) = self.rpc() {
             rpc.close();
@@ -142,7 +146,9 @@ impl Link {
                 inbox.collect(event);
             }
         });
-        let Some((rpc, closed)) = Rpc::open(address, on_notification).await else { return Ended::Unreachable };
+        let Some((rpc, closed)) = Rpc::open(address, on_notification).await else {
+            return Ended::Unreachable;
+        };
         let welcome = match self.greet(&rpc).await {
             Ok(welcome) => welcome,
             Err(CallError::Closed) => return Ended::Broke,
@@ -159,7 +165,9 @@ impl Link {
         };
         if welcome.protocol != VERSION {
             rpc.close();
-            return Ended::Refused("This page and the worker are of different versions. Reload the page.".into());
+            return Ended::Refused(
+                "This page and the worker are of different versions. Reload the page.".into(),
+            );
         }
         storage::keep_session(Some(&welcome.session));
         self.0.was_online.set(true);
@@ -175,19 +183,31 @@ impl Link {
     /// session first, so a page opened a second time by the same address needs no other token.
     async fn greet(&self, rpc: &Rpc) -> Result<Welcome, CallError> {
         let token = self.0.token.borrow_mut().take();
-        rpc.call(method::HELLO, &Hello { token, session: storage::session() }).await
+        rpc.call(
+            method::HELLO,
+            &Hello {
+                token,
+                session: storage::session(),
+            },
+        )
+        .await
     }
 
     /// Goes on listening to the build that was looked at when the connection, or the page, went away.
     async fn find_build_again(&self, rpc: &Rpc) {
         let state = self.0.store.state();
-        let Some(build) = state.build.as_ref().filter(|build| build.phase == Phase::Running) else { return };
+        let Some(build) = state.build.as_ref().filter(|build| build.phase == Phase::Running) else {
+            return;
+        };
         let _ = self.attach(rpc, &build.id, build.last_seq).await;
     }
 
     /// Listens to a build from the event after `since`.
     pub(crate) async fn attach(&self, rpc: &Rpc, id: &str, since: u64) -> Result<(), CallError> {
-        match rpc.call::<BuildSummary>(method::BUILD_ATTACH, &AttachBuild { id: id.into(), since }).await {
+        match rpc
+            .call::<BuildSummary>(method::BUILD_ATTACH, &AttachBuild { id: id.into(), since })
+            .await
+        {
             Ok(summary) => {
                 self.drain();
                 self.0.store.dispatch(Action::BuildAttached(Box::new(summary)));
@@ -219,5 +239,4 @@ impl Link {
             self.0.store.dispatch(Action::BuildEvents(events));
         }
     }
-
 }

@@ -26,7 +26,9 @@ pub(crate) enum CallError {
     #[error("The connection to the worker broke. It is being tried again; then press Build once more.")]
     Closed,
     /// The answer is not what the protocol says: page and worker are of different versions.
-    #[error("The worker's answer to {method} cannot be read ({problem}). Reload the page, so that it fits the worker.")]
+    #[error(
+        "The worker's answer to {method} cannot be read ({problem}). Reload the page, so that it fits the worker."
+    )]
     Unreadable {
         /// What was called.
         method: &'static str,
@@ -42,6 +44,8 @@ impl CallError {
     }
 }
 
+/// Whoever waits for a file to have arrived.
+type Uploading = oneshot::Sender<Result<(), RpcError>>;
 /// Whoever waits for an answer.
 type Waiting = oneshot::Sender<Result<Value, RpcError>>;
 
@@ -50,7 +54,7 @@ pub(crate) struct Rpc {
     socket: WebSocket,
     next_id: Cell<u64>,
     waiting: RefCell<Vec<(u64, Waiting)>>,
-    uploads: RefCell<Vec<(Digest, oneshot::Sender<Result<(), RpcError>>)>>,
+    uploads: RefCell<Vec<(Digest, Uploading)>>,
     listeners: RefCell<Vec<EventListener>>,
 }
 
@@ -59,7 +63,10 @@ pub(crate) type OnNotification = Box<dyn Fn(&str, Value)>;
 
 impl Rpc {
     /// Opens a connection. `None` where there is nobody to talk to.
-    pub(crate) async fn open(address: &str, on_notification: OnNotification) -> Option<(Rc<Self>, oneshot::Receiver<()>)> {
+    pub(crate) async fn open(
+        address: &str,
+        on_notification: OnNotification,
+    ) -> Option<(Rc<Self>, oneshot::Receiver<()>)> {
         let socket = WebSocket::new(address).ok()?;
         socket.set_binary_type(BinaryType::Arraybuffer);
         let rpc = Rc::new(Self {
@@ -82,7 +89,9 @@ impl Rpc {
         let on_message = {
             let rpc = Rc::downgrade(&rpc);
             EventListener::new(&socket, "message", move |event| {
-                let text = event.dyn_ref::<MessageEvent>().and_then(|message| message.data().as_string());
+                let text = event
+                    .dyn_ref::<MessageEvent>()
+                    .and_then(|message| message.data().as_string());
                 if let (Some(rpc), Some(text)) = (rpc.upgrade(), text) {
                     rpc.take_in(&text, &on_notification);
                 }
@@ -121,8 +130,15 @@ impl Rpc {
     }
 
     /// Calls a method and waits for what it gives.
-    pub(crate) async fn call<R: DeserializeOwned>(&self, method: &'static str, params: &impl Serialize) -> Result<R, CallError> {
-        let unreadable = |problem: serde_json::Error| CallError::Unreadable { method, problem: problem.to_string() };
+    pub(crate) async fn call<R: DeserializeOwned>(
+        &self,
+        method: &'static str,
+        params: &impl Serialize,
+    ) -> Result<R, CallError> {
+        let unreadable = |problem: serde_json::Error| CallError::Unreadable {
+            method,
+            problem: problem.to_string(),
+        };
         let params = serde_json::to_value(params).map_err(unreadable)?;
         let result = self.ask(method, params).await?;
         serde_json::from_value(result).map_err(unreadable)
@@ -152,8 +168,14 @@ impl Rpc {
         loop {
             let end = offset.saturating_add(ContentFrame::MAX_DATA).min(bytes.len());
             let data = bytes.get(offset..end).unwrap_or_default();
-            let frame = ContentFrame { digest: digest.clone(), offset: offset as u64, data }.encode();
-            if self.socket.ready_state() != WebSocket::OPEN || self.socket.send_with_u8_array(&frame).is_err() {
+            let frame = ContentFrame {
+                digest: digest.clone(),
+                offset: offset as u64,
+                data,
+            }
+            .encode();
+            if self.socket.ready_state() != WebSocket::OPEN || self.socket.send_with_u8_array(&frame).is_err()
+            {
                 return Err(CallError::Closed);
             }
             offset = end;
@@ -183,7 +205,9 @@ impl Rpc {
     }
 
     fn take_in(&self, text: &str, on_notification: &OnNotification) {
-        let Ok(mut frame) = serde_json::from_str::<Value>(text) else { return };
+        let Ok(mut frame) = serde_json::from_str::<Value>(text) else {
+            return;
+        };
         let mut take = |name: &str| frame.get_mut(name).map(Value::take);
         // A frame with a method is a notification: a worker asks nothing of a page.
         if let Some(Value::String(name)) = take("method") {

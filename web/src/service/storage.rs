@@ -32,6 +32,8 @@ pub(crate) fn work() -> Option<Saved> {
 
 /// Keeps the work. `false` where it is more than the browser takes.
 pub(crate) fn keep_work(saved: &Saved) -> bool {
-    let Ok(text) = json::write(saved) else { return false };
+    let Ok(text) = json::write(saved) else {
+        return false;
+    };
     SessionStorage::raw().set_item(WORK, &text).is_ok()
 }

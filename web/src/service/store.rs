@@ -17,7 +17,10 @@ struct Inner {
 impl Store {
     /// A store with its first state.
     pub(crate) fn new(state: State) -> Self {
-        Self(Rc::new(Inner { state: RefCell::new(Rc::new(state)), listener: RefCell::new(None) }))
+        Self(Rc::new(Inner {
+            state: RefCell::new(Rc::new(state)),
+            listener: RefCell::new(None),
+        }))
     }
 
     /// The state as it is now.
@@ -36,7 +39,10 @@ impl Store {
 
     /// Something to say to the person.
     pub(crate) fn complain(&self, text: impl Into<String>) {
-        self.dispatch(Action::Noticed { is_error: true, text: text.into() });
+        self.dispatch(Action::Noticed {
+            is_error: true,
+            text: text.into(),
+        });
     }
 
     /// Calls `listener` after every change; there is one.

@@ -27,7 +27,9 @@ pub(crate) fn choose(dark: bool) {
 
 /// Tells the style sheet.
 pub(crate) fn apply() {
-    let root = web_sys::window().and_then(|window| window.document()).and_then(|document| document.document_element());
+    let root = web_sys::window()
+        .and_then(|window| window.document())
+        .and_then(|document| document.document_element());
     if let Some(root) = root {
         let _ = root.set_attribute("data-theme", if is_dark() { "dark" } else { "light" });
     }

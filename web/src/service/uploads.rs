@@ -20,15 +20,23 @@ pub(crate) fn take(store: &Store, list: &FileList) {
             let name = file.name();
             if file.size() > LARGEST {
                 let limit = human::size(32 * 1024 * 1024);
-                store.complain(format!("{name} is too large for the page, which takes files up to {limit}."));
+                store.complain(format!(
+                    "{name} is too large for the page, which takes files up to {limit}."
+                ));
                 return;
             }
             match JsFuture::from(file.array_buffer()).await {
                 Ok(buffer) => {
                     let content = Content::from_bytes(js_sys::Uint8Array::new(&buffer).to_vec());
-                    store.dispatch(Action::FilePut { path: name, content, replace: true });
+                    store.dispatch(Action::FilePut {
+                        path: name,
+                        content,
+                        replace: true,
+                    });
                 }
-                Err(_) => store.complain(format!("{name} could not be read. A folder cannot be taken in, only files.")),
+                Err(_) => store.complain(format!(
+                    "{name} could not be read. A folder cannot be taken in, only files."
+                )),
             }
         });
     }

@@ -2,7 +2,8 @@
 
 use stagewright_core::digest::Digest;
 use stagewright_core::protocol::{
-    BuildEvent, BuildFailure, BuildId, BuildState, Event, ImageSummary, Layer, SolveStatus, Vertex, VertexLog, VertexStatus,
+    BuildEvent, BuildFailure, BuildId, BuildState, Event, ImageSummary, Layer, SolveStatus, Vertex,
+    VertexLog, VertexStatus,
 };
 
 use super::human;
@@ -207,12 +208,17 @@ impl Build {
                 let number = self.number_of(&layer.vertex);
                 let text = format!("layer {} {}", layer.diff_id.short(), human::size(layer.size));
                 self.log.push(number, LineKind::Note, &text);
-                self.layers.retain(|known| known.vertex != layer.vertex || known.diff_id != layer.diff_id);
+                self.layers
+                    .retain(|known| known.vertex != layer.vertex || known.diff_id != layer.diff_id);
                 self.layers.push(layer.clone());
             }
             Event::Done(image) => {
                 self.flush();
-                self.log.push(0, LineKind::Note, &format!("image {} {}", image.digest.short(), human::size(image.size)));
+                self.log.push(
+                    0,
+                    LineKind::Note,
+                    &format!("image {} {}", image.digest.short(), human::size(image.size)),
+                );
                 self.image = Some(image.clone());
                 self.phase = Phase::Done;
             }
@@ -250,7 +256,11 @@ impl Build {
     /// The worker does not know of it any more.
     pub fn lose(&mut self) {
         self.flush();
-        self.log.push(0, LineKind::Error, "The worker stopped in the middle of this build.");
+        self.log.push(
+            0,
+            LineKind::Error,
+            "The worker stopped in the middle of this build.",
+        );
         self.phase = Phase::Lost;
     }
 
@@ -266,7 +276,11 @@ impl Build {
         }
         for warning in &status.warnings {
             let number = self.number_of(&warning.vertex);
-            self.log.push(number, LineKind::Note, &format!("warning: {}", String::from_utf8_lossy(&warning.short)));
+            self.log.push(
+                number,
+                LineKind::Note,
+                &format!("warning: {}", String::from_utf8_lossy(&warning.short)),
+            );
         }
     }
 
@@ -308,14 +322,25 @@ impl Build {
         } else if cached {
             self.log.push(number, LineKind::Ended, "cached");
         } else {
-            self.log.push(number, LineKind::Ended, &format!("done in {}", human::duration(took.unwrap_or_default())));
+            self.log.push(
+                number,
+                LineKind::Ended,
+                &format!("done in {}", human::duration(took.unwrap_or_default())),
+            );
         }
     }
 
     fn apply_progress(&mut self, status: &VertexStatus) {
         let progress = self.progress_of(&status.vertex);
-        let what = if status.name.is_empty() { &status.id } else { &status.name };
-        progress.at = status.completed.is_none().then(|| (what.clone(), status.current, status.total));
+        let what = if status.name.is_empty() {
+            &status.id
+        } else {
+            &status.name
+        };
+        progress.at = status
+            .completed
+            .is_none()
+            .then(|| (what.clone(), status.current, status.total));
     }
 
     fn apply_log(&mut self, log: &VertexLog, now: f64) {
@@ -351,10 +376,14 @@ impl Build {
 
     /// What is known of an op, which is something from now on.
     fn progress_of(&mut self, vertex: &Digest) -> &mut Progress {
-        let at = self.progress.iter().position(|progress| &progress.vertex == vertex).unwrap_or_else(|| {
-            self.progress.push(Progress::new(vertex.clone()));
-            self.progress.len() - 1
-        });
+        let at = self
+            .progress
+            .iter()
+            .position(|progress| &progress.vertex == vertex)
+            .unwrap_or_else(|| {
+                self.progress.push(Progress::new(vertex.clone()));
+                self.progress.len() - 1
+            });
         &mut self.progress[at]
     }
 
@@ -372,7 +401,9 @@ impl Build {
 
     /// The step that has a number in the log.
     pub fn numbered(&self, number: usize) -> Option<&Progress> {
-        self.progress.iter().find(|progress| number > 0 && progress.number == number)
+        self.progress
+            .iter()
+            .find(|progress| number > 0 && progress.number == number)
     }
 
     fn number_of(&self, vertex: &Digest) -> usize {
@@ -394,23 +425,36 @@ impl Build {
         // What was not finished when a build ended will not be any more.
         match state {
             StepState::Waiting | StepState::Running if self.phase != Phase::Running => StepState::Idle,
-            StepState::Idle | StepState::Waiting | StepState::Running | StepState::Cached | StepState::Done | StepState::Failed => state,
+            StepState::Idle
+            | StepState::Waiting
+            | StepState::Running
+            | StepState::Cached
+            | StepState::Done
+            | StepState::Failed => state,
         }
     }
 
     /// What to write at the right end of a step: `cached`, `4.2 s`, `38 %`.
     pub fn step_detail(&self, vertex: &Digest, now: f64) -> String {
-        let Some(progress) = self.progress_at(vertex) else { return String::new() };
+        let Some(progress) = self.progress_at(vertex) else {
+            return String::new();
+        };
         match self.step_state(vertex) {
             StepState::Cached => "cached".into(),
             StepState::Done => human::duration(progress.took().unwrap_or_default()),
             StepState::Failed => "failed".into(),
             StepState::Running => match &progress.at {
-                Some((_, current, total)) if *total > 0 => format!("{} %", current.saturating_mul(100) / total),
+                Some((_, current, total)) if *total > 0 => {
+                    format!("{} %", current.saturating_mul(100) / total)
+                }
                 Some(_) | None => {
                     let seconds = (now + self.clock_skew - progress.started.unwrap_or_default()) / 1000.0;
                     // Tenths would flicker; below a second there is nothing to say yet.
-                    if seconds < 1.0 { "now".into() } else { human::duration(seconds.floor() * 1000.0).replace(".0", "") }
+                    if seconds < 1.0 {
+                        "now".into()
+                    } else {
+                        human::duration(seconds.floor() * 1000.0).replace(".0", "")
+                    }
                 }
             },
             StepState::Idle | StepState::Waiting => String::new(),
@@ -419,8 +463,15 @@ impl Build {
 
     /// How much is done.
     pub fn tally(&self) -> Tally {
-        let counted: Vec<&Digest> = if self.steps.is_empty() { self.progress.iter().map(|progress| &progress.vertex).collect() } else { self.steps.iter().collect() };
-        let mut tally = Tally { all: counted.len(), ..Tally::default() };
+        let counted: Vec<&Digest> = if self.steps.is_empty() {
+            self.progress.iter().map(|progress| &progress.vertex).collect()
+        } else {
+            self.steps.iter().collect()
+        };
+        let mut tally = Tally {
+            all: counted.len(),
+            ..Tally::default()
+        };
         for vertex in counted {
             match self.step_state(vertex) {
                 StepState::Cached => {
@@ -436,8 +487,14 @@ impl Build {
 
     /// How long it has been going on, or took, in milliseconds.
     pub fn elapsed(&self, now: f64) -> f64 {
-        let Some((first, last)) = self.times else { return 0.0 };
-        if self.phase == Phase::Running { (now + self.clock_skew - first).max(last - first) } else { last - first }
+        let Some((first, last)) = self.times else {
+            return 0.0;
+        };
+        if self.phase == Phase::Running {
+            (now + self.clock_skew - first).max(last - first)
+        } else {
+            last - first
+        }
     }
 }
 
@@ -468,23 +525,43 @@ mod tests {
     }
 
     fn running(name: &str) -> Vertex {
-        Vertex { started: Some("2026-01-01T00:00:00Z".into()), ..vertex(name) }
+        Vertex {
+            started: Some("2026-01-01T00:00:00Z".into()),
+            ..vertex(name)
+        }
     }
 
     fn ended(name: &str) -> Vertex {
-        Vertex { completed: Some("2026-01-01T00:00:04.2Z".into()), ..running(name) }
+        Vertex {
+            completed: Some("2026-01-01T00:00:04.2Z".into()),
+            ..running(name)
+        }
     }
 
     fn cached(name: &str) -> Vertex {
-        Vertex { cached: true, completed: Some("2026-01-01T00:00:00Z".into()), ..running(name) }
+        Vertex {
+            cached: true,
+            completed: Some("2026-01-01T00:00:00Z".into()),
+            ..running(name)
+        }
     }
 
     fn status(seq: u64, vertexes: Vec<Vertex>) -> BuildEvent {
-        event(seq, Event::Status(SolveStatus { vertexes, ..SolveStatus::default() }))
+        event(
+            seq,
+            Event::Status(SolveStatus {
+                vertexes,
+                ..SolveStatus::default()
+            }),
+        )
     }
 
     fn event(seq: u64, event: Event) -> BuildEvent {
-        BuildEvent { id: "1".into(), seq, event }
+        BuildEvent {
+            id: "1".into(),
+            seq,
+            event,
+        }
     }
 
     #[test]
@@ -495,17 +572,36 @@ mod tests {
         build.apply(&status(2, vec![running("c")]), 0.0);
         build.apply(&status(3, vec![running("a")]), 0.0);
         assert_eq!(lines(&build), ["#1 [c] RUN c", "#2 [a] RUN a"]);
-        assert_eq!(build.numbered(1).map(|progress| progress.vertex.clone()), Some(digest("c")));
+        assert_eq!(
+            build.numbered(1).map(|progress| progress.vertex.clone()),
+            Some(digest("c"))
+        );
         assert_eq!(build.numbered(0), None);
     }
 
     fn printed(seq: u64, name: &str, text: &[u8]) -> BuildEvent {
-        let log = VertexLog { vertex: digest(name), stream: 1, data: text.into(), timestamp: "2026-01-01T00:00:01Z".into() };
-        event(seq, Event::Status(SolveStatus { logs: vec![log], ..SolveStatus::default() }))
+        let log = VertexLog {
+            vertex: digest(name),
+            stream: 1,
+            data: text.into(),
+            timestamp: "2026-01-01T00:00:01Z".into(),
+        };
+        event(
+            seq,
+            Event::Status(SolveStatus {
+                logs: vec![log],
+                ..SolveStatus::default()
+            }),
+        )
     }
 
     fn lines(build: &Build) -> Vec<String> {
-        build.log.lines().iter().map(|line| format!("#{} {}", line.number, line.text)).collect()
+        build
+            .log
+            .lines()
+            .iter()
+            .map(|line| format!("#{} {}", line.number, line.text))
+            .collect()
     }
 
     #[test]
@@ -518,7 +614,14 @@ mod tests {
         assert_eq!(build.step_state(&digest("b")), StepState::Running);
         build.apply(&status(2, vec![ended("b")]), 0.0);
         assert_eq!(build.step_detail(&digest("b"), 0.0), "4.2 s");
-        assert_eq!(build.tally(), Tally { all: 3, ended: 2, cached: 1 });
+        assert_eq!(
+            build.tally(),
+            Tally {
+                all: 3,
+                ended: 2,
+                cached: 1
+            }
+        );
         assert_eq!(build.step_state(&digest("c")), StepState::Waiting);
     }
 
@@ -530,7 +633,13 @@ mod tests {
         build.apply(&first, 0.0);
         build.apply(&first, 0.0);
         assert_eq!(lines(&build), ["#1 [a] RUN a", "#1 once"]);
-        build.apply(&BuildEvent { id: "2".into(), ..printed(3, "a", b"other\n") }, 0.0);
+        build.apply(
+            &BuildEvent {
+                id: "2".into(),
+                ..printed(3, "a", b"other\n")
+            },
+            0.0,
+        );
         assert_eq!(build.last_seq, 2);
     }
 
@@ -544,7 +653,14 @@ mod tests {
         build.apply(&status(5, vec![ended("a")]), 0.0);
         assert_eq!(
             lines(&build),
-            ["#1 [a] RUN a", "#2 [b] RUN b", "#2 cached", "#1 half a line", "#1 no end", "#1 done in 4.2 s"]
+            [
+                "#1 [a] RUN a",
+                "#2 [b] RUN b",
+                "#2 cached",
+                "#1 half a line",
+                "#1 no end",
+                "#1 done in 4.2 s"
+            ]
         );
     }
 
@@ -552,7 +668,11 @@ mod tests {
     fn a_failure_marks_its_step_and_stops_the_others() {
         let mut build = build();
         build.apply(&status(1, vec![running("a"), running("b")]), 0.0);
-        let failure = BuildFailure { message: "exit code 1".into(), vertex: Some(digest("b")), exit_code: Some(1) };
+        let failure = BuildFailure {
+            message: "exit code 1".into(),
+            vertex: Some(digest("b")),
+            exit_code: Some(1),
+        };
         build.apply(&event(2, Event::Failed(failure)), 0.0);
         assert_eq!(build.phase, Phase::Failed);
         assert_eq!(build.step_state(&digest("b")), StepState::Failed);
@@ -577,10 +697,17 @@ mod tests {
         let mut build = build();
         build.apply_state(BuildState::Lost);
         build.apply(&status(1, vec![running("a")]), 0.0);
-        let failure = BuildFailure { message: "the worker stopped\nbuild it again".into(), vertex: None, exit_code: None };
+        let failure = BuildFailure {
+            message: "the worker stopped\nbuild it again".into(),
+            vertex: None,
+            exit_code: None,
+        };
         build.apply(&event(2, Event::Failed(failure)), 0.0);
         assert_eq!(build.phase, Phase::Lost);
-        assert_eq!(lines(&build), ["#1 [a] RUN a", "#0 the worker stopped", "#0 build it again"]);
+        assert_eq!(
+            lines(&build),
+            ["#1 [a] RUN a", "#0 the worker stopped", "#0 build it again"]
+        );
     }
 
     #[test]
@@ -607,7 +734,16 @@ mod tests {
             started: None,
             completed: None,
         };
-        build.apply(&event(2, Event::Status(SolveStatus { statuses: vec![part], ..SolveStatus::default() })), 0.0);
+        build.apply(
+            &event(
+                2,
+                Event::Status(SolveStatus {
+                    statuses: vec![part],
+                    ..SolveStatus::default()
+                }),
+            ),
+            0.0,
+        );
         assert_eq!(build.step_detail(&digest("a"), 0.0), "37 %");
     }
 }

@@ -43,7 +43,12 @@ mod tests {
         assert!(!examples.is_empty());
         for example in examples {
             let shown = example.files.iter().find(|file| file.path == example.dockerfile);
-            assert_eq!(shown.map(|file| file.role), Some(Role::Dockerfile), "{}", example.id);
+            assert_eq!(
+                shown.map(|file| file.role),
+                Some(Role::Dockerfile),
+                "{}",
+                example.id
+            );
         }
     }
 }

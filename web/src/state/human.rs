@@ -32,7 +32,9 @@ pub fn parse_rfc3339(text: &str) -> Option<f64> {
 
 /// Three small numbers with `mark` between them.
 fn three_numbers(text: &str, mark: char) -> Option<[i32; 3]> {
-    let mut parts = text.splitn(3, mark).map(|part| part.parse::<u16>().map(i32::from).ok());
+    let mut parts = text
+        .splitn(3, mark)
+        .map(|part| part.parse::<u16>().map(i32::from).ok());
     Some([parts.next()??, parts.next()??, parts.next()??])
 }
 
@@ -63,13 +65,21 @@ pub fn duration(milliseconds: f64) -> String {
 /// How long planning took: `0.2 ms`, with a decimal where [`duration`] has none.
 pub fn short_time(milliseconds: f64) -> String {
     let tenths = rounded(milliseconds * 10.0);
-    if tenths < 100 { format!("{}.{} ms", tenths / 10, tenths % 10) } else { duration(milliseconds) }
+    if tenths < 100 {
+        format!("{}.{} ms", tenths / 10, tenths % 10)
+    } else {
+        duration(milliseconds)
+    }
 }
 
 /// The nearest whole number. Times are written by way of whole numbers: the standard library's way of writing
 /// floating point loses nothing, for which there is no use here, and is large.
 fn rounded(number: f64) -> u64 {
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates, which is what a negative time asks for")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "saturates, which is what a negative time asks for"
+    )]
     let whole = number.round() as u64;
     whole
 }
@@ -83,13 +93,19 @@ pub fn size(bytes: u64) -> String {
     let mut unit = 1_000_u64;
     let mut shown = UNITS.iter();
     let mut name = shown.next();
-    while bytes.div_ceil(unit) > 999 && let Some(next) = shown.next() {
+    while bytes.div_ceil(unit) > 999
+        && let Some(next) = shown.next()
+    {
         unit *= 1000;
         name = Some(next);
     }
     let tenths = bytes / (unit / 10) + u64::from(bytes % (unit / 10) >= unit / 20);
     let name = name.unwrap_or(&"B");
-    if tenths < 100 { format!("{}.{} {name}", tenths / 10, tenths % 10) } else { format!("{} {name}", (tenths + 5) / 10) }
+    if tenths < 100 {
+        format!("{}.{} {name}", tenths / 10, tenths % 10)
+    } else {
+        format!("{} {name}", (tenths + 5) / 10)
+    }
 }
 
 /// A count with its noun: `1 step`, `8 steps`.
@@ -105,27 +121,54 @@ mod tests {
     #[test]
     fn times_of_the_wire_are_read_to_the_fraction() {
         assert_eq!(parse_rfc3339("1970-01-01T00:00:00Z"), Some(0.0));
-        assert_eq!(parse_rfc3339("2024-02-29T12:30:15.25Z"), Some(1_709_209_815_250.0));
-        assert_eq!(parse_rfc3339("2024-02-29T13:30:15.25+01:00"), Some(1_709_209_815_250.0));
-        assert_eq!(parse_rfc3339("2024-02-29T11:00:15.25-01:30"), Some(1_709_209_815_250.0));
+        assert_eq!(
+            parse_rfc3339("2024-02-29T12:30:15.25Z"),
+            Some(1_709_209_815_250.0)
+        );
+        assert_eq!(
+            parse_rfc3339("2024-02-29T13:30:15.25+01:00"),
+            Some(1_709_209_815_250.0)
+        );
+        assert_eq!(
+            parse_rfc3339("2024-02-29T11:00:15.25-01:30"),
+            Some(1_709_209_815_250.0)
+        );
     }
 
     #[test]
     fn what_is_no_time_is_refused() {
-        for text in ["", "T", "2024-02-29", "2024-13-01T00:00:00Z", "2024-02-29T12:30Z", "soon", "2024-02-29T1:2:3+é:"] {
+        for text in [
+            "",
+            "T",
+            "2024-02-29",
+            "2024-13-01T00:00:00Z",
+            "2024-02-29T12:30Z",
+            "soon",
+            "2024-02-29T1:2:3+é:",
+        ] {
             assert_eq!(parse_rfc3339(text), None, "{text}");
         }
     }
 
     #[test]
     fn durations_have_as_many_digits_as_matter() {
-        let shown: Vec<_> = [0.2, 4.0, 99.4, 840.0, 4_180.0, 9_960.0, 12_400.0, 185_000.0].map(duration).into();
-        assert_eq!(shown, ["0 ms", "4 ms", "99 ms", "0.8 s", "4.2 s", "10 s", "12 s", "3m 5s"]);
+        let shown: Vec<_> = [0.2, 4.0, 99.4, 840.0, 4_180.0, 9_960.0, 12_400.0, 185_000.0]
+            .map(duration)
+            .into();
+        assert_eq!(
+            shown,
+            ["0 ms", "4 ms", "99 ms", "0.8 s", "4.2 s", "10 s", "12 s", "3m 5s"]
+        );
     }
 
     #[test]
     fn sizes_are_decimal_and_never_four_digits_long() {
-        let shown: Vec<_> = [0, 999, 1_000, 7_940_000, 287_000_000, 999_700_000, u64::MAX].map(size).into();
-        assert_eq!(shown, ["0 B", "999 B", "1.0 kB", "7.9 MB", "287 MB", "1.0 GB", "18 EB"]);
+        let shown: Vec<_> = [0, 999, 1_000, 7_940_000, 287_000_000, 999_700_000, u64::MAX]
+            .map(size)
+            .into();
+        assert_eq!(
+            shown,
+            ["0 B", "999 B", "1.0 kB", "7.9 MB", "287 MB", "1.0 GB", "18 EB"]
+        );
     }
 }

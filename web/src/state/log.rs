@@ -43,7 +43,11 @@ pub struct Log {
 impl Log {
     /// Adds a text, line by line: the list shows each in a row of one fixed height.
     pub fn push(&mut self, number: usize, kind: LineKind, text: &str) {
-        self.lines.extend(text.split('\n').map(|line| LogLine { number, kind, text: line.into() }));
+        self.lines.extend(text.split('\n').map(|line| LogLine {
+            number,
+            kind,
+            text: line.into(),
+        }));
         // Making room is a move of all that stays, so it is done for many lines at once.
         if self.lines.len() > KEPT_LINES + KEPT_LINES / 10 {
             let excess = self.lines.len() - KEPT_LINES;
@@ -89,7 +93,11 @@ impl PartialLine {
 
     /// What is left when no more will come.
     pub fn finish(&mut self) -> Option<String> {
-        if self.0.is_empty() { None } else { Some(plain_line(&std::mem::take(&mut self.0))) }
+        if self.0.is_empty() {
+            None
+        } else {
+            Some(plain_line(&std::mem::take(&mut self.0)))
+        }
     }
 }
 
@@ -156,21 +164,41 @@ mod tests {
     #[test]
     fn a_message_of_several_lines_takes_several_rows() {
         let mut log = Log::default();
-        log.push(3, LineKind::Error, "exited with code 1. Its last lines:\nno such file");
-        let texts: Vec<_> = log.lines().iter().map(|line| (line.number, &*line.text)).collect();
-        assert_eq!(texts, [(3, "exited with code 1. Its last lines:"), (3, "no such file")]);
+        log.push(
+            3,
+            LineKind::Error,
+            "exited with code 1. Its last lines:\nno such file",
+        );
+        let texts: Vec<_> = log
+            .lines()
+            .iter()
+            .map(|line| (line.number, &*line.text))
+            .collect();
+        assert_eq!(
+            texts,
+            [(3, "exited with code 1. Its last lines:"), (3, "no such file")]
+        );
     }
 
     #[test]
     fn lines_are_whole_however_their_bytes_arrive() {
         assert_eq!(lines(&[b"he", b"llo\nwor", b"ld"]), ["hello", "world"]);
-        assert_eq!(lines(&["gr\u{fc}n\n".as_bytes().split_at(3).0, "gr\u{fc}n\n".as_bytes().split_at(3).1]), ["grün"]);
+        assert_eq!(
+            lines(&[
+                "gr\u{fc}n\n".as_bytes().split_at(3).0,
+                "gr\u{fc}n\n".as_bytes().split_at(3).1
+            ]),
+            ["grün"]
+        );
         assert_eq!(lines(&[b"\n\n"]), ["", ""]);
     }
 
     #[test]
     fn escape_sequences_leave_nothing_behind() {
-        assert_eq!(lines(&[b"\x1b[1;31mred\x1b[0m and \x1b]8;;http://x\x07link\x1b]8;;\x1b\\ \x1b(Bend"]), ["red and link end"]);
+        assert_eq!(
+            lines(&[b"\x1b[1;31mred\x1b[0m and \x1b]8;;http://x\x07link\x1b]8;;\x1b\\ \x1b(Bend"]),
+            ["red and link end"]
+        );
         assert_eq!(lines(&[b"a\x1b"]), ["a"]);
         assert_eq!(lines(&[b"a\x1b[12"]), ["a"]);
     }
@@ -200,6 +228,9 @@ mod tests {
         }
         assert!(log.lines().len() <= KEPT_LINES + KEPT_LINES / 10);
         assert_eq!(log.dropped() + log.lines().len(), KEPT_LINES * 2);
-        assert_eq!(log.lines().last().map(|line| line.number), Some(KEPT_LINES * 2 - 1));
+        assert_eq!(
+            log.lines().last().map(|line| line.number),
+            Some(KEPT_LINES * 2 - 1)
+        );
     }
 }

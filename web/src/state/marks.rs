@@ -60,21 +60,38 @@ pub fn marks(plan: &Plan, build: Option<&Build>, chosen: Option<StepRef>, now: f
     let mut marks = Marks::default();
     for stage in &plan.analysis.stages {
         let colour = stage.index % PALETTE;
-        marks.rails.push(Rail { from: stage.lines.start, to: stage.lines.end, colour });
+        marks.rails.push(Rail {
+            from: stage.lines.start,
+            to: stage.lines.end,
+            colour,
+        });
         if let Some(text) = about_stage(plan, stage.index) {
-            marks.notes.push(Note { line: stage.lines.start, text, kind: "fact" });
+            marks.notes.push(Note {
+                line: stage.lines.start,
+                text,
+                kind: "fact",
+            });
         }
         for (index, step) in stage.steps.iter().enumerate() {
-            let state = build.zip(step.vertex.as_ref()).map(|(build, vertex)| (build.step_state(vertex), build.step_detail(vertex, now)));
+            let state = build
+                .zip(step.vertex.as_ref())
+                .map(|(build, vertex)| (build.step_state(vertex), build.step_detail(vertex, now)));
             let (state, mut text) = state.unwrap_or((StepState::Idle, String::new()));
             if state == StepState::Failed {
-                marks.failed.push(Lines { from: step.lines.start, to: step.lines.end });
+                marks.failed.push(Lines {
+                    from: step.lines.start,
+                    to: step.lines.end,
+                });
             }
             if text.is_empty() {
                 text = taken(plan, stage.index, index).unwrap_or_default();
             }
             if !text.is_empty() {
-                marks.notes.push(Note { line: step.lines.start, text, kind: state.name() });
+                marks.notes.push(Note {
+                    line: step.lines.start,
+                    text,
+                    kind: state.name(),
+                });
             }
         }
     }
@@ -106,7 +123,9 @@ fn about_stage(plan: &Plan, index: usize) -> Option<String> {
 /// `← app` where a step takes files from a stage or an image.
 fn taken(plan: &Plan, stage: usize, step: usize) -> Option<String> {
     let mut edges = plan.analysis.edges.iter();
-    let edge = edges.find(|edge| edge.to_stage == stage && edge.to_step == Some(step) && edge.from != EdgeSource::Context)?;
+    let edge = edges.find(|edge| {
+        edge.to_stage == stage && edge.to_step == Some(step) && edge.from != EdgeSource::Context
+    })?;
     (!edge.label.is_empty()).then(|| format!("← {}", edge.label))
 }
 
@@ -114,9 +133,16 @@ fn lit(plan: &Plan, at: StepRef) -> Option<Rail> {
     let stage = plan.analysis.stages.get(at.stage)?;
     let lines = match at.step {
         Some(step) => stage.steps.get(step)?.lines,
-        None => stagewright_core::span::LineRange { start: stage.lines.start, end: stage.lines.start },
+        None => stagewright_core::span::LineRange {
+            start: stage.lines.start,
+            end: stage.lines.start,
+        },
     };
-    Some(Rail { from: lines.start, to: lines.end, colour: at.stage % PALETTE })
+    Some(Rail {
+        from: lines.start,
+        to: lines.end,
+        colour: at.stage % PALETTE,
+    })
 }
 
 /// A finding in the editor's offsets.
@@ -149,7 +175,13 @@ pub fn findings<'a>(plan: &'a Plan, source: &str) -> Vec<Finding<'a>> {
     let of = |finding: &'a stagewright_core::diagnostic::Diagnostic| {
         let (from, to) = offsets.of_span(finding.span);
         let severity = severity_name(finding.severity);
-        Finding { from, to, severity, message: &finding.message, hint: finding.hint.as_deref() }
+        Finding {
+            from,
+            to,
+            severity,
+            message: &finding.message,
+            hint: finding.hint.as_deref(),
+        }
     };
     plan.findings.iter().map(of).collect()
 }
@@ -168,8 +200,18 @@ pub struct Words<'a> {
 /// The words of a plan.
 pub fn words(plan: &Plan) -> Words<'_> {
     Words {
-        stages: plan.analysis.stages.iter().filter_map(|stage| stage.name.as_deref()).collect(),
-        images: plan.analysis.images.iter().map(|image| image.name.as_str()).collect(),
+        stages: plan
+            .analysis
+            .stages
+            .iter()
+            .filter_map(|stage| stage.name.as_deref())
+            .collect(),
+        images: plan
+            .analysis
+            .images
+            .iter()
+            .map(|image| image.name.as_str())
+            .collect(),
         args: plan.analysis.args.iter().map(|arg| arg.name.as_str()).collect(),
     }
 }

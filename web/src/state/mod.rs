@@ -281,7 +281,11 @@ impl State {
 
     /// Whether a build is being prepared or runs.
     pub fn is_busy(&self) -> bool {
-        matches!(self.launch, Launch::Preparing(_)) || self.build.as_ref().is_some_and(|build| build.phase == Phase::Running)
+        matches!(self.launch, Launch::Preparing(_))
+            || self
+                .build
+                .as_ref()
+                .is_some_and(|build| build.phase == Phase::Running)
     }
 
     /// The example the files came from.
@@ -313,7 +317,11 @@ impl State {
                 self.replan();
             }
             Action::FileShown(path) => self.show_file(&path),
-            Action::FilePut { path, content, replace } => self.put_file(&path, content, replace),
+            Action::FilePut {
+                path,
+                content,
+                replace,
+            } => self.put_file(&path, content, replace),
             Action::FileRemoved(path) => {
                 self.workspace.change().remove(&path);
                 self.replan();
@@ -364,7 +372,10 @@ impl State {
             Action::ConnectionChanged(connection) => {
                 self.connection = connection;
                 if let Launch::Preparing(_) = self.launch {
-                    self.launch = Launch::Refused("The connection to the worker broke before the build began. Press Build again.".into());
+                    self.launch = Launch::Refused(
+                        "The connection to the worker broke before the build began. Press Build again."
+                            .into(),
+                    );
                 }
             }
             Action::CursorMoved { path, line } => {
@@ -382,7 +393,12 @@ impl State {
                 self.launch = Launch::Refused(why);
                 self.panel_open = true;
             }
-            Action::BuildStarted { id, title, plan, steps } => {
+            Action::BuildStarted {
+                id,
+                title,
+                plan,
+                steps,
+            } => {
                 self.launch = Launch::Idle;
                 self.build = Some(Shared::new(Build::new(id, title, plan, steps)));
                 self.panel_open = true;
@@ -427,17 +443,33 @@ impl State {
     }
 
     fn open_example(&mut self, id: String, files: Vec<File>, fresh: bool) {
-        if let Some(current) = self.example.take().filter(|current| *current != id && self.workspace.edited) {
-            self.drafts.change().push((current, (*self.workspace).clone(), (*self.choices).clone()));
+        if let Some(current) = self
+            .example
+            .take()
+            .filter(|current| *current != id && self.workspace.edited)
+        {
+            self.drafts
+                .change()
+                .push((current, (*self.workspace).clone(), (*self.choices).clone()));
         }
         let epoch = self.workspace.epoch + 1;
         let example = self.catalog.iter().find(|example| example.id == id);
         let dockerfile = example.map_or("Dockerfile", |example| example.dockerfile.as_str());
         let target = example.and_then(|example| example.target.clone());
-        let draft = self.drafts.iter().position(|(of, ..)| *of == id).map(|at| self.drafts.change().remove(at));
+        let draft = self
+            .drafts
+            .iter()
+            .position(|(of, ..)| *of == id)
+            .map(|at| self.drafts.change().remove(at));
         let (workspace, choices) = match draft {
             Some((_, workspace, choices)) if !fresh => (workspace, choices),
-            _ => (Workspace::new(files, dockerfile, epoch), Choices { target, ..Choices::default() }),
+            _ => (
+                Workspace::new(files, dockerfile, epoch),
+                Choices {
+                    target,
+                    ..Choices::default()
+                },
+            ),
         };
         self.workspace = Shared::new(Workspace { epoch, ..workspace });
         self.choices = Shared::new(choices);
@@ -446,7 +478,11 @@ impl State {
         self.reveal = None;
         self.launch = Launch::Idle;
         // A build that runs stays in sight; one that ended belongs to what was left.
-        if self.build.as_ref().is_some_and(|build| build.phase != Phase::Running) {
+        if self
+            .build
+            .as_ref()
+            .is_some_and(|build| build.phase != Phase::Running)
+        {
             self.build = None;
             self.panel_open = false;
         }

@@ -19,7 +19,11 @@ impl EditorOffsets {
         let mut letters = text.char_indices().peekable();
         while let Some((at, letter)) = letters.next() {
             let followed_by_newline = letters.peek().is_some_and(|(_, next)| *next == '\n');
-            let width = if letter == '\r' && followed_by_newline { 0 } else { letter.len_utf16() };
+            let width = if letter == '\r' && followed_by_newline {
+                0
+            } else {
+                letter.len_utf16()
+            };
             units += width;
             if width != letter.len_utf8() {
                 steps.push((at + letter.len_utf8(), units));
@@ -31,7 +35,9 @@ impl EditorOffsets {
     /// The editor's offset of a byte; one inside a character counts as the character's end.
     pub fn of_byte(&self, byte: usize) -> usize {
         let at = self.steps.partition_point(|(start, _)| *start <= byte);
-        let Some((start, units)) = at.checked_sub(1).and_then(|at| self.steps.get(at)) else { return byte };
+        let Some((start, units)) = at.checked_sub(1).and_then(|at| self.steps.get(at)) else {
+            return byte;
+        };
         let next = self.steps.get(at).map_or(usize::MAX, |(_, units)| *units);
         (units + (byte - start)).min(next)
     }
@@ -44,7 +50,11 @@ impl EditorOffsets {
 
 /// What was typed, with the line breaks the file had: the editor gives `\n` only.
 pub fn with_breaks_of(original: &str, typed: String) -> String {
-    if original.contains("\r\n") { typed.replace('\n', "\r\n") } else { typed }
+    if original.contains("\r\n") {
+        typed.replace('\n', "\r\n")
+    } else {
+        typed
+    }
 }
 
 #[cfg(test)]
@@ -58,7 +68,14 @@ mod tests {
 
     #[test]
     fn every_character_boundary_agrees_with_counting() {
-        for text in ["", "FROM alpine", "LABEL a=ä b=雲 c=🐳 d", "FROM a\r\nRUN é\r\n", "🐳🐳", "\r\r\n\r"] {
+        for text in [
+            "",
+            "FROM alpine",
+            "LABEL a=ä b=雲 c=🐳 d",
+            "FROM a\r\nRUN é\r\n",
+            "🐳🐳",
+            "\r\r\n\r",
+        ] {
             let offsets = EditorOffsets::new(text);
             for (byte, _) in text.char_indices().chain([(text.len(), ' ')]) {
                 // Between the two bytes of a break there is no place for the editor.

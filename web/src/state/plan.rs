@@ -72,15 +72,33 @@ impl Plan {
     pub fn make(workspace: &Workspace, choices: &Choices, images: &Images, narrow: bool) -> Self {
         let input = input(workspace, choices, images);
         let analysis = stagewright_core::analyze(&input);
-        let direction = if narrow { Direction::TopToBottom } else { Direction::LeftToRight };
-        let drawing = layout(&analysis, &LayoutOptions { direction, ..LayoutOptions::default() });
+        let direction = if narrow {
+            Direction::TopToBottom
+        } else {
+            Direction::LeftToRight
+        };
+        let drawing = layout(
+            &analysis,
+            &LayoutOptions {
+                direction,
+                ..LayoutOptions::default()
+            },
+        );
         let mut findings = analysis.diagnostics.clone();
-        let own = refused_images(&input.source, &analysis, images).into_iter().chain(missing_files(&input.source, &analysis, workspace));
+        let own = refused_images(&input.source, &analysis, images)
+            .into_iter()
+            .chain(missing_files(&input.source, &analysis, workspace));
         for finding in own {
             let at = findings.partition_point(|before| before.span.start <= finding.span.start);
             findings.insert(at, finding);
         }
-        Self { analysis, drawing, findings, path: workspace.dockerfile.clone(), millis: 0.0 }
+        Self {
+            analysis,
+            drawing,
+            findings,
+            path: workspace.dockerfile.clone(),
+            millis: 0.0,
+        }
     }
 
     /// The step that is written in a line.
@@ -89,8 +107,12 @@ impl Plan {
         let stage = self.analysis.stages.iter().find(|stage| within(stage.lines))?;
         let step = stage.steps.iter().position(|step| within(step.lines));
         // A blank line between two steps belongs to neither.
-        let from_line = stage.lines.start == line || stage.steps.first().is_none_or(|first| line < first.lines.start);
-        (step.is_some() || from_line).then_some(StepRef { stage: stage.index, step })
+        let from_line =
+            stage.lines.start == line || stage.steps.first().is_none_or(|first| line < first.lines.start);
+        (step.is_some() || from_line).then_some(StepRef {
+            stage: stage.index,
+            step,
+        })
     }
 
     /// The first line of a step or stage.
@@ -105,8 +127,15 @@ impl Plan {
     /// Where an op was written.
     pub fn step_of_vertex(&self, vertex: &Digest) -> Option<StepRef> {
         for stage in &self.analysis.stages {
-            if let Some(step) = stage.steps.iter().position(|step| step.vertex.as_ref() == Some(vertex)) {
-                return Some(StepRef { stage: stage.index, step: Some(step) });
+            if let Some(step) = stage
+                .steps
+                .iter()
+                .position(|step| step.vertex.as_ref() == Some(vertex))
+            {
+                return Some(StepRef {
+                    stage: stage.index,
+                    step: Some(step),
+                });
             }
         }
         None
@@ -139,12 +168,18 @@ impl Plan {
 
     /// Images the target needs that nothing is known of yet.
     pub fn unknown_images(&self) -> impl Iterator<Item = &stagewright_core::analysis::ExternalImage> {
-        self.analysis.images.iter().filter(|image| image.needed && !image.resolved)
+        self.analysis
+            .images
+            .iter()
+            .filter(|image| image.needed && !image.resolved)
     }
 
     /// Whether a build of it takes files from the build context.
     pub fn uses_context(&self) -> bool {
-        self.analysis.edges.iter().any(|edge| edge.needed && edge.from == EdgeSource::Context)
+        self.analysis
+            .edges
+            .iter()
+            .any(|edge| edge.needed && edge.from == EdgeSource::Context)
     }
 }
 
@@ -152,10 +187,12 @@ impl Plan {
 fn lines_of(source: &str, span: Span) -> LineRange {
     let line = |offset: usize| {
         let before = source.as_bytes().get(..offset).unwrap_or_default();
-        let breaks = before.iter().filter(|byte| **byte == b'\n').count();
-        u32::try_from(breaks + 1).unwrap_or(u32::MAX)
+        u32::try_from(before.split(|byte| *byte == b'\n').count()).unwrap_or(u32::MAX)
     };
-    LineRange { start: line(span.start), end: line(span.end.saturating_sub(1).max(span.start)) }
+    LineRange {
+        start: line(span.start),
+        end: line(span.end.saturating_sub(1).max(span.start)),
+    }
 }
 
 /// Images that the worker could not find out about.
@@ -195,7 +232,9 @@ fn missing_files(source: &str, analysis: &Analysis, workspace: &Workspace) -> Ve
                 message: format!("There is no {path} in the build context, so this step would fail."),
                 span: edge.span,
                 lines: lines_of(source, edge.span),
-                hint: Some(format!("Add {path} to the files above the editor, or copy it from the stage that makes it.")),
+                hint: Some(format!(
+                    "Add {path} to the files above the editor, or copy it from the stage that makes it."
+                )),
             });
         }
     }
@@ -209,7 +248,10 @@ mod tests {
     use stagewright_core::analysis::{Edge, ExternalImage};
 
     fn workspace(files: &[&str]) -> Workspace {
-        let files = files.iter().map(|path| File::new(*path, Content::Text("".into()))).collect();
+        let files = files
+            .iter()
+            .map(|path| File::new(*path, Content::Text("".into())))
+            .collect();
         Workspace::new(files, "Dockerfile", 1)
     }
 
@@ -228,10 +270,26 @@ mod tests {
 
     #[test]
     fn a_file_that_is_not_there_is_named_at_its_step() {
-        let analysis = Analysis { edges: vec![copy(&["app", "./app.go", "*.txt", "https://x/y"])], ..Analysis::default() };
-        let findings = missing_files("FROM a\nCOPY app .\n", &analysis, &workspace(&["Dockerfile", "app.go"]));
-        let shown: Vec<_> = findings.iter().map(|finding| (finding.message.as_str(), finding.lines.start)).collect();
-        assert_eq!(shown, [("There is no app in the build context, so this step would fail.", 2)]);
+        let analysis = Analysis {
+            edges: vec![copy(&["app", "./app.go", "*.txt", "https://x/y"])],
+            ..Analysis::default()
+        };
+        let findings = missing_files(
+            "FROM a\nCOPY app .\n",
+            &analysis,
+            &workspace(&["Dockerfile", "app.go"]),
+        );
+        let shown: Vec<_> = findings
+            .iter()
+            .map(|finding| (finding.message.as_str(), finding.lines.start))
+            .collect();
+        assert_eq!(
+            shown,
+            [(
+                "There is no app in the build context, so this step would fail.",
+                2
+            )]
+        );
     }
 
     #[test]
@@ -247,11 +305,22 @@ mod tests {
             vertex: None,
             span: Span::new(5, 11),
         };
-        let analysis = Analysis { images: vec![image], ..Analysis::default() };
+        let analysis = Analysis {
+            images: vec![image],
+            ..Analysis::default()
+        };
         let mut images = Images::default();
         assert!(refused_images("FROM nosuch", &analysis, &images).is_empty());
-        images.refused.insert("docker.io/library/nosuch:latest".into(), "no such image: nosuch".into());
+        images.refused.insert(
+            "docker.io/library/nosuch:latest".into(),
+            "no such image: nosuch".into(),
+        );
         let findings = refused_images("FROM nosuch", &analysis, &images);
-        assert_eq!(findings.first().map(|finding| (finding.message.as_str(), finding.span)), Some(("no such image: nosuch", Span::new(5, 11))));
+        assert_eq!(
+            findings
+                .first()
+                .map(|finding| (finding.message.as_str(), finding.span)),
+            Some(("no such image: nosuch", Span::new(5, 11)))
+        );
     }
 }

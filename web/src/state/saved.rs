@@ -75,7 +75,11 @@ impl Saved {
             target: state.choices.target.clone(),
             build_args: state.choices.build_args.clone(),
             images: state.images.facts.clone(),
-            build: state.build.as_ref().filter(|build| build.phase != Phase::Lost).map(build),
+            build: state
+                .build
+                .as_ref()
+                .filter(|build| build.phase != Phase::Lost)
+                .map(build),
         }
     }
 
@@ -104,8 +108,16 @@ impl Saved {
         workspace.edited = self.edited;
         state.workspace = Shared::new(workspace);
         state.example = self.example;
-        state.choices = Shared::new(Choices { target: self.target, build_args: self.build_args });
-        state.images = Shared::new(Images { facts: self.images, ..Images::default() });
-        state.build = self.build.map(|build| Shared::new(Build::new(build.id, build.title, build.plan, build.steps)));
+        state.choices = Shared::new(Choices {
+            target: self.target,
+            build_args: self.build_args,
+        });
+        state.images = Shared::new(Images {
+            facts: self.images,
+            ..Images::default()
+        });
+        state.build = self
+            .build
+            .map(|build| Shared::new(Build::new(build.id, build.title, build.plan, build.steps)));
     }
 }

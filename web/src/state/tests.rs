@@ -12,7 +12,9 @@ use crate::state::workspace::Role;
 const TWO_STAGES: &str = "FROM golang:1.7.3 AS builder\nRUN go build -o app .\n\nFROM alpine:latest\nCOPY --from=builder /app .\nCMD [\"./app\"]\n";
 
 fn after(state: &State, actions: impl IntoIterator<Item = Action>) -> State {
-    actions.into_iter().fold(state.clone(), |state, action| state.after(action, 1_000.0))
+    actions
+        .into_iter()
+        .fold(state.clone(), |state, action| state.after(action, 1_000.0))
 }
 
 fn file(path: &str, text: &str) -> File {
@@ -31,25 +33,44 @@ fn example(id: &str, target: Option<&str>) -> Example {
 }
 
 fn opened(id: &str, source: &str) -> Action {
-    Action::ExampleOpened { id: id.into(), files: vec![file("Dockerfile", source), file("app.go", "package main\n")], fresh: false }
+    Action::ExampleOpened {
+        id: id.into(),
+        files: vec![file("Dockerfile", source), file("app.go", "package main\n")],
+        fresh: false,
+    }
 }
 
 /// A page with two examples, the first of them open.
 fn page() -> State {
     let catalog = vec![example("counter", None), example("stopped", Some("builder"))];
-    after(&State::new(false, || 0.0), [Action::CatalogLoaded(catalog), opened("counter", TWO_STAGES)])
+    after(
+        &State::new(false, || 0.0),
+        [Action::CatalogLoaded(catalog), opened("counter", TWO_STAGES)],
+    )
 }
 
 fn typed(text: &str) -> Action {
-    Action::Edited { path: "Dockerfile".into(), text: text.into() }
+    Action::Edited {
+        path: "Dockerfile".into(),
+        text: text.into(),
+    }
 }
 
 fn started() -> Action {
-    Action::BuildStarted { id: "7".into(), title: "counter".into(), plan: Digest::of(b"plan"), steps: vec![Digest::of(b"step")] }
+    Action::BuildStarted {
+        id: "7".into(),
+        title: "counter".into(),
+        plan: Digest::of(b"plan"),
+        steps: vec![Digest::of(b"step")],
+    }
 }
 
 fn report(seq: u64, event: Event) -> Action {
-    Action::BuildEvents(vec![BuildEvent { id: "7".into(), seq, event }])
+    Action::BuildEvents(vec![BuildEvent {
+        id: "7".into(),
+        seq,
+        event,
+    }])
 }
 
 fn running() -> Event {
@@ -63,7 +84,10 @@ fn running() -> Event {
         error: String::new(),
         reason: String::new(),
     };
-    Event::Status(SolveStatus { vertexes: vec![vertex], ..SolveStatus::default() })
+    Event::Status(SolveStatus {
+        vertexes: vec![vertex],
+        ..SolveStatus::default()
+    })
 }
 
 fn welcome() -> Action {
@@ -99,34 +123,69 @@ fn an_example_brings_its_own_target() {
 
 #[test]
 fn edits_wait_until_their_example_is_opened_again() {
-    let state = after(&page(), [typed("FROM mine\n"), opened("stopped", TWO_STAGES), opened("counter", TWO_STAGES)]);
+    let state = after(
+        &page(),
+        [
+            typed("FROM mine\n"),
+            opened("stopped", TWO_STAGES),
+            opened("counter", TWO_STAGES),
+        ],
+    );
     assert_eq!(state.workspace.source(), "FROM mine\n");
     assert!(state.workspace.edited);
-    let fresh = Action::ExampleOpened { id: "counter".into(), files: vec![file("Dockerfile", TWO_STAGES)], fresh: true };
+    let fresh = Action::ExampleOpened {
+        id: "counter".into(),
+        files: vec![file("Dockerfile", TWO_STAGES)],
+        fresh: true,
+    };
     assert_eq!(after(&state, [fresh]).workspace.source(), TWO_STAGES);
 }
 
 #[test]
 fn the_editor_learns_of_every_change_of_workspace() {
     let state = page();
-    assert_ne!(state.workspace.epoch, after(&state, [opened("stopped", TWO_STAGES)]).workspace.epoch);
-    assert_eq!(state.workspace.epoch, after(&state, [typed("FROM x")]).workspace.epoch);
+    assert_ne!(
+        state.workspace.epoch,
+        after(&state, [opened("stopped", TWO_STAGES)]).workspace.epoch
+    );
+    assert_eq!(
+        state.workspace.epoch,
+        after(&state, [typed("FROM x")]).workspace.epoch
+    );
 }
 
 #[test]
 fn another_dockerfile_forgets_the_target_of_the_first() {
-    let put = Action::FilePut { path: "Dockerfile.build".into(), content: Content::Text("FROM b".into()), replace: false };
+    let put = Action::FilePut {
+        path: "Dockerfile.build".into(),
+        content: Content::Text("FROM b".into()),
+        replace: false,
+    };
     let state = after(&page(), [Action::TargetChosen(Some("builder".into())), put]);
     assert_eq!(state.workspace.dockerfile, "Dockerfile.build");
-    let state = after(&state, [Action::TargetChosen(Some("x".into())), Action::FileShown("app.go".into())]);
-    assert_eq!(state.choices.target.as_deref(), Some("x"), "a context file is no other plan");
+    let state = after(
+        &state,
+        [
+            Action::TargetChosen(Some("x".into())),
+            Action::FileShown("app.go".into()),
+        ],
+    );
+    assert_eq!(
+        state.choices.target.as_deref(),
+        Some("x"),
+        "a context file is no other plan"
+    );
     let state = after(&state, [Action::FileShown("Dockerfile".into())]);
     assert_eq!(state.choices.target, None);
 }
 
 #[test]
 fn a_name_that_cannot_be_is_refused_with_a_reason() {
-    let put = |path: &str| Action::FilePut { path: path.into(), content: Content::Text("".into()), replace: false };
+    let put = |path: &str| Action::FilePut {
+        path: path.into(),
+        content: Content::Text("".into()),
+        replace: false,
+    };
     let state = after(&page(), [put("../escape"), put("app.go")]);
     assert_eq!(state.notices.iter().filter(|notice| notice.is_error).count(), 2);
     assert_eq!(state.workspace.files.len(), 2);
@@ -136,18 +195,44 @@ fn a_name_that_cannot_be_is_refused_with_a_reason() {
 
 #[test]
 fn an_upload_takes_the_place_of_its_namesake() {
-    let put = Action::FilePut { path: "app.go".into(), content: Content::Text("package new\n".into()), replace: true };
+    let put = Action::FilePut {
+        path: "app.go".into(),
+        content: Content::Text("package new\n".into()),
+        replace: true,
+    };
     let state = after(&page(), [put]);
-    assert_eq!(state.workspace.file("app.go").map(|file| file.content.text().to_owned()).as_deref(), Some("package new\n"));
+    assert_eq!(
+        state
+            .workspace
+            .file("app.go")
+            .map(|file| file.content.text().to_owned())
+            .as_deref(),
+        Some("package new\n")
+    );
     assert!(state.notices.is_empty());
 }
 
 #[test]
 fn a_connection_that_breaks_ends_the_preparation_but_no_build() {
-    let state = after(&page(), [welcome(), Action::Preparing("asking".into()), Action::ConnectionChanged(Connection::Reconnecting)]);
+    let state = after(
+        &page(),
+        [
+            welcome(),
+            Action::Preparing("asking".into()),
+            Action::ConnectionChanged(Connection::Reconnecting),
+        ],
+    );
     assert!(matches!(state.launch, Launch::Refused(_)));
     assert!(!state.is_busy());
-    let state = after(&page(), [welcome(), started(), report(1, running()), Action::ConnectionChanged(Connection::Reconnecting)]);
+    let state = after(
+        &page(),
+        [
+            welcome(),
+            started(),
+            report(1, running()),
+            Action::ConnectionChanged(Connection::Reconnecting),
+        ],
+    );
     assert!(state.is_busy());
     assert_eq!(state.build.as_ref().map(|build| build.last_seq), Some(1));
 }
@@ -166,35 +251,79 @@ fn a_build_the_worker_lost_can_be_started_again() {
 #[test]
 fn events_of_another_build_change_nothing() {
     let state = after(&page(), [started()]);
-    let stray = Action::BuildEvents(vec![BuildEvent { id: "8".into(), seq: 1, event: running() }]);
+    let stray = Action::BuildEvents(vec![BuildEvent {
+        id: "8".into(),
+        seq: 1,
+        event: running(),
+    }]);
     let state = after(&state, [stray, Action::Tick]);
-    assert_eq!(state.build.as_ref().map(|build| build.step_state(&Digest::of(b"step"))), Some(StepState::Waiting));
+    assert_eq!(
+        state
+            .build
+            .as_ref()
+            .map(|build| build.step_state(&Digest::of(b"step"))),
+        Some(StepState::Waiting)
+    );
 }
 
 #[test]
 fn images_are_asked_about_again_on_a_new_connection() {
     let reference = "docker.io/library/alpine:latest".to_owned();
-    let refused = Action::ImageRefused { reference: reference.clone(), message: "registry down".into() };
+    let refused = Action::ImageRefused {
+        reference: reference.clone(),
+        message: "registry down".into(),
+    };
     let state = after(&page(), [welcome(), Action::ImageAsked(reference), refused]);
     assert_eq!(state.images.refused.len(), 1);
-    let state = after(&state, [Action::ConnectionChanged(Connection::Reconnecting), welcome()]);
+    let state = after(
+        &state,
+        [Action::ConnectionChanged(Connection::Reconnecting), welcome()],
+    );
     assert!(state.images.refused.is_empty() && state.images.asked.is_empty());
 }
 
 #[test]
 fn a_reload_finds_files_choices_and_build_again() {
-    let binary = Action::FilePut { path: "logo".into(), content: Content::Binary(vec![0, 255].into()), replace: false };
-    let script = Action::FilePut { path: "run.sh".into(), content: Content::Text("#!/bin/sh\r\n".into()), replace: false };
-    let arg = Action::BuildArgSet { name: "V".into(), value: Some("1".into()) };
-    let before = after(&page(), [typed("FROM mine AS m\n"), binary, script, Action::TargetChosen(Some("m".into())), arg, started()]);
+    let binary = Action::FilePut {
+        path: "logo".into(),
+        content: Content::Binary(vec![0, 255].into()),
+        replace: false,
+    };
+    let script = Action::FilePut {
+        path: "run.sh".into(),
+        content: Content::Text("#!/bin/sh\r\n".into()),
+        replace: false,
+    };
+    let arg = Action::BuildArgSet {
+        name: "V".into(),
+        value: Some("1".into()),
+    };
+    let before = after(
+        &page(),
+        [
+            typed("FROM mine AS m\n"),
+            binary,
+            script,
+            Action::TargetChosen(Some("m".into())),
+            arg,
+            started(),
+        ],
+    );
     let kept = serde_json::to_string(&Saved::of(&before)).unwrap();
     let saved = Saved::read(&kept).unwrap();
     let state = after(&State::new(false, || 0.0), [Action::Restored(Box::new(saved))]);
     assert_eq!(state.workspace.files, before.workspace.files);
-    assert_eq!((&state.workspace.shown, &state.workspace.dockerfile), (&"run.sh".to_owned(), &"Dockerfile".to_owned()));
+    assert_eq!(
+        (&state.workspace.shown, &state.workspace.dockerfile),
+        (&"run.sh".to_owned(), &"Dockerfile".to_owned())
+    );
     assert_eq!(*state.choices, *before.choices);
     let build = state.build.as_ref().unwrap();
-    assert_eq!((build.id.as_str(), build.last_seq, build.phase), ("7", 0, Phase::Running), "all events are asked for again");
+    assert_eq!(
+        (build.id.as_str(), build.last_seq, build.phase),
+        ("7", 0, Phase::Running),
+        "all events are asked for again"
+    );
     assert!(state.workspace.edited && state.panel_open);
 }
 
@@ -206,7 +335,13 @@ fn what_was_kept_by_another_version_is_left_alone() {
     other["version"] = 999.into();
     let mut empty = kept;
     empty["files"] = serde_json::json!([]);
-    for text in [other.to_string(), empty.to_string(), "{}".into(), "nonsense".into(), String::new()] {
+    for text in [
+        other.to_string(),
+        empty.to_string(),
+        "{}".into(),
+        "nonsense".into(),
+        String::new(),
+    ] {
         assert_eq!(Saved::read(&text), None);
     }
 }
@@ -215,15 +350,41 @@ fn what_was_kept_by_another_version_is_left_alone() {
 fn opening_an_example_keeps_a_running_build_in_sight() {
     let running = after(&page(), [started(), opened("stopped", TWO_STAGES)]);
     assert!(running.build.is_some());
-    let ended = after(&page(), [started(), report(1, Event::Cancelled), opened("stopped", TWO_STAGES)]);
+    let ended = after(
+        &page(),
+        [
+            started(),
+            report(1, Event::Cancelled),
+            opened("stopped", TWO_STAGES),
+        ],
+    );
     assert!(ended.build.is_none());
 }
 
 #[test]
 fn the_only_role_a_script_loses_by_its_name_is_none() {
-    let script = File { role: Role::Script, ..file("build.sh", "#!/bin/sh\n") };
+    let script = File {
+        role: Role::Script,
+        ..file("build.sh", "#!/bin/sh\n")
+    };
     let files = vec![file("Dockerfile", "FROM a"), script];
-    let open = Action::ExampleOpened { id: "counter".into(), files, fresh: true };
-    let state = after(&page(), [open, Action::FileRenamed { from: "build.sh".into(), to: "make.sh".into() }]);
-    assert_eq!(state.workspace.file("make.sh").map(|file| file.role), Some(Role::Script));
+    let open = Action::ExampleOpened {
+        id: "counter".into(),
+        files,
+        fresh: true,
+    };
+    let state = after(
+        &page(),
+        [
+            open,
+            Action::FileRenamed {
+                from: "build.sh".into(),
+                to: "make.sh".into(),
+            },
+        ],
+    );
+    assert_eq!(
+        state.workspace.file("make.sh").map(|file| file.role),
+        Some(Role::Script)
+    );
 }

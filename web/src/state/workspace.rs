@@ -27,8 +27,16 @@ impl Role {
     pub fn of_path(path: &str) -> Self {
         let name = path.rsplit('/').next().unwrap_or(path);
         let lower = name.to_ascii_lowercase();
-        if lower == "dockerfile" || lower.starts_with("dockerfile.") || lower.ends_with(".dockerfile") || lower == "containerfile" {
-            if lower.ends_with(".dockerignore") { Self::Ignore } else { Self::Dockerfile }
+        if lower == "dockerfile"
+            || lower.starts_with("dockerfile.")
+            || lower.ends_with(".dockerfile")
+            || lower == "containerfile"
+        {
+            if lower.ends_with(".dockerignore") {
+                Self::Ignore
+            } else {
+                Self::Dockerfile
+            }
         } else if lower.ends_with(".dockerignore") {
             Self::Ignore
         } else {
@@ -90,12 +98,21 @@ impl File {
     /// A file by its name.
     pub fn new(path: impl Into<String>, content: Content) -> Self {
         let path = path.into();
-        Self { role: Role::of_path(&path), path, content, revision: 0 }
+        Self {
+            role: Role::of_path(&path),
+            path,
+            content,
+            revision: 0,
+        }
     }
 
     /// Permission bits: what starts with `#!` can be run.
     fn mode(&self) -> u32 {
-        if self.content.bytes().starts_with(b"#!") { 0o755 } else { 0o644 }
+        if self.content.bytes().starts_with(b"#!") {
+            0o755
+        } else {
+            0o644
+        }
     }
 }
 
@@ -134,7 +151,13 @@ pub struct Workspace {
 impl Workspace {
     /// The files of an example; `dockerfile` is shown first.
     pub fn new(files: Vec<File>, dockerfile: &str, epoch: u32) -> Self {
-        Self { files, shown: dockerfile.into(), dockerfile: dockerfile.into(), edited: false, epoch }
+        Self {
+            files,
+            shown: dockerfile.into(),
+            dockerfile: dockerfile.into(),
+            edited: false,
+            epoch,
+        }
     }
 
     /// A file by its path.
@@ -153,11 +176,13 @@ impl Workspace {
 
     /// Shows a file; a Dockerfile is planned from then on.
     pub fn show(&mut self, path: &str) {
-        let Some(file) = self.file(path) else { return };
-        if file.role == Role::Dockerfile {
-            self.dockerfile = path.to_owned();
+        let Some(role) = self.file(path).map(|file| file.role) else {
+            return;
+        };
+        if role == Role::Dockerfile {
+            path.clone_into(&mut self.dockerfile);
         }
-        self.shown = path.to_owned();
+        path.clone_into(&mut self.shown);
     }
 
     /// Takes what was typed.
@@ -186,11 +211,18 @@ impl Workspace {
         if !self.can_remove(path) {
             return;
         }
-        let Some(at) = self.files.iter().position(|file| file.path == path) else { return };
+        let Some(at) = self.files.iter().position(|file| file.path == path) else {
+            return;
+        };
         self.files.remove(at);
         self.edited = true;
         if self.dockerfile == path {
-            self.dockerfile = self.files.iter().find(|file| file.role == Role::Dockerfile).map(|file| file.path.clone()).unwrap_or_default();
+            self.dockerfile = self
+                .files
+                .iter()
+                .find(|file| file.role == Role::Dockerfile)
+                .map(|file| file.path.clone())
+                .unwrap_or_default();
         }
         if self.shown == path {
             let neighbour = self.files.get(at.saturating_sub(1)).map(|file| file.path.clone());
@@ -201,7 +233,8 @@ impl Workspace {
     /// Whether a file may go.
     pub fn can_remove(&self, path: &str) -> bool {
         let dockerfiles = self.files.iter().filter(|file| file.role == Role::Dockerfile);
-        self.file(path).is_some_and(|file| file.role != Role::Dockerfile || dockerfiles.count() > 1)
+        self.file(path)
+            .is_some_and(|file| file.role != Role::Dockerfile || dockerfiles.count() > 1)
     }
 
     /// Gives a file another name; its role follows where the new name speaks of one.
@@ -210,7 +243,8 @@ impl Workspace {
         let Some(file) = self.file_mut(from) else { return };
         to.clone_into(&mut file.path);
         let role = Role::of_path(to);
-        if !only_dockerfile && !(file.role == Role::Script && role == Role::Context) {
+        let stays_script = file.role == Role::Script && role == Role::Context;
+        if !(only_dockerfile || stays_script) {
             file.role = role;
         }
         let is_dockerfile = file.role == Role::Dockerfile;
@@ -243,7 +277,11 @@ impl Workspace {
             return Err(PathError::Taken(path.into()));
         }
         for file in &self.files {
-            let inside = |outer: &str, inner: &str| inner.strip_prefix(outer).is_some_and(|rest| rest.starts_with('/'));
+            let inside = |outer: &str, inner: &str| {
+                inner
+                    .strip_prefix(outer)
+                    .is_some_and(|rest| rest.starts_with('/'))
+            };
             if inside(&file.path, path) {
                 return Err(PathError::InsideFile(file.path.clone()));
             }
@@ -271,7 +309,9 @@ impl Workspace {
         }
         let path = parts.join("/");
         self.context().any(|file| {
-            file.path.strip_prefix(path.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+            file.path
+                .strip_prefix(path.as_str())
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
         })
     }
 
@@ -285,12 +325,31 @@ impl Workspace {
         let mut entries: Vec<ContextEntry> = Vec::new();
         for file in self.context() {
             for (at, _) in file.path.match_indices('/') {
-                let Some(folder) = file.path.get(..at) else { continue };
-                insert(&mut entries, ContextEntry { path: folder.into(), mode: 0o755, kind: ContextEntryKind::Directory });
+                let Some(folder) = file.path.get(..at) else {
+                    continue;
+                };
+                insert(
+                    &mut entries,
+                    ContextEntry {
+                        path: folder.into(),
+                        mode: 0o755,
+                        kind: ContextEntryKind::Directory,
+                    },
+                );
             }
             let bytes = file.content.bytes();
-            let kind = ContextEntryKind::File { digest: Digest::of(bytes), size: bytes.len() as u64 };
-            insert(&mut entries, ContextEntry { path: file.path.clone(), mode: file.mode(), kind });
+            let kind = ContextEntryKind::File {
+                digest: Digest::of(bytes),
+                size: bytes.len() as u64,
+            };
+            insert(
+                &mut entries,
+                ContextEntry {
+                    path: file.path.clone(),
+                    mode: file.mode(),
+                    kind,
+                },
+            );
         }
         entries
     }
@@ -312,8 +371,16 @@ mod tests {
     }
 
     fn builder_pattern() -> Workspace {
-        let script = File { role: Role::Script, ..text("build.sh", "#!/bin/sh\n") };
-        let files = vec![text("Dockerfile.build", "FROM a\n"), script, text("Dockerfile", "FROM b\n"), text("src/app.go", "package main\n")];
+        let script = File {
+            role: Role::Script,
+            ..text("build.sh", "#!/bin/sh\n")
+        };
+        let files = vec![
+            text("Dockerfile.build", "FROM a\n"),
+            script,
+            text("Dockerfile", "FROM b\n"),
+            text("src/app.go", "package main\n"),
+        ];
         Workspace::new(files, "Dockerfile.build", 1)
     }
 
@@ -323,7 +390,10 @@ mod tests {
         assert_eq!(workspace.source(), "FROM a\n");
         workspace.show("Dockerfile");
         workspace.show("build.sh");
-        assert_eq!((workspace.shown.as_str(), workspace.source()), ("build.sh", "FROM b\n"));
+        assert_eq!(
+            (workspace.shown.as_str(), workspace.source()),
+            ("build.sh", "FROM b\n")
+        );
         workspace.show("no such file");
         assert_eq!(workspace.shown, "build.sh");
     }
@@ -349,33 +419,71 @@ mod tests {
     fn renaming_keeps_the_plan_on_its_dockerfile() {
         let mut workspace = builder_pattern();
         workspace.rename("Dockerfile.build", "build.Dockerfile");
-        assert_eq!((workspace.shown.as_str(), workspace.dockerfile.as_str()), ("build.Dockerfile", "build.Dockerfile"));
+        assert_eq!(
+            (workspace.shown.as_str(), workspace.dockerfile.as_str()),
+            ("build.Dockerfile", "build.Dockerfile")
+        );
         workspace.rename("build.Dockerfile", "notes.txt");
-        assert_eq!((workspace.shown.as_str(), workspace.dockerfile.as_str()), ("notes.txt", "Dockerfile"));
+        assert_eq!(
+            (workspace.shown.as_str(), workspace.dockerfile.as_str()),
+            ("notes.txt", "Dockerfile")
+        );
     }
 
     #[test]
     fn paths_that_leave_the_context_are_refused() {
         let workspace = builder_pattern();
-        for bad in ["/etc/passwd", "../up", "a/../b", "a//b", "a/", "nul\0", "back\\slash"] {
-            assert!(matches!(workspace.check_path(bad), Err(PathError::Outside(_))), "{bad}");
+        for bad in [
+            "/etc/passwd",
+            "../up",
+            "a/../b",
+            "a//b",
+            "a/",
+            "nul\0",
+            "back\\slash",
+        ] {
+            assert!(
+                matches!(workspace.check_path(bad), Err(PathError::Outside(_))),
+                "{bad}"
+            );
         }
         assert_eq!(workspace.check_path("  "), Err(PathError::Empty));
-        assert_eq!(workspace.check_path("build.sh"), Err(PathError::Taken("build.sh".into())));
-        assert_eq!(workspace.check_path("build.sh/x"), Err(PathError::InsideFile("build.sh".into())));
-        assert_eq!(workspace.check_path("src"), Err(PathError::InsideFile("src".into())));
+        assert_eq!(
+            workspace.check_path("build.sh"),
+            Err(PathError::Taken("build.sh".into()))
+        );
+        assert_eq!(
+            workspace.check_path("build.sh/x"),
+            Err(PathError::InsideFile("build.sh".into()))
+        );
+        assert_eq!(
+            workspace.check_path("src"),
+            Err(PathError::InsideFile("src".into()))
+        );
         assert_eq!(workspace.check_path(" ./src/new.go "), Ok("src/new.go".into()));
     }
 
     #[test]
     fn the_manifest_names_folders_first_and_scripts_as_programs() {
         let entries = builder_pattern().manifest();
-        let shown: Vec<_> = entries.iter().map(|entry| (entry.path.as_str(), entry.mode)).collect();
+        let shown: Vec<_> = entries
+            .iter()
+            .map(|entry| (entry.path.as_str(), entry.mode))
+            .collect();
         assert_eq!(
             shown,
-            [("Dockerfile", 0o644), ("Dockerfile.build", 0o644), ("build.sh", 0o755), ("src", 0o755), ("src/app.go", 0o644)]
+            [
+                ("Dockerfile", 0o644),
+                ("Dockerfile.build", 0o644),
+                ("build.sh", 0o755),
+                ("src", 0o755),
+                ("src/app.go", 0o644)
+            ]
         );
-        assert_eq!(entries.get(3).map(|entry| &entry.kind), Some(&ContextEntryKind::Directory));
+        assert_eq!(
+            entries.get(3).map(|entry| &entry.kind),
+            Some(&ContextEntryKind::Directory)
+        );
     }
 
     #[test]
@@ -392,7 +500,10 @@ mod tests {
     #[test]
     fn bytes_that_are_no_text_stay_as_they_are() {
         assert_eq!(Content::from_bytes(vec![0xff, 0xfe]).bytes(), [0xff, 0xfe]);
-        assert_eq!(Content::from_bytes(b"a\0b".to_vec()), Content::Binary(b"a\0b".as_slice().into()));
+        assert_eq!(
+            Content::from_bytes(b"a\0b".to_vec()),
+            Content::Binary(b"a\0b".as_slice().into())
+        );
         assert_eq!(Content::from_bytes(b"hi".to_vec()), Content::Text("hi".into()));
     }
 

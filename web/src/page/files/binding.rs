@@ -8,7 +8,11 @@ extern "C" {
     pub(super) type Editor;
 
     #[wasm_bindgen(constructor)]
-    pub(super) fn new(parent: &web_sys::Element, on_change: &Closure<dyn FnMut(String)>, on_line: &Closure<dyn FnMut(u32)>) -> Editor;
+    pub(super) fn new(
+        parent: &web_sys::Element,
+        on_change: &Closure<dyn FnMut(String)>,
+        on_line: &Closure<dyn FnMut(u32)>,
+    ) -> Editor;
 
     #[wasm_bindgen(method)]
     pub(super) fn show(this: &Editor, path: &str, text: &str, kind: &str, fresh: bool);

@@ -57,45 +57,77 @@ pub(super) fn Editor(props: &Props) -> Html {
     let shown = use_memo((), |()| RefCell::new(Shown::default()));
 
     use_effect_with((), {
-        let (place, mounted, desk, shown) = (place.clone(), Rc::clone(&mounted), props.desk.clone(), Rc::clone(&shown));
+        let (place, mounted, desk, shown) = (
+            place.clone(),
+            Rc::clone(&mounted),
+            props.desk.clone(),
+            Rc::clone(&shown),
+        );
         move |()| {
-            *mounted.borrow_mut() = place.cast::<web_sys::Element>().map(|place| mount(&place, &desk, &shown));
+            *mounted.borrow_mut() = place
+                .cast::<web_sys::Element>()
+                .map(|place| mount(&place, &desk, &shown));
             move || *mounted.borrow_mut() = None
         }
     });
 
     let file = props.workspace.file(&props.workspace.shown);
     let revision = file.map(|file| file.revision);
-    use_effect_with((props.workspace.epoch, props.workspace.shown.clone(), revision), {
-        let (mounted, shown, workspace) = (Rc::clone(&mounted), Rc::clone(&shown), props.workspace.clone());
-        move |(epoch, path, _)| show(&mounted, &shown, &workspace, *epoch, path)
-    });
+    use_effect_with(
+        (props.workspace.epoch, props.workspace.shown.clone(), revision),
+        {
+            let (mounted, shown, workspace) =
+                (Rc::clone(&mounted), Rc::clone(&shown), props.workspace.clone());
+            move |(epoch, path, _)| show(&mounted, &shown, &workspace, *epoch, path)
+        },
+    );
 
     let is_planned = props.workspace.shown == props.plan.path;
-    use_effect_with((props.plan.clone(), props.workspace.epoch, props.workspace.shown.clone(), revision), {
-        let (mounted, workspace) = (Rc::clone(&mounted), props.workspace.clone());
-        move |(plan, ..)| {
-            let mounted = mounted.borrow();
-            let Some(mounted) = &*mounted else { return };
-            let findings = if is_planned { marks::findings(plan, workspace.source()) } else { Vec::new() };
-            mounted.editor.set_findings(&json(&findings));
-            mounted.editor.set_words(&json(&marks::words(plan)));
-        }
-    });
+    use_effect_with(
+        (
+            props.plan.clone(),
+            props.workspace.epoch,
+            props.workspace.shown.clone(),
+            revision,
+        ),
+        {
+            let (mounted, workspace) = (Rc::clone(&mounted), props.workspace.clone());
+            move |(plan, ..)| {
+                let mounted = mounted.borrow();
+                let Some(mounted) = &*mounted else { return };
+                let findings = if is_planned {
+                    marks::findings(plan, workspace.source())
+                } else {
+                    Vec::new()
+                };
+                mounted.editor.set_findings(&json(&findings));
+                mounted.editor.set_words(&json(&marks::words(plan)));
+            }
+        },
+    );
 
     let lines = if is_planned {
         marks::marks(&props.plan, props.build.as_deref(), props.chosen, props.now)
     } else {
         Marks::default()
     };
-    use_effect_with((lines, props.plan.clone(), props.workspace.epoch, props.workspace.shown.clone(), revision), {
-        let mounted = Rc::clone(&mounted);
-        move |(lines, ..)| {
-            if let Some(mounted) = &*mounted.borrow() {
-                mounted.editor.set_marks(&json(lines));
+    use_effect_with(
+        (
+            lines,
+            props.plan.clone(),
+            props.workspace.epoch,
+            props.workspace.shown.clone(),
+            revision,
+        ),
+        {
+            let mounted = Rc::clone(&mounted);
+            move |(lines, ..)| {
+                if let Some(mounted) = &*mounted.borrow() {
+                    mounted.editor.set_marks(&json(lines));
+                }
             }
-        }
-    });
+        },
+    );
 
     use_effect_with(props.reveal, {
         let mounted = Rc::clone(&mounted);
@@ -131,7 +163,9 @@ fn mount(place: &web_sys::Element, desk: &Desk, shown: &Rc<RefCell<Shown>>) -> M
         move |typed: String| {
             let path = shown.borrow().path.clone();
             let state = desk.store.state();
-            let Some(file) = state.workspace.file(&path) else { return };
+            let Some(file) = state.workspace.file(&path) else {
+                return;
+            };
             let text = with_breaks_of(file.content.text(), typed).into();
             desk.dispatch(Action::Edited { path, text });
         }
@@ -147,13 +181,29 @@ fn mount(place: &web_sys::Element, desk: &Desk, shown: &Rc<RefCell<Shown>>) -> M
             }
         }
     });
-    Mounted { editor: binding::Editor::new(place, &on_change, &on_line), epoch: 0, _on_change: on_change, _on_line: on_line }
+    Mounted {
+        editor: binding::Editor::new(place, &on_change, &on_line),
+        epoch: 0,
+        _on_change: on_change,
+        _on_line: on_line,
+    }
 }
 
-fn show(mounted: &RefCell<Option<Mounted>>, shown: &RefCell<Shown>, workspace: &Workspace, epoch: u32, path: &str) {
+fn show(
+    mounted: &RefCell<Option<Mounted>>,
+    shown: &RefCell<Shown>,
+    workspace: &Workspace,
+    epoch: u32,
+    path: &str,
+) {
     let mut mounted = mounted.borrow_mut();
-    let (Some(mounted), Some(file)) = (&mut *mounted, workspace.file(path)) else { return };
-    *shown.borrow_mut() = Shown { path: path.to_owned(), quiet: true };
+    let (Some(mounted), Some(file)) = (&mut *mounted, workspace.file(path)) else {
+        return;
+    };
+    *shown.borrow_mut() = Shown {
+        path: path.to_owned(),
+        quiet: true,
+    };
     if mounted.epoch != epoch {
         mounted.epoch = epoch;
         mounted.editor.forget();
@@ -163,6 +213,8 @@ fn show(mounted: &RefCell<Option<Mounted>>, shown: &RefCell<Shown>, workspace: &
         (Content::Text(_), Role::Dockerfile) => "dockerfile",
         (Content::Text(_), Role::Context | Role::Script | Role::Ignore | Role::About) => "text",
     };
-    mounted.editor.show(path, &file.content.text().replace("\r\n", "\n"), kind, false);
+    mounted
+        .editor
+        .show(path, &file.content.text().replace("\r\n", "\n"), kind, false);
     shown.borrow_mut().quiet = false;
 }

@@ -50,7 +50,11 @@ pub(super) fn FilesPane(props: &Props) -> Html {
         let (dragging, store) = (dragging.clone(), props.desk.store.clone());
         Callback::from(move |event: DragEvent| {
             dragging.set(false);
-            if let Some(files) = event.data_transfer().and_then(|transfer| transfer.files()).filter(|files| files.length() > 0) {
+            if let Some(files) = event
+                .data_transfer()
+                .and_then(|transfer| transfer.files())
+                .filter(|files| files.length() > 0)
+            {
                 event.prevent_default();
                 uploads::take(&store, &files);
             }

@@ -22,7 +22,10 @@ pub(super) fn StatusLine(props: &Props) -> Html {
     let problems = match worst {
         None => None,
         Some(Severity::Error) => Some(("status-error", count(number(plan, Severity::Error), "error"))),
-        Some(Severity::Warning) => Some(("status-warning", count(number(plan, Severity::Warning), "warning"))),
+        Some(Severity::Warning) => Some((
+            "status-warning",
+            count(number(plan, Severity::Warning), "warning"),
+        )),
         Some(Severity::Info) => Some(("status-info", count(plan.findings.len(), "suggestion"))),
     };
     html! {
@@ -43,5 +46,8 @@ pub(super) fn StatusLine(props: &Props) -> Html {
 }
 
 fn number(plan: &Plan, severity: Severity) -> usize {
-    plan.findings.iter().filter(|finding| finding.severity == severity).count()
+    plan.findings
+        .iter()
+        .filter(|finding| finding.severity == severity)
+        .count()
 }

@@ -42,7 +42,12 @@ pub(super) fn FileTabs(props: &Props) -> Html {
     let picked = {
         let store = props.desk.store.clone();
         Callback::from(move |event: Event| {
-            let Some(field) = event.target().and_then(|target| target.dyn_into::<HtmlInputElement>().ok()) else { return };
+            let Some(field) = event
+                .target()
+                .and_then(|target| target.dyn_into::<HtmlInputElement>().ok())
+            else {
+                return;
+            };
             if let Some(files) = field.files() {
                 uploads::take(&store, &files);
             }
@@ -57,13 +62,19 @@ pub(super) fn FileTabs(props: &Props) -> Html {
             let what = (*naming).clone();
             naming.set(None);
             match (what, typed) {
-                (Some(Naming::New), Some(path)) => desk.dispatch(Action::FilePut { path, content: Content::Text("".into()), replace: false }),
-                (Some(Naming::Rename(from)), Some(to)) if from != to => desk.dispatch(Action::FileRenamed { from, to }),
+                (Some(Naming::New), Some(path)) => desk.dispatch(Action::FilePut {
+                    path,
+                    content: Content::Text("".into()),
+                    replace: false,
+                }),
+                (Some(Naming::Rename(from)), Some(to)) if from != to => {
+                    desk.dispatch(Action::FileRenamed { from, to })
+                }
                 (None | Some(Naming::New | Naming::Rename(_)), _) => {}
             }
         })
     };
-    let tab = |file: &File| tab(&props.desk, workspace, file, &naming, &finish, &start);
+    let tab = |file: &File| tab(&props.desk, workspace, file, naming.as_ref(), &finish, &start);
     html! {
         <div class="tabs file-tabs">
             <div class="tab-row" role="tablist" aria-label="Files">
@@ -83,17 +94,22 @@ fn tab(
     desk: &Desk,
     workspace: &Workspace,
     file: &File,
-    naming: &Option<Naming>,
+    naming: Option<&Naming>,
     finish: &Callback<Option<String>>,
     start: &impl Fn(Naming) -> Callback<MouseEvent>,
 ) -> Html {
     let path = file.path.clone();
-    if *naming == Some(Naming::Rename(path.clone())) {
+    if naming == Some(&Naming::Rename(path.clone())) {
         return html! { <NameField key={path.clone()} value={path.clone()} label="New name of the file" finish={finish.clone()} /> };
     }
     let here = workspace.shown == path;
     let planned = workspace.dockerfile == path && !here;
-    let many_dockerfiles = workspace.files.iter().filter(|file| file.role == Role::Dockerfile).count() > 1;
+    let many_dockerfiles = workspace
+        .files
+        .iter()
+        .filter(|file| file.role == Role::Dockerfile)
+        .count()
+        > 1;
     let name = path.rsplit('/').next().unwrap_or(&path).to_owned();
     html! {
         <div key={path.clone()} class={classes!("tab", here.then_some("here"))} role="presentation">

@@ -24,17 +24,24 @@ pub(super) fn Args(props: &Props) -> Html {
     let new_name = use_node_ref();
     let declared = &props.plan.analysis.args;
     let set = &props.choices.build_args;
-    let free = set.keys().filter(|name| !declared.iter().any(|arg| &arg.name == *name));
+    let free = set
+        .keys()
+        .filter(|name| !declared.iter().any(|arg| &arg.name == *name));
     let add = {
         let (desk, new_name) = (props.desk.clone(), new_name.clone());
         Callback::from(move |event: SubmitEvent| {
             event.prevent_default();
-            let Some(input) = new_name.cast::<HtmlInputElement>() else { return };
+            let Some(input) = new_name.cast::<HtmlInputElement>() else {
+                return;
+            };
             let typed = input.value();
             let (name, value) = typed.split_once('=').unwrap_or((typed.as_str(), ""));
             let name = name.trim();
             if !name.is_empty() {
-                desk.dispatch(Action::BuildArgSet { name: name.to_owned(), value: Some(value.to_owned()) });
+                desk.dispatch(Action::BuildArgSet {
+                    name: name.to_owned(),
+                    value: Some(value.to_owned()),
+                });
                 input.set_value("");
             }
         })
@@ -42,13 +49,24 @@ pub(super) fn Args(props: &Props) -> Html {
     let row = |name: &str, default: Option<&str>, is_declared: bool| {
         let (desk, typed) = (props.desk.clone(), name.to_owned());
         let oninput = Callback::from(move |event: InputEvent| {
-            let Some(input) = event.target().and_then(|target| target.dyn_into::<HtmlInputElement>().ok()) else { return };
+            let Some(input) = event
+                .target()
+                .and_then(|target| target.dyn_into::<HtmlInputElement>().ok())
+            else {
+                return;
+            };
             let value = input.value();
             // An empty field leaves a declared arg to its default; a free one is empty on purpose.
             let value = (!is_declared || !value.is_empty()).then_some(value);
-            desk.dispatch(Action::BuildArgSet { name: typed.clone(), value });
+            desk.dispatch(Action::BuildArgSet {
+                name: typed.clone(),
+                value,
+            });
         });
-        let unset = props.desk.report(Action::BuildArgSet { name: name.to_owned(), value: None });
+        let unset = props.desk.report(Action::BuildArgSet {
+            name: name.to_owned(),
+            value: None,
+        });
         html! {
             <div class="arg" key={name.to_owned()}>
                 <label for={format!("arg-{name}")}>{ name }</label>

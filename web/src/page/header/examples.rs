@@ -30,7 +30,11 @@ pub(super) fn Examples(props: &Props) -> Html {
     let entry = |example: &Example| {
         let here = props.example.as_ref() == Some(&example.id);
         // Choosing what is shown already would only lose what was typed.
-        let onclick = if here { close.reform(|_: MouseEvent| ()) } else { choose(&example.id, false) };
+        let onclick = if here {
+            close.reform(|_: MouseEvent| ())
+        } else {
+            choose(&example.id, false)
+        };
         html! {
             <li key={example.id.clone()}>
                 <button class={classes!("entry", here.then_some("here"))} data-example={example.id.clone()} aria-current={here.then_some("true")} {onclick}>
@@ -40,7 +44,10 @@ pub(super) fn Examples(props: &Props) -> Html {
             </li>
         }
     };
-    let current = props.catalog.iter().find(|example| props.example.as_ref() == Some(&example.id));
+    let current = props
+        .catalog
+        .iter()
+        .find(|example| props.example.as_ref() == Some(&example.id));
     html! {
         <div class="popover-host" ref={within}>
             <button class="choice" data-testid="examples" aria-haspopup="true" aria-expanded={open.to_string()} onclick={toggle}>

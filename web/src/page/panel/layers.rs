@@ -24,7 +24,11 @@ pub(super) fn LayersList(props: &Props) -> Html {
     let largest = rows.iter().map(|row| row.size).max().unwrap_or(1).max(1);
     let (shipped, behind): (Vec<_>, Vec<_>) = rows.iter().partition(|row| row.ships != Some(false));
     let sum = |rows: &[&LayerRow]| size(rows.iter().map(|row| row.size).sum());
-    let title = if props.build.image.is_some() { "In the image" } else { "Layers so far" };
+    let title = if props.build.image.is_some() {
+        "In the image"
+    } else {
+        "Layers so far"
+    };
     html! {
         <aside class="layers" aria-label="Layers">
             if rows.is_empty() {
@@ -44,9 +48,15 @@ pub(super) fn LayersList(props: &Props) -> Html {
 fn bar(desk: &Desk, index: usize, row: &LayerRow, largest: u64) -> Html {
     #[expect(clippy::cast_precision_loss, reason = "a share of a bar")]
     let share = (row.size as f64 / largest as f64 * 100.0).max(if row.size > 0 { 1.0 } else { 0.0 });
-    let entries = row.entries.map(|(added, changed, removed)| format!("{added} added, {changed} changed, {removed} removed"));
+    let entries = row
+        .entries
+        .map(|(added, changed, removed)| format!("{added} added, {changed} changed, {removed} removed"));
     let digest = row.diff_id.as_ref().map(ToString::to_string);
-    let about = [Some(row.label.clone()), entries, digest.clone()].into_iter().flatten().collect::<Vec<_>>().join("\n");
+    let about = [Some(row.label.clone()), entries, digest.clone()]
+        .into_iter()
+        .flatten()
+        .collect::<Vec<_>>()
+        .join("\n");
     let colour = row.colour.map(|colour| format!("stage-colour-{colour}"));
     html! {
         <li key={index}>

@@ -36,21 +36,30 @@ pub(super) fn LogView(props: &Props) -> Html {
     let follows = use_mut_ref(|| true);
     let lines = props.build.log.lines();
 
-    use_effect_with((lines.len(), props.build.log.dropped(), props.build.id.clone()), {
-        let (node, follows) = (node.clone(), follows.clone());
-        move |_| {
-            if let Some(element) = node.cast::<Element>().filter(|_| *follows.borrow()) {
-                element.set_scroll_top(element.scroll_height());
+    use_effect_with(
+        (lines.len(), props.build.log.dropped(), props.build.id.clone()),
+        {
+            let (node, follows) = (node.clone(), follows.clone());
+            move |_| {
+                if let Some(element) = node.cast::<Element>().filter(|_| *follows.borrow()) {
+                    element.set_scroll_top(element.scroll_height());
+                }
             }
-        }
-    });
+        },
+    );
     let on_scroll = {
         let (node, first_seen) = (node.clone(), first_seen.clone());
         Callback::from(move |_: Event| {
-            let Some(element) = node.cast::<Element>() else { return };
+            let Some(element) = node.cast::<Element>() else {
+                return;
+            };
             let below = element.scroll_height() - element.client_height() - element.scroll_top();
             *follows.borrow_mut() = below < 24;
-            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a scroll position is no negative number")]
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "a scroll position is no negative number"
+            )]
             let line = (f64::from(element.scroll_top()) / LINE).floor() as usize;
             // In steps, so that scrolling does not draw anew for every line.
             first_seen.set(line / 10 * 10);
@@ -89,7 +98,10 @@ fn line(props: &Props, index: usize, line: &LogLine) -> Html {
         LineKind::Error => "log-error",
         LineKind::Note => "log-note",
     };
-    let at = props.build.numbered(line.number).and_then(|progress| props.plan.step_of_vertex(&progress.vertex));
+    let at = props
+        .build
+        .numbered(line.number)
+        .and_then(|progress| props.plan.step_of_vertex(&progress.vertex));
     let onclick = at.map(|at| props.desk.report::<MouseEvent>(Action::StepChosen(at)));
     html! {
         <p key={index} class={classes!("log-line", kind, at.is_some().then_some("log-linked"))} {onclick}>

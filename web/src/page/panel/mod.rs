@@ -32,7 +32,11 @@ pub(super) struct Props {
 pub(super) fn Panel(props: &Props) -> Html {
     let build = props.build.as_ref();
     let (state, message) = status(props);
-    let fold = if props.open { "Close the build's panel" } else { "Open the build's panel" };
+    let fold = if props.open {
+        "Close the build's panel"
+    } else {
+        "Open the build's panel"
+    };
     html! {
         <section class={classes!("panel", props.open.then_some("open"))} aria-label="Build">
             <header class="panel-head">
@@ -80,15 +84,29 @@ fn status(props: &Props) -> (&'static str, String) {
                 parts.push(duration(build.elapsed(props.now)));
             }
             match build.phase {
-                Phase::Running if build.last_seq == 0 && props.connection.worker().is_none() => parts.push("waiting for the worker".into()),
-                Phase::Running if props.connection.worker().is_none() => parts.push("connection lost, trying again".into()),
+                Phase::Running if build.last_seq == 0 && props.connection.worker().is_none() => {
+                    parts.push("waiting for the worker".into())
+                }
+                Phase::Running if props.connection.worker().is_none() => {
+                    parts.push("connection lost, trying again".into())
+                }
                 Phase::Running => {}
-                Phase::Done => parts.extend(build.image.as_ref().map(|image| format!("image {}", size(image.size)))),
+                Phase::Done => parts.extend(
+                    build
+                        .image
+                        .as_ref()
+                        .map(|image| format!("image {}", size(image.size))),
+                ),
                 Phase::Failed => parts.push("failed".into()),
                 Phase::Cancelled => parts.push("cancelled".into()),
                 Phase::Lost => parts.push("lost".into()),
             }
-            let is_this_plan = props.plan.analysis.definition.as_ref().is_some_and(|definition| definition.digest == build.plan);
+            let is_this_plan = props
+                .plan
+                .analysis
+                .definition
+                .as_ref()
+                .is_some_and(|definition| definition.digest == build.plan);
             if !is_this_plan {
                 parts.push("the plan has changed since".into());
             }
@@ -98,9 +116,15 @@ fn status(props: &Props) -> (&'static str, String) {
 }
 
 fn progress_bar(props: &Props) -> Html {
-    let Some(build) = &props.build else { return Html::default() };
+    let Some(build) = &props.build else {
+        return Html::default();
+    };
     let tally = build.tally();
-    let share = if build.phase == Phase::Done { 100 } else { (tally.ended * 100).checked_div(tally.all).unwrap_or_default() };
+    let share = if build.phase == Phase::Done {
+        100
+    } else {
+        (tally.ended * 100).checked_div(tally.all).unwrap_or_default()
+    };
     html! {
         <div class={classes!("progress", format!("progress-{}", build.phase.name()))} role="progressbar" aria-label="Steps done" aria-valuemin="0" aria-valuemax="100" aria-valuenow={share.to_string()}>
             <span style={format!("width: {share}%")}></span>
@@ -109,7 +133,9 @@ fn progress_bar(props: &Props) -> Html {
 }
 
 fn buttons(props: &Props) -> Html {
-    let Some(build) = &props.build else { return Html::default() };
+    let Some(build) = &props.build else {
+        return Html::default();
+    };
     match build.phase {
         Phase::Running => {
             let desk = props.desk.clone();
@@ -137,10 +163,15 @@ fn failure(props: &Props) -> Html {
     if let Launch::Refused(why) = &props.launch {
         return html! { <div class="failure" data-testid="failure" role="alert"><p>{ why }</p></div> };
     }
-    let Some(build) = &props.build else { return Html::default() };
+    let Some(build) = &props.build else {
+        return Html::default();
+    };
     match (build.phase, &build.failure) {
         (Phase::Failed, Some(failure)) => {
-            let at = failure.vertex.as_ref().and_then(|vertex| props.plan.step_of_vertex(vertex));
+            let at = failure
+                .vertex
+                .as_ref()
+                .and_then(|vertex| props.plan.step_of_vertex(vertex));
             html! {
                 <div class="failure" data-testid="failure" role="alert">
                     <p>{ &failure.message }</p>

@@ -26,11 +26,20 @@ pub(super) fn LlbView(props: &Props) -> Html {
     let number_of = |digest: &Digest| definition.ops.iter().position(|op| &op.digest == digest);
     let op = |(index, op): (usize, &PlannedOp)| {
         let at = op.stage.map(|stage| StepRef { stage, step: op.step });
-        let inputs: Vec<String> = op.inputs.iter().filter_map(number_of).map(|index| format!("#{}", index + 1)).collect();
+        let inputs: Vec<String> = op
+            .inputs
+            .iter()
+            .filter_map(number_of)
+            .map(|index| format!("#{}", index + 1))
+            .collect();
         let colour = op.stage.map(|stage| format!("stage-colour-{}", stage % PALETTE));
         let lit = at.is_some() && at == props.chosen;
         let is_last = index + 1 == definition.ops.len();
-        let name = if op.name.is_empty() && is_last { "the result" } else { op.name.as_str() };
+        let name = if op.name.is_empty() && is_last {
+            "the result"
+        } else {
+            op.name.as_str()
+        };
         html! {
             <tr key={index} class={classes!(colour, lit.then_some("lit"))} data-testid="op" data-digest={op.digest.to_string()}>
                 <td class="number">{ format!("#{}", index + 1) }</td>

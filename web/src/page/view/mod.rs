@@ -45,8 +45,14 @@ pub(super) fn ViewPane(props: &Props) -> Html {
     };
     let (desk, plan, build) = (props.desk.clone(), props.plan.clone(), props.build.clone());
     let (shown, content) = match props.tab {
-        Tab::Graph => ("graph", html! { <GraphPane {desk} {plan} {build} chosen={props.chosen} now={props.now} narrow={props.narrow} /> }),
-        Tab::Steps => ("steps", html! { <StepsView {desk} {plan} {build} chosen={props.chosen} now={props.now} /> }),
+        Tab::Graph => (
+            "graph",
+            html! { <GraphPane {desk} {plan} {build} chosen={props.chosen} now={props.now} narrow={props.narrow} /> },
+        ),
+        Tab::Steps => (
+            "steps",
+            html! { <StepsView {desk} {plan} {build} chosen={props.chosen} now={props.now} /> },
+        ),
         Tab::Problems => ("problems", html! { <ProblemsView {desk} {plan} /> }),
         Tab::Llb => ("llb", html! { <LlbView {desk} {plan} chosen={props.chosen} /> }),
     };

@@ -12,7 +12,9 @@ pub(super) fn shape(state: StepState, x: f64, y: f64) -> Html {
     let (x, y) = (px(x), px(y));
     match state {
         StepState::Idle => html! { <circle {class} cx={x} cy={y} r="2.5" /> },
-        StepState::Waiting | StepState::Cached | StepState::Done => html! { <circle {class} cx={x} cy={y} r="4.5" /> },
+        StepState::Waiting | StepState::Cached | StepState::Done => {
+            html! { <circle {class} cx={x} cy={y} r="4.5" /> }
+        }
         StepState::Running => html! {
             <g {class}><circle class="halo" cx={x.clone()} cy={y.clone()} r="8" /><circle cx={x} cy={y} r="4.5" /></g>
         },
@@ -28,19 +30,31 @@ pub(super) fn icon(state: StepState) -> Html {
 }
 
 /// How a step stands, and what to write beside it. Steps that are no op of their own go along with their build.
-pub(super) fn of_step(plan: &Plan, build: Option<&Build>, stage: usize, step: usize, now: f64) -> (StepState, String) {
-    let Some(build) = build else { return (StepState::Idle, String::new()) };
-    let Some(stage) = plan.analysis.stages.get(stage) else { return (StepState::Idle, String::new()) };
-    match stage.steps.get(step).and_then(|step| step.vertex.as_ref()) {
-        Some(vertex) => (build.step_state(vertex), build.step_detail(vertex, now)),
-        None => {
-            let is_this_plan = plan.analysis.definition.as_ref().is_some_and(|definition| definition.digest == build.plan);
-            let state = match build.phase {
-                Phase::Running if is_this_plan && stage.needed => StepState::Waiting,
-                Phase::Done if is_this_plan && stage.needed => StepState::Done,
-                Phase::Running | Phase::Done | Phase::Failed | Phase::Cancelled | Phase::Lost => StepState::Idle,
-            };
-            (state, String::new())
-        }
+pub(super) fn of_step(
+    plan: &Plan,
+    build: Option<&Build>,
+    stage: usize,
+    step: usize,
+    now: f64,
+) -> (StepState, String) {
+    let Some(build) = build else {
+        return (StepState::Idle, String::new());
+    };
+    let Some(stage) = plan.analysis.stages.get(stage) else {
+        return (StepState::Idle, String::new());
+    };
+    if let Some(vertex) = stage.steps.get(step).and_then(|step| step.vertex.as_ref()) {
+        return (build.step_state(vertex), build.step_detail(vertex, now));
     }
+    let is_this_plan = plan
+        .analysis
+        .definition
+        .as_ref()
+        .is_some_and(|definition| definition.digest == build.plan);
+    let along = match build.phase {
+        Phase::Running if is_this_plan && stage.needed => StepState::Waiting,
+        Phase::Done if is_this_plan && stage.needed => StepState::Done,
+        Phase::Running | Phase::Done | Phase::Failed | Phase::Cancelled | Phase::Lost => StepState::Idle,
+    };
+    (along, String::new())
 }

@@ -49,7 +49,11 @@ pub(super) struct Camera {
 /// A camera for a drawing of this size.
 #[hook]
 pub(super) fn use_camera(width: f64, height: f64) -> Camera {
-    let start = Look { x: 0.0, y: 0.0, k: 1.0 };
+    let start = Look {
+        x: 0.0,
+        y: 0.0,
+        k: 1.0,
+    };
     let camera = Camera {
         node: use_node_ref(),
         look: use_state_eq(|| start),
@@ -113,7 +117,12 @@ impl Camera {
     pub(super) fn transform(&self) -> String {
         let Look { x, y, k } = *self.look;
         // Tenths of a percent are fine enough for a scale.
-        format!("translate({} {}) scale(.01) scale({})", px(x), px(y), px(k * 100.0))
+        format!(
+            "translate({} {}) scale(.01) scale({})",
+            px(x),
+            px(y),
+            px(k * 100.0)
+        )
     }
 
     pub(super) fn is_dragging(&self) -> bool {
@@ -139,14 +148,23 @@ impl Camera {
 
     fn pane(&self) -> (f64, f64) {
         let element = self.node.cast::<Element>();
-        element.map_or((0.0, 0.0), |element| (f64::from(element.client_width()), f64::from(element.client_height())))
+        element.map_or((0.0, 0.0), |element| {
+            (
+                f64::from(element.client_width()),
+                f64::from(element.client_height()),
+            )
+        })
     }
 
     /// All of the drawing, at its own size where there is room; a little above the middle, where eyes look first.
     fn fitting(&self) -> Look {
         let ((width, height), (pane_width, pane_height)) = (self.size, self.pane());
         if pane_width < 1.0 || pane_height < 1.0 || width < 1.0 || height < 1.0 {
-            return Look { x: 0.0, y: 0.0, k: 1.0 };
+            return Look {
+                x: 0.0,
+                y: 0.0,
+                k: 1.0,
+            };
         }
         let k = (pane_width / width).min(pane_height / height).clamp(ZOOM.0, 1.0);
         let x = ((pane_width - width * k) / 2.0).max(0.0);
@@ -159,19 +177,32 @@ impl Camera {
         let k = (look.k * factor).clamp(ZOOM.0, ZOOM.1);
         let ratio = k / look.k;
         self.moved.set(true);
-        self.set(Look { x: x - (x - look.x) * ratio, y: y - (y - look.y) * ratio, k });
+        self.set(Look {
+            x: x - (x - look.x) * ratio,
+            y: y - (y - look.y) * ratio,
+            k,
+        });
     }
 
     fn move_by(&self, x: f64, y: f64) {
         let look = *self.current.borrow();
         self.moved.set(true);
-        self.set(Look { x: look.x + x, y: look.y + y, ..look });
+        self.set(Look {
+            x: look.x + x,
+            y: look.y + y,
+            ..look
+        });
     }
 
     fn on_wheel(&self, wheel: &WheelEvent) {
-        let Some(element) = self.node.cast::<Element>() else { return };
+        let Some(element) = self.node.cast::<Element>() else {
+            return;
+        };
         let corner = element.get_bounding_client_rect();
-        let (x, y) = (f64::from(wheel.client_x()) - corner.left(), f64::from(wheel.client_y()) - corner.top());
+        let (x, y) = (
+            f64::from(wheel.client_x()) - corner.left(),
+            f64::from(wheel.client_y()) - corner.top(),
+        );
         // Lines and pages, as some mice report them, in pixels.
         let unit = match wheel.delta_mode() {
             WheelEvent::DOM_DELTA_LINE => 20.0,
@@ -206,8 +237,18 @@ impl Camera {
         let camera = self.clone();
         Callback::from(move |event: PointerEvent| {
             let mut hands = camera.hands.borrow_mut();
-            let other = hands.pointers.iter().find(|(id, _)| *id != event.pointer_id()).map(|(_, place)| *place);
-            let Some((_, pointer)) = hands.pointers.iter_mut().find(|(id, _)| *id == event.pointer_id()) else { return };
+            let other = hands
+                .pointers
+                .iter()
+                .find(|(id, _)| *id != event.pointer_id())
+                .map(|(_, place)| *place);
+            let Some((_, pointer)) = hands
+                .pointers
+                .iter_mut()
+                .find(|(id, _)| *id == event.pointer_id())
+            else {
+                return;
+            };
             let here = place(&event);
             let last = std::mem::replace(pointer, here);
             hands.travelled += distance(last, here);
@@ -227,9 +268,18 @@ impl Camera {
             match other {
                 None => camera.move_by(here.0 - last.0, here.1 - last.1),
                 Some(other) => {
-                    let Some(corner) = camera.node.cast::<Element>().map(|element| element.get_bounding_client_rect()) else { return };
+                    let Some(corner) = camera
+                        .node
+                        .cast::<Element>()
+                        .map(|element| element.get_bounding_client_rect())
+                    else {
+                        return;
+                    };
                     let before = distance(last, other).max(1.0);
-                    let middle = (f64::midpoint(here.0, other.0) - corner.left(), f64::midpoint(here.1, other.1) - corner.top());
+                    let middle = (
+                        f64::midpoint(here.0, other.0) - corner.left(),
+                        f64::midpoint(here.1, other.1) - corner.top(),
+                    );
                     camera.move_by((here.0 - last.0) / 2.0, (here.1 - last.1) / 2.0);
                     camera.zoom_at(distance(here, other) / before, middle.0, middle.1);
                 }

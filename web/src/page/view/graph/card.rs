@@ -2,8 +2,8 @@
 
 use yew::prelude::*;
 
-use crate::page::px::px;
 use super::scene::{Hovered, Props};
+use crate::page::px::px;
 use crate::page::view::state_icon;
 use crate::state::Action;
 use crate::state::build::StepState;
@@ -14,12 +14,17 @@ use stagewright_core::layout::{CARD_PADDING, Card, PALETTE, ROW_TEXT_X, Row, TIT
 
 /// A card.
 pub(super) fn card(props: &Props, shape: &Card, hover: &Callback<Option<Hovered>>) -> Html {
-    let Some(stage) = props.plan.analysis.stages.get(shape.stage) else { return Html::default() };
+    let Some(stage) = props.plan.analysis.stages.get(shape.stage) else {
+        return Html::default();
+    };
     let (x, y) = (shape.x, shape.y);
     let middle = y + shape.header_height / 2.0;
     let right = x + shape.width - CARD_PADDING;
     let rule = y + shape.header_height;
-    let at = StepRef { stage: shape.stage, step: None };
+    let at = StepRef {
+        stage: shape.stage,
+        step: None,
+    };
     let pick = picking(props, at);
     let lit = props.chosen == Some(at);
     let class = classes!(
@@ -50,27 +55,43 @@ pub(super) fn card(props: &Props, shape: &Card, hover: &Callback<Option<Hovered>
 }
 
 fn step(props: &Props, card: &Card, row: &Row, hover: &Callback<Option<Hovered>>) -> Html {
-    let at = StepRef { stage: card.stage, step: Some(row.step) };
-    let Some(stage) = props.plan.analysis.stages.get(card.stage) else { return Html::default() };
-    let Some(step) = stage.steps.get(row.step) else { return Html::default() };
-    let (state, detail) = state_icon::of_step(&props.plan, props.build.as_deref(), card.stage, row.step, props.now);
+    let at = StepRef {
+        stage: card.stage,
+        step: Some(row.step),
+    };
+    let Some(stage) = props.plan.analysis.stages.get(card.stage) else {
+        return Html::default();
+    };
+    let Some(instruction) = stage.steps.get(row.step) else {
+        return Html::default();
+    };
+    let (how, detail) = state_icon::of_step(
+        &props.plan,
+        props.build.as_deref(),
+        card.stage,
+        row.step,
+        props.now,
+    );
     let middle = row.y + row.height / 2.0;
     let lit = props.chosen == Some(at);
     let (onclick, onkeydown) = picking(props, at);
-    let (onmouseenter, onmouseleave) = (hover.reform(move |_: MouseEvent| Some(Hovered::Step(at))), hover.reform(|_: MouseEvent| None));
-    let spoken = match state {
+    let (onmouseenter, onmouseleave) = (
+        hover.reform(move |_: MouseEvent| Some(Hovered::Step(at))),
+        hover.reform(|_: MouseEvent| None),
+    );
+    let spoken = match how {
         StepState::Idle => String::new(),
-        _ if detail.is_empty() || detail == state.name() => format!(", {}", state.name()),
-        _ => format!(", {}, {detail}", state.name()),
+        _ if detail.is_empty() || detail == how.name() => format!(", {}", how.name()),
+        _ => format!(", {}, {detail}", how.name()),
     };
     html! {
-        <g key={row.step} class={classes!("step", format!("step-{}", state.name()), lit.then_some("lit"), (!row.is_op).then_some("config"))} role="button" tabindex="0"
-            aria-label={format!("{}, step {}: {}{spoken}", stage.label, row.step + 1, step.text)} data-testid="step" data-stage={stage.label.clone()}
-            data-step={row.step.to_string()} data-state={state.name()} data-keyword={step.keyword.clone()} data-line={step.lines.start.to_string()}
+        <g key={row.step} class={classes!("step", format!("step-{}", how.name()), lit.then_some("lit"), (!row.is_op).then_some("config"))} role="button" tabindex="0"
+            aria-label={format!("{}, step {}: {}{spoken}", stage.label, row.step + 1, instruction.text)} data-testid="step" data-stage={stage.label.clone()}
+            data-step={row.step.to_string()} data-state={how.name()} data-keyword={instruction.keyword.clone()} data-line={instruction.lines.start.to_string()}
             {onclick} {onkeydown} {onmouseenter} {onmouseleave}>
-            <title>{ &step.text }</title>
+            <title>{ &instruction.text }</title>
             <rect class="row" x={px(card.x + 1.0)} y={px(row.y)} width={px(card.width - 2.0)} height={px(row.height)} />
-            { state_icon::shape(state, card.x + 18.0, middle) }
+            { state_icon::shape(how, card.x + 18.0, middle) }
             <text class="row-text" x={px(card.x + ROW_TEXT_X)} y={px(middle)} dominant-baseline="central">{ &row.text }</text>
             if !detail.is_empty() {
                 <text class="row-detail" x={px(card.x + card.width - CARD_PADDING)} y={px(middle)} text-anchor="end" dominant-baseline="central">{ detail }</text>
@@ -84,19 +105,32 @@ fn foot(props: &Props, card: &Card, top: f64) -> Html {
     let middle = top + (card.y + card.height - top) / 2.0;
     let (left, right) = (px(card.x + CARD_PADDING), px(card.x + card.width - CARD_PADDING));
     let plan = &props.plan;
-    let built = props.build.as_ref().filter(|build| plan.analysis.definition.as_ref().is_some_and(|definition| definition.digest == build.plan));
+    let built = props.build.as_ref().filter(|build| {
+        plan.analysis
+            .definition
+            .as_ref()
+            .is_some_and(|definition| definition.digest == build.plan)
+    });
     let image = built.and_then(|build| build.image.as_ref());
     let (about, text) = match image {
         Some(image) => {
             let instead = layers::instead_of(plan, image.size);
             let about = match &instead {
-                Some((_, base)) => format!("In one stage the image would hold all of {base}; sizes are of compressed layers."),
+                Some((_, base)) => format!(
+                    "In one stage the image would hold all of {base}; sizes are of compressed layers."
+                ),
                 None => "The size of its compressed layers.".to_owned(),
             };
             let rest = instead.map(|(size, _)| format!(" instead of {}", human::size(size)));
-            (about, html! { <><tspan class="foot-size">{ human::size(image.size) }</tspan>{ rest }</> })
+            (
+                about,
+                html! { <><tspan class="foot-size">{ human::size(image.size) }</tspan>{ rest }</> },
+            )
         }
-        None => ("What this stage holds at its end becomes the image.".to_owned(), html! { "not built yet" }),
+        None => (
+            "What this stage holds at its end becomes the image.".to_owned(),
+            html! { "not built yet" },
+        ),
     };
     html! {
         <g class="card-foot" data-testid="final-image" data-size={image.map(|image| image.size.to_string())}>

@@ -2,8 +2,8 @@
 
 use yew::prelude::*;
 
-use crate::page::px::px;
 use super::scene::Hovered;
+use crate::page::px::px;
 use crate::state::plan::Plan;
 use stagewright_core::analysis::{Analysis, Edge, EdgeKind, EdgeSource};
 use stagewright_core::layout::{EdgeLook, EdgeShape, PALETTE};
@@ -15,20 +15,39 @@ fn classes_of(shape: &EdgeShape, lit: bool) -> Classes {
         EdgeLook::Mount => "edge-mount",
         EdgeLook::Copy => "edge-copy",
     };
-    let colour = shape.colour.map(|colour| format!("stage-colour-{}", colour % PALETTE));
-    classes!("edge", look, colour, shape.dimmed.then_some("dimmed"), lit.then_some("lit"))
+    let colour = shape
+        .colour
+        .map(|colour| format!("stage-colour-{}", colour % PALETTE));
+    classes!(
+        "edge",
+        look,
+        colour,
+        shape.dimmed.then_some("dimmed"),
+        lit.then_some("lit")
+    )
 }
 
 /// What an edge comes from, as people call it.
 pub(super) fn source_name(analysis: &Analysis, from: EdgeSource) -> String {
     match from {
         EdgeSource::Context => "context".into(),
-        EdgeSource::Stage(stage) => analysis.stages.get(stage).map(|stage| stage.label.clone()).unwrap_or_default(),
-        EdgeSource::Image(image) => analysis.images.get(image).map(|image| image.name.clone()).unwrap_or_default(),
+        EdgeSource::Stage(stage) => analysis
+            .stages
+            .get(stage)
+            .map(|stage| stage.label.clone())
+            .unwrap_or_default(),
+        EdgeSource::Image(image) => analysis
+            .images
+            .get(image)
+            .map(|image| image.name.clone())
+            .unwrap_or_default(),
     }
 }
 
-fn hovering(shape: &EdgeShape, hover: &Callback<Option<Hovered>>) -> (Callback<MouseEvent>, Callback<MouseEvent>) {
+fn hovering(
+    shape: &EdgeShape,
+    hover: &Callback<Option<Hovered>>,
+) -> (Callback<MouseEvent>, Callback<MouseEvent>) {
     let over = shape.edge.map(Hovered::Edge);
     (hover.reform(move |_| over), hover.reform(|_| None))
 }
@@ -36,7 +55,11 @@ fn hovering(shape: &EdgeShape, hover: &Callback<Option<Hovered>>) -> (Callback<M
 /// A sentence about an edge, for those who point at it and those who listen.
 fn sentence(analysis: &Analysis, edge: &Edge) -> String {
     let from = source_name(analysis, edge.from);
-    let to = analysis.stages.get(edge.to_stage).map(|stage| stage.label.as_str()).unwrap_or_default();
+    let to = analysis
+        .stages
+        .get(edge.to_stage)
+        .map(|stage| stage.label.as_str())
+        .unwrap_or_default();
     let paths = edge.paths.join(", ");
     match edge.kind {
         EdgeKind::Base => format!("{to} starts from {from}"),
@@ -46,7 +69,13 @@ fn sentence(analysis: &Analysis, edge: &Edge) -> String {
 }
 
 /// The line.
-pub(super) fn line(plan: &Plan, shape: &EdgeShape, index: usize, lit: bool, hover: &Callback<Option<Hovered>>) -> Html {
+pub(super) fn line(
+    plan: &Plan,
+    shape: &EdgeShape,
+    index: usize,
+    lit: bool,
+    hover: &Callback<Option<Hovered>>,
+) -> Html {
     let (onmouseenter, onmouseleave) = hovering(shape, hover);
     let edge = shape.edge.and_then(|edge| plan.analysis.edges.get(edge));
     let line = html! {
@@ -65,7 +94,11 @@ pub(super) fn line(plan: &Plan, shape: &EdgeShape, index: usize, lit: bool, hove
         EdgeKind::Copy => "copy",
         EdgeKind::Mount => "mount",
     };
-    let to = plan.analysis.stages.get(edge.to_stage).map(|stage| stage.label.clone());
+    let to = plan
+        .analysis
+        .stages
+        .get(edge.to_stage)
+        .map(|stage| stage.label.clone());
     let about = sentence(&plan.analysis, edge);
     html! {
         <g key={format!("edge-{index}")} class={classes_of(shape, lit)} role="img" aria-label={about.clone()} data-testid="edge" data-kind={kind}
@@ -78,8 +111,16 @@ pub(super) fn line(plan: &Plan, shape: &EdgeShape, index: usize, lit: bool, hove
 }
 
 /// The box on the line that names what it carries, over everything else.
-pub(super) fn label(plan: &Plan, shape: &EdgeShape, index: usize, lit: bool, hover: &Callback<Option<Hovered>>) -> Html {
-    let Some(label) = &shape.label else { return Html::default() };
+pub(super) fn label(
+    plan: &Plan,
+    shape: &EdgeShape,
+    index: usize,
+    lit: bool,
+    hover: &Callback<Option<Hovered>>,
+) -> Html {
+    let Some(label) = &shape.label else {
+        return Html::default();
+    };
     let (onmouseenter, onmouseleave) = hovering(shape, hover);
     let edge = shape.edge.and_then(|edge| plan.analysis.edges.get(edge));
     let middle = (label.x + label.width / 2.0, label.y + label.height / 2.0);

@@ -2,8 +2,8 @@
 
 use yew::prelude::*;
 
-use crate::page::px::px;
 use super::scene::Hovered;
+use crate::page::px::px;
 use crate::state::human;
 use crate::state::plan::Plan;
 use stagewright_core::layout::{Pill, PillKind};
@@ -21,7 +21,10 @@ pub(super) fn pill(plan: &Plan, shape: &Pill, index: usize, hover: &Callback<Opt
         PillKind::Context => ("M2 2h9v9h-9zM4.5 5h4M4.5 8h4", "context"),
         PillKind::Scratch => ("M2 2h9v9h-9z", "scratch"),
     };
-    let size = image.map(|image| image.size).filter(|size| *size > 0).map(human::size);
+    let size = image
+        .map(|image| image.size)
+        .filter(|size| *size > 0)
+        .map(human::size);
     let about = match image {
         Some(image) => {
             let mut parts = vec![image.reference.clone()];
@@ -43,7 +46,10 @@ pub(super) fn pill(plan: &Plan, shape: &Pill, index: usize, hover: &Callback<Opt
         (None, true) => Some("stand-in".to_owned()),
         (None, false) => None,
     };
-    let (onmouseenter, onmouseleave) = (hover.reform(move |_: MouseEvent| Some(Hovered::Pill(kind))), hover.reform(|_: MouseEvent| None));
+    let (onmouseenter, onmouseleave) = (
+        hover.reform(move |_: MouseEvent| Some(Hovered::Pill(kind))),
+        hover.reform(|_: MouseEvent| None),
+    );
     html! {
         <g key={format!("pill-{index}")} class={classes!("pill", shape.dimmed.then_some("dimmed"), stands_in.then_some("stand-in"))} role="img"
             aria-label={about.clone()} data-testid="pill" data-kind={what} data-name={image.map(|image| image.name.clone())}

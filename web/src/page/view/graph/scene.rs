@@ -35,7 +35,9 @@ pub(super) fn Scene(props: &Props) -> Html {
         use_callback((), move |over: Option<Hovered>, ()| hovered.set(over))
     };
     let plan = &props.plan;
-    let lit = |shape: &EdgeShape| hovered.is_some_and(|over| touches(plan, shape, over)) || chosen_touches(plan, shape, props.chosen);
+    let lit = |shape: &EdgeShape| {
+        hovered.is_some_and(|over| touches(plan, shape, over)) || chosen_touches(plan, shape, props.chosen)
+    };
     let drawing = &plan.drawing;
     html! {
         <>
@@ -54,16 +56,24 @@ fn touches(plan: &Plan, shape: &EdgeShape, over: Hovered) -> bool {
         Hovered::Edge(index) => shape.edge == Some(index),
         Hovered::Step(at) => {
             let arrives = edge.is_some_and(|edge| edge.to_stage == at.stage && edge.to_step == at.step);
-            arrives || shape.from_step.is_some() && shape.from_stage == Some(at.stage) && shape.from_step == at.step
+            arrives
+                || shape.from_step.is_some()
+                    && shape.from_stage == Some(at.stage)
+                    && shape.from_step == at.step
         }
         Hovered::Pill(kind) => edge.is_some_and(|edge| match (kind, edge.from) {
             (PillKind::Image(image), EdgeSource::Image(from)) => image == from,
             (PillKind::Context, EdgeSource::Context) => true,
-            (PillKind::Image(_) | PillKind::Context | PillKind::Scratch, EdgeSource::Image(_) | EdgeSource::Stage(_) | EdgeSource::Context) => false,
+            (
+                PillKind::Image(_) | PillKind::Context | PillKind::Scratch,
+                EdgeSource::Image(_) | EdgeSource::Stage(_) | EdgeSource::Context,
+            ) => false,
         }),
     }
 }
 
 fn chosen_touches(plan: &Plan, shape: &EdgeShape, chosen: Option<StepRef>) -> bool {
-    chosen.filter(|at| at.step.is_some()).is_some_and(|at| touches(plan, shape, Hovered::Step(at)))
+    chosen
+        .filter(|at| at.step.is_some())
+        .is_some_and(|at| touches(plan, shape, Hovered::Step(at)))
 }
