@@ -6,28 +6,25 @@ use crate::budget;
 use crate::place::Place;
 use crate::problem::{Outcome, Problem};
 use crate::process;
-use crate::report::{Done, Report, duration};
+use crate::report::{Done, Line, Report, duration};
 use crate::test;
 
 /// Crates the planner may never lean on: it would stop being the same everywhere.
 const NOT_IN_CORE: [&str; 6] = ["tokio", "axum", "web-sys", "getrandom", "rustix", "yew"];
 
-/// Runs everything. Answers whether all is well.
+/// Runs everything, also where an early check fails: one run says all there is to put right. Answers whether all is
+/// well.
 pub(crate) fn run(place: &Place) -> Outcome<bool> {
     let begun = std::time::Instant::now();
-    let mut report = Report::new(5);
-    let mut cargo = |name: &str, arguments: &[&str]| {
-        report.step(name, |line| {
-            let mut command = Command::new("cargo");
-            command.args(arguments).current_dir(&place.root);
-            process::quiet(&mut command, line, &place.logs())?;
-            Ok(Done::Made)
-        })
-    };
-    cargo("format", &["fmt", "--all", "--check"])?;
     // The wasm32 target comes first: on a fresh machine nothing has added it yet.
     crate::tools::wasm_target(place)?;
-    cargo(
+    let mut checks = Checks {
+        place,
+        report: Report::new(5),
+        failed: Vec::new(),
+    };
+    checks.cargo("format", &["fmt", "--all", "--check"]);
+    checks.cargo(
         "core compiles for wasm32",
         &[
             "check",
@@ -38,8 +35,8 @@ pub(crate) fn run(place: &Place) -> Outcome<bool> {
             "--target",
             "wasm32-unknown-unknown",
         ],
-    )?;
-    cargo(
+    );
+    checks.cargo(
         "clippy",
         &[
             "clippy",
@@ -49,8 +46,8 @@ pub(crate) fn run(place: &Place) -> Outcome<bool> {
             "--deny",
             "warnings",
         ],
-    )?;
-    cargo(
+    );
+    checks.cargo(
         "clippy on the page",
         &[
             "clippy",
@@ -62,10 +59,11 @@ pub(crate) fn run(place: &Place) -> Outcome<bool> {
             "--deny",
             "warnings",
         ],
-    )?;
-    report.step("who depends on whom", |_| {
+    );
+    checks.step("who depends on whom", |_| {
         dependencies(place).map(|()| Done::Made)
-    })?;
+    });
+    let failed = checks.failed;
     test::set_up(place)?;
     let budgets = budget::measure(place)?;
     let passed = test::run_tests(place)?;
@@ -76,8 +74,37 @@ pub(crate) fn run(place: &Place) -> Outcome<bool> {
             budget.sentence()
         );
     }
+    for name in &failed {
+        println!("FAILED {name}");
+    }
     println!("in all: {}", duration(begun.elapsed()));
-    Ok(passed && budgets.iter().all(budget::Budget::kept))
+    Ok(passed && failed.is_empty() && budgets.iter().all(budget::Budget::kept))
+}
+
+/// Checks that do not need one another.
+struct Checks<'a> {
+    place: &'a Place,
+    report: Report,
+    failed: Vec<String>,
+}
+
+impl Checks<'_> {
+    fn cargo(&mut self, name: &str, arguments: &[&str]) {
+        let place = self.place;
+        self.step(name, |line| {
+            let mut command = Command::new("cargo");
+            command.args(arguments).current_dir(&place.root);
+            process::quiet(&mut command, line, &place.logs())?;
+            Ok(Done::Made)
+        });
+    }
+
+    fn step(&mut self, name: &str, work: impl FnOnce(&mut Line) -> Outcome<Done>) {
+        if let Err(problem) = self.report.step(name, work) {
+            eprintln!("{problem}\n");
+            self.failed.push(name.to_owned());
+        }
+    }
 }
 
 /// The lines that ARCHITECTURE.md draws.
