@@ -122,8 +122,19 @@ pub(super) struct Number(pub(super) f64);
 
 impl std::fmt::Display for Number {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // Adding 0.0 turns -0 into 0.
-        write!(formatter, "{}", (self.0 * 100.0).round() / 100.0 + 0.0)
+        // In whole hundredths: the formatting of floating point numbers is a large piece of code for a page to fetch.
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "no drawing is that large; the cast saturates"
+        )]
+        let hundredths = (self.0 * 100.0).round() as i64;
+        let sign = if hundredths < 0 { "-" } else { "" };
+        let (whole, rest) = (hundredths.unsigned_abs() / 100, hundredths.unsigned_abs() % 100);
+        match (rest / 10, rest % 10) {
+            (0, 0) => write!(formatter, "{sign}{whole}"),
+            (tenths, 0) => write!(formatter, "{sign}{whole}.{tenths}"),
+            (tenths, ones) => write!(formatter, "{sign}{whole}.{tenths}{ones}"),
+        }
     }
 }
 
@@ -134,4 +145,17 @@ pub(super) fn arrow(tip: Point, heading: f64) -> String {
     path.line(tip);
     path.line(Point { x, y: y + 4.5 });
     path.into_data()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Number;
+
+    #[test]
+    fn numbers_are_no_longer_than_needed() {
+        let shown: Vec<_> = [0.0, -0.0, 12.0, 12.5, -3.25, 0.004, -0.004, 1.999, 0.05]
+            .map(|x| Number(x).to_string())
+            .into();
+        assert_eq!(shown, ["0", "0", "12", "12.5", "-3.25", "0", "0", "2", "0.05"]);
+    }
 }
