@@ -64,17 +64,23 @@ pub(crate) fn measure(place: &Place) -> Outcome<Vec<Budget>> {
     ])
 }
 
-/// The page's files that a browser fetches before anyone clicks: everything but the examples' own files.
+/// The page's files that a browser fetches before anyone clicks: everything but what the editor fetches when it is
+/// first used, and of the examples the list and the one that is shown first.
 fn first_load(folder: &Path) -> Outcome<Vec<PathBuf>> {
-    let files: Vec<PathBuf> = stamp::walk(folder)?
+    let examples = folder.join("examples");
+    let list = examples.join("index.json");
+    let text = std::fs::read_to_string(&list).about(&list)?;
+    let listed: serde_json::Value = serde_json::from_str(&text)
+        .map_err(|error| Problem::new(format!("{} cannot be read: {error}", list.display())))?;
+    let shown = examples.join(listed[0]["id"].as_str().unwrap_or_default());
+    Ok(stamp::walk(folder)?
         .into_iter()
-        .filter(|file| !file.starts_with(folder.join("examples")))
-        .collect();
-    if files.is_empty() {
-        Err(Problem::new(format!("there is no page in {}", folder.display())))
-    } else {
-        Ok(files)
-    }
+        .filter(|file| !file.starts_with(&examples) || *file == list || file.starts_with(&shown))
+        .filter(|file| {
+            let name = file.file_name().unwrap_or_default().to_string_lossy();
+            !name.starts_with("editor-extras")
+        })
+        .collect())
 }
 
 fn gzipped(files: &[PathBuf]) -> Outcome<u64> {

@@ -20,6 +20,7 @@ mod report;
 mod stamp;
 mod test;
 mod tools;
+mod wasm;
 
 use std::process::ExitCode;
 

@@ -8,6 +8,7 @@ use crate::problem::Outcome;
 use crate::process;
 use crate::report::{Done, Report};
 use crate::stamp::{self, Inputs};
+use crate::wasm;
 
 /// What the compiler may emit and browsers have had for years; named, since wasm-bindgen drops the list of them.
 const FEATURES: [&str; 6] = [
@@ -26,13 +27,14 @@ pub(crate) fn folder(place: &Place) -> PathBuf {
 /// Builds it. The tools have to be there.
 pub(crate) fn build(place: &Place, report: &mut Report) -> Outcome<()> {
     report.step("planner for any page", |line| {
-        let mut inputs = Inputs::new().text("wasm-release, -Oz");
+        let mut inputs = Inputs::new().text("wasm-release, -Oz, std for size");
         for path in ["Cargo.toml", "Cargo.lock", "core"] {
             inputs = inputs.files(&place.root.join(path))?;
         }
         let output = folder(place).join("stagewright_core_bg.wasm");
         let made = stamp::unless_fresh(place, "planner", &output, inputs, || {
             let mut compile = Command::new("cargo");
+            wasm::for_size(&mut compile)?;
             compile
                 .args([
                     "rustc",

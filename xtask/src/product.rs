@@ -9,6 +9,7 @@ use crate::process;
 use crate::report::{Done, Report};
 use crate::stamp::{self, Inputs};
 use crate::tools;
+use crate::wasm;
 
 /// How many steps [`page`] reports.
 pub(crate) const PAGE_STEPS: usize = 2;
@@ -31,13 +32,15 @@ pub(crate) fn page(place: &Place, report: &mut Report) -> Outcome<()> {
         Ok(if made { Done::Made } else { Done::UpToDate })
     })?;
     report.step("page", |line| {
-        let mut inputs = Inputs::new().text("trunk build, wasm-release");
+        let mut inputs = Inputs::new().text("trunk build, wasm-release, std for size");
         for path in ["Cargo.toml", "Cargo.lock", "Trunk.toml", "core", "web", "static"] {
             inputs = inputs.files(&place.root.join(path))?;
         }
         let index = page_folder(place).join("index.html");
         let made = stamp::unless_fresh(place, "page", &index, inputs, || {
+            wasm::fetch(place, line)?;
             let mut command = Command::new("trunk");
+            wasm::for_size(&mut command)?;
             command
                 .args([
                     "build",

@@ -9,6 +9,7 @@ use crate::problem::{About as _, Outcome, Problem};
 use crate::process;
 use crate::report::{Done, Line, Report};
 use crate::stamp::{self, Inputs};
+use crate::wasm;
 
 /// The newest trunk that the workspace's own Rust builds.
 const TRUNK: &str = "0.21.14";
@@ -18,8 +19,8 @@ pub(crate) const STEPS: usize = 4;
 
 /// The wasm32 target, trunk, wasm-bindgen and wasm-opt.
 pub(crate) fn install(place: &Place, report: &mut Report) -> Outcome<()> {
-    report.step("Rust target wasm32-unknown-unknown", |line| {
-        add_wasm_target(place, line)
+    report.step("Rust for wasm32-unknown-unknown", |line| {
+        wasm::install(place, line)
     })?;
     report.step(&format!("trunk {TRUNK}"), |line| {
         cargo_install(
@@ -57,33 +58,7 @@ pub(crate) fn install(place: &Place, report: &mut Report) -> Outcome<()> {
 
 /// The wasm32 target alone, without a word where it is there.
 pub(crate) fn wasm_target(place: &Place) -> Outcome<()> {
-    add_wasm_target(place, &mut Line::silent()).map(drop)
-}
-
-fn add_wasm_target(place: &Place, line: &mut Line) -> Outcome<Done> {
-    let folder = process::output(Command::new("rustc").args([
-        "--print",
-        "target-libdir",
-        "--target",
-        "wasm32-unknown-unknown",
-    ]))?;
-    if Path::new(folder.trim()).is_dir() {
-        return Ok(Done::UpToDate);
-    }
-    if !process::on_path("rustup") {
-        return Err(Problem::new(
-            "Rust's standard library for wasm32-unknown-unknown is missing and there is no rustup to add it; \
-             install Rust by rustup, or your distribution's package for it",
-        ));
-    }
-    process::quiet(
-        Command::new("rustup")
-            .args(["target", "add", "wasm32-unknown-unknown"])
-            .current_dir(&place.root),
-        line,
-        &place.logs(),
-    )?;
-    Ok(Done::Made)
+    wasm::install(place, &mut Line::silent()).map(drop)
 }
 
 struct Crate<'a> {
