@@ -481,7 +481,10 @@ pub struct VertexStatus {
     pub completed: Option<String>,
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+#[allow(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes a reference; not found where pointers have 32 bits"
+)]
 fn is_zero(number: &u64) -> bool {
     *number == 0
 }

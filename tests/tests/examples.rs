@@ -4,6 +4,11 @@
 //! image resolves to the digest of its own name, so that the figures depend on nothing outside. The page is tested
 //! with the same file.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a fixture that cannot be read fails the test that needs it"
+)]
+
 use std::path::Path;
 
 use serde::Deserialize;

@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: the figures of docs/measurements.md, measured afresh.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::process::Command;
 
 use serde_json::Value;
@@ -57,17 +58,16 @@ fn table(native: &[Value], browser: &[Value]) -> String {
         let other = in_browser
             .get(example)
             .map_or_else(|| "not measured".to_owned(), |figure| median(figure));
-        text += &format!("| {example} | {} | {other} |\n", median(figure));
+        let _ = writeln!(text, "| {example} | {} | {other} |", median(figure));
     }
     text += "\n| in the worker | median | fastest | slowest | of |\n|---|---|---|---|---|\n";
     for figure in browser.iter().filter(|figure| !planned(figure)) {
         let what = figure["what"].as_str().unwrap_or_default();
-        match figure["reason"].as_str() {
-            Some(reason) => text += &format!("| {what}: {reason} | | | | |\n"),
-            None => {
-                let [middle, fast, slow] = ["median", "fastest", "slowest"].map(|key| time(&figure[key]));
-                text += &format!("| {what} | {middle} | {fast} | {slow} | {} |\n", figure["of"]);
-            }
+        if let Some(reason) = figure["reason"].as_str() {
+            let _ = writeln!(text, "| {what}: {reason} | | | | |");
+        } else {
+            let [middle, fast, slow] = ["median", "fastest", "slowest"].map(|key| time(&figure[key]));
+            let _ = writeln!(text, "| {what} | {middle} | {fast} | {slow} | {} |", figure["of"]);
         }
     }
     text

@@ -1,13 +1,14 @@
 //! What may not grow unnoticed: the size of the page, of the planner and of the worker.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 use crate::place::Place;
 use crate::planner;
 use crate::problem::{About as _, Outcome, Problem};
+use crate::process;
 use crate::product;
-use crate::stamp;
+use crate::test;
 
 const KB: u64 = 1000;
 const MB: u64 = 1000 * KB;
@@ -45,7 +46,7 @@ pub(crate) fn measure(place: &Place) -> Outcome<Vec<Budget>> {
     Ok(vec![
         Budget {
             name: "page, all of a first load, gzipped",
-            size: gzipped(&first_load(&product::page_folder(place))?)?,
+            size: gzipped(&first_load(place)?)?,
             limit: 500 * KB,
         },
         Budget {
@@ -64,22 +65,17 @@ pub(crate) fn measure(place: &Place) -> Outcome<Vec<Budget>> {
     ])
 }
 
-/// The page's files that a browser fetches before anyone clicks: everything but what the editor fetches when it is
-/// first used, and of the examples the list and the one that is shown first.
-fn first_load(folder: &Path) -> Outcome<Vec<PathBuf>> {
-    let examples = folder.join("examples");
-    let list = examples.join("index.json");
-    let text = std::fs::read_to_string(&list).about(&list)?;
-    let listed: serde_json::Value = serde_json::from_str(&text)
-        .map_err(|error| Problem::new(format!("{} cannot be read: {error}", list.display())))?;
-    let shown = examples.join(listed[0]["id"].as_str().unwrap_or_default());
-    Ok(stamp::walk(folder)?
-        .into_iter()
-        .filter(|file| !file.starts_with(&examples) || *file == list || file.starts_with(&shown))
-        .filter(|file| {
-            let name = file.file_name().unwrap_or_default().to_string_lossy();
-            !name.starts_with("editor-extras")
-        })
+/// The page's files that a browser fetches before anyone clicks: asked of a browser.
+fn first_load(place: &Place) -> Outcome<Vec<PathBuf>> {
+    let mut browser = Command::new("node");
+    browser
+        .arg("tests/browser/first-load.mjs")
+        .current_dir(&place.root);
+    test::with_places(&mut browser, place);
+    let folder = product::page_folder(place);
+    Ok(process::output(&mut browser)?
+        .lines()
+        .map(|path| folder.join(path))
         .collect())
 }
 

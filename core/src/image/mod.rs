@@ -158,7 +158,10 @@ fn nullable<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
     Option::<T>::deserialize(deserializer).map(Option::unwrap_or_default)
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+#[allow(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes a reference; not found where pointers have 32 bits"
+)]
 fn is_zero(number: &i64) -> bool {
     *number == 0
 }

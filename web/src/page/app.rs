@@ -134,7 +134,7 @@ fn use_window_events(desk: &Desk) {
             }));
             let link = desk.link.clone();
             listeners.push(EventListener::new(&window, "hashchange", move |_| {
-                link.take_new_token()
+                link.take_new_token();
             }));
             let link = desk.link.clone();
             listeners.push(EventListener::new(&window, "online", move |_| link.try_now()));
@@ -203,7 +203,7 @@ fn use_image_questions(desk: &Desk, state: &State) {
     let desk = desk.clone();
     use_effect_with((state.plan.clone(), state.connection.clone()), move |_| {
         let soon = Timeout::new(images::REST, move || {
-            images::ask_about_unknown(&desk.store, &desk.link)
+            images::ask_about_unknown(&desk.store, &desk.link);
         });
         move || drop(soon)
     });

@@ -203,7 +203,7 @@ pub(crate) fn download(store: &Store, link: &Link, format: OutputFormat) {
             .await
         {
             Ok(ready) if ready.path.starts_with('/') && !ready.path.starts_with("//") => {
-                browser::download(&ready.path, &ready.file_name)
+                browser::download(&ready.path, &ready.file_name);
             }
             Ok(ready) => store.complain(format!(
                 "The worker named {} to download from, which is not its own.",

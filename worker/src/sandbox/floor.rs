@@ -78,8 +78,15 @@ fn publish(parent: &Path, path: &Path, make: impl FnOnce(&Path) -> io::Result<()
     // Never over one that is there: a step may have opened it for mounting, and a file that has lost its name cannot
     // be mounted.
     let keep = rustix::fs::RenameFlags::NOREPLACE;
-    let result = make(&fresh)
-        .and_then(|()| Ok(rustix::fs::renameat_with(rustix::fs::CWD, &fresh, rustix::fs::CWD, path, keep)?));
+    let result = make(&fresh).and_then(|()| {
+        Ok(rustix::fs::renameat_with(
+            rustix::fs::CWD,
+            &fresh,
+            rustix::fs::CWD,
+            path,
+            keep,
+        )?)
+    });
     if result.is_err() {
         let _ = fs::remove_dir_all(&fresh).or_else(|_| fs::remove_file(&fresh));
         // Another step made the same at the same time.

@@ -68,7 +68,7 @@ pub(super) fn FileTabs(props: &Props) -> Html {
                     replace: false,
                 }),
                 (Some(Naming::Rename(from)), Some(to)) if from != to => {
-                    desk.dispatch(Action::FileRenamed { from, to })
+                    desk.dispatch(Action::FileRenamed { from, to });
                 }
                 (None | Some(Naming::New | Naming::Rename(_)), _) => {}
             }

@@ -85,10 +85,10 @@ fn status(props: &Props) -> (&'static str, String) {
             }
             match build.phase {
                 Phase::Running if build.last_seq == 0 && props.connection.worker().is_none() => {
-                    parts.push("waiting for the worker".into())
+                    parts.push("waiting for the worker".into());
                 }
                 Phase::Running if props.connection.worker().is_none() => {
-                    parts.push("connection lost, trying again".into())
+                    parts.push("connection lost, trying again".into());
                 }
                 Phase::Running => {}
                 Phase::Done => parts.extend(
