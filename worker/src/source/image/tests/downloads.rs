@@ -128,6 +128,6 @@ async fn two_pulls_of_one_image_download_it_once() {
         bench.source.pull(&name, &platform, silent(), &cancel)
     );
     let layer = one.unwrap().layers.remove(0);
-    assert_eq!(two.unwrap().layers, [layer.clone()]);
+    assert_eq!(two.unwrap().layers, std::slice::from_ref(&layer));
     assert_eq!(server.count(layer.digest.as_str()), 1);
 }
