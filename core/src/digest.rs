@@ -15,7 +15,7 @@ pub struct Digest(String);
 
 /// The text is not a sha256 digest.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is not a digest of the form sha256:<64 hex digits>")]
+#[error("\"{0}\" is not a digest of the form sha256:<64 hex digits>")]
 pub struct InvalidDigest(pub String);
 
 impl Digest {

@@ -40,7 +40,7 @@ impl fmt::Display for Platform {
 
 /// The text is not a platform.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is not a platform such as linux/amd64 or linux/arm/v7")]
+#[error("\"{0}\" is not a platform such as linux/amd64 or linux/arm/v7")]
 pub struct InvalidPlatform(pub String);
 
 impl FromStr for Platform {

@@ -18,13 +18,13 @@ pub struct Reference {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidReference {
     /// It has letters or an order that image names cannot have.
-    #[error("{0:?} is not an image name")]
+    #[error("\"{0}\" is not an image name")]
     Format(String),
     /// Only the registry may have upper case letters.
-    #[error("{0:?} is not an image name: a repository is written in lower case")]
+    #[error("\"{0}\" is not an image name: a repository is written in lower case")]
     UpperCase(String),
     /// 64 hex digits alone could be an image id.
-    #[error("{0:?} is an image id, not an image name")]
+    #[error("\"{0}\" is an image id, not an image name")]
     Identifier(String),
 }
 

@@ -15,7 +15,7 @@ use crate::report::{Done, Line};
 const TARGET: &str = "wasm32-unknown-unknown";
 
 /// A panic stops at once, without a text: the page's own hook has nothing to show that a user could use.
-const FLAGS: &str = "-Zunstable-options -Cpanic=immediate-abort -Zlocation-detail=none -Zfmt-debug=none";
+const FLAGS: &str = "-Zunstable-options -Cpanic=immediate-abort -Zlocation-detail=none";
 
 /// The wasm32 target and the sources of the standard library.
 pub(crate) fn install(place: &Place, line: &mut Line) -> Outcome<Done> {

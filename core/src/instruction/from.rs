@@ -47,7 +47,7 @@ fn stage_name(word: &Word) -> Result<Word, Problem> {
     if !fits {
         return Err(Problem::new(
             "bad-stage-name",
-            format!("{:?} cannot be the name of a stage.", word.text),
+            format!("\"{}\" cannot be the name of a stage.", word.text),
         )
         .at(word.span)
         .hint("Begin with a letter, and go on with letters, digits, -, _ and . only."));

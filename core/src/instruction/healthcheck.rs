@@ -59,7 +59,7 @@ pub(super) fn parse(node: &Node<'_>, arguments: Arguments) -> Result<Healthcheck
     if form != "CMD" {
         return Err(Problem::new(
             "bad-healthcheck",
-            format!("HEALTHCHECK knows NONE and CMD, not {:?}.", kind.text),
+            format!("HEALTHCHECK knows NONE and CMD, not \"{}\".", kind.text),
         )
         .at(kind.span)
         .hint(format!("Write {EXAMPLE}.")));
@@ -94,7 +94,7 @@ fn time(flags: &Flags, name: &str) -> Result<i64, Problem> {
         }
         None => Err(Problem::new(
             "bad-duration",
-            format!("{:?} is not a length of time.", word.text),
+            format!("\"{}\" is not a length of time.", word.text),
         )
         .at(word.span)
         .hint("Write it like 30s, 1m30s or 500ms.")),
@@ -109,7 +109,7 @@ fn retries(flags: &Flags) -> Result<i64, Problem> {
         Ok(retries) if retries >= 0 => Ok(retries.into()),
         _ => Err(Problem::new(
             "bad-number",
-            format!("{:?} is not a number of retries.", word.text),
+            format!("\"{}\" is not a number of retries.", word.text),
         )
         .at(word.span)),
     }

@@ -63,7 +63,7 @@ pub(crate) fn parse(node: &mut Node<'_>) -> Result<Instruction, Problem> {
     let Some(keyword) = node.keyword else {
         let problem = Problem::new(
             "unknown-instruction",
-            format!("There is no instruction {:?}.", node.name),
+            format!("There is no instruction \"{}\".", node.name),
         );
         let problem = problem
             .at(node.name_span)

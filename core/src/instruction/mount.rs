@@ -165,7 +165,7 @@ impl Mount {
             "required" => return Err(self.misplaced("required")),
             _ => {
                 return Err(
-                    Problem::new("bad-mount", format!("{key:?} in this --mount has no value."))
+                    Problem::new("bad-mount", format!("\"{key}\" in this --mount has no value."))
                         .hint(format!("Write {key}=value.")),
                 );
             }
@@ -195,7 +195,8 @@ impl Mount {
             "env" => self.env = Some(value),
             _ => {
                 return Err(
-                    Problem::new("bad-mount", format!("A --mount has no option {key:?}.")).suggest(key, KEYS),
+                    Problem::new("bad-mount", format!("A --mount has no option \"{key}\"."))
+                        .suggest(key, KEYS),
                 );
             }
         }
@@ -265,7 +266,7 @@ fn choose<T: Copy>(known: &[(&'static str, T)], what: &str, value: &str) -> Resu
         .map(|(_, kind)| *kind)
         .ok_or_else(|| {
             let names: Vec<_> = known.iter().map(|(name, _)| *name).collect();
-            Problem::new("bad-mount", format!("{value:?} is not {what}."))
+            Problem::new("bad-mount", format!("\"{value}\" is not {what}."))
                 .hint(format!("It can be {}.", names.join(", ")))
                 .suggest(value, names)
         })
@@ -278,7 +279,7 @@ fn boolean(key: &str, value: &str) -> Result<bool, Problem> {
 fn bad_value(key: &str, value: &str) -> Problem {
     Problem::new(
         "bad-mount",
-        format!("{value:?} is not something that {key} can be."),
+        format!("\"{value}\" is not something that {key} can be."),
     )
 }
 

@@ -73,7 +73,7 @@ pub(super) fn parse(node: &Node<'_>, arguments: Arguments) -> Result<Run, Proble
 fn unknown_mode(word: &Word, flag: &str, known: &[&'static str]) -> Problem {
     Problem::new(
         "bad-flag-value",
-        format!("{:?} is not something that --{flag} can be.", word.text),
+        format!("\"{}\" is not something that --{flag} can be.", word.text),
     )
     .at(word.span)
     .hint(format!("It can be {}.", known.join(", ")))
@@ -98,12 +98,12 @@ fn device(word: &Word) -> Result<Device, Problem> {
             ("required", None) => device.required = true,
             ("required", Some(value)) => {
                 device.required = number::boolean(value)
-                    .ok_or_else(|| bad(format!("required is true or false, not {value:?}.")))?;
+                    .ok_or_else(|| bad(format!("required is true or false, not \"{value}\".")))?;
             }
             ("name", Some(value)) if device.name.is_empty() => value.clone_into(&mut device.name),
             ("name", Some(_)) => return Err(bad("This --device has two names.".into())),
             _ if device.name.is_empty() => device.name = field,
-            _ => return Err(bad(format!("--device knows name and required, not {key:?}."))),
+            _ => return Err(bad(format!("--device knows name and required, not \"{key}\"."))),
         }
     }
     Ok(device)

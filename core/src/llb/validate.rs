@@ -33,7 +33,7 @@ pub enum Fault {
     #[error("an exec op needs exactly one mount at /")]
     NoRoot,
     /// A path that has to be absolute is not.
-    #[error("{what} {path:?} is not an absolute path")]
+    #[error("{what} \"{path}\" is not an absolute path")]
     Relative {
         /// Whose path it is.
         what: &'static str,

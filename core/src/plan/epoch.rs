@@ -85,7 +85,7 @@ pub(super) fn resolve(
     }
     let problem = Problem::new(
         "bad-epoch",
-        format!("{NAME} is {value:?}, which is neither a number nor a stage."),
+        format!("{NAME} is \"{value}\", which is neither a number nor a stage."),
     )
     .hint("Give it a number of seconds since 1970.");
     Err((problem, None))

@@ -122,7 +122,7 @@ pub(super) fn without_drive(path: &str, os: &str, keep_slash: bool) -> Result<St
     if os != "windows" {
         return Ok(path.to_owned());
     }
-    let bad = |message: &str| Problem::new("bad-path", format!("{path:?}: {message}."));
+    let bad = |message: &str| Problem::new("bad-path", format!("\"{path}\": {message}."));
     if path.len() == 2 && path.ends_with(':') {
         return Err(bad("there is no path behind the drive"));
     }

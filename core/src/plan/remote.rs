@@ -225,7 +225,7 @@ impl Git {
                 (true, "0" | "f" | "F" | "FALSE" | "false" | "False") => false,
                 (true, _) => {
                     return Err(bad(format!(
-                        "In this git address {key} is true or false, not {value:?}."
+                        "In this git address {key} is true or false, not \"{value}\"."
                     )));
                 }
             };
@@ -242,7 +242,7 @@ impl Git {
                 "submodules" => self.submodules = Some(switch),
                 "fetch-by-commit" => self.fetch_by_commit = switch,
                 "mtime" if matches!(value.as_str(), "checkout" | "commit") => {}
-                _ => return Err(bad(format!("A git address has nothing called {key:?}."))),
+                _ => return Err(bad(format!("A git address has nothing called \"{key}\"."))),
             }
             seen.push(key);
         }

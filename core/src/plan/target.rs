@@ -24,7 +24,7 @@ pub(super) fn find(
                 };
                 let problem = Problem::new(
                     "unknown-target",
-                    format!("There is no stage {target:?} to build."),
+                    format!("There is no stage \"{target}\" to build."),
                 );
                 let problem = problem.hint(hint).suggest(target, names.iter().copied());
                 diagnostics.push(problem.into_diagnostic(

@@ -78,7 +78,7 @@ fn add_stage_triggers(
             .ok_or_else(|| {
                 Problem::new(
                     "bad-trigger",
-                    format!("The ONBUILD trigger {trigger:?} of its base cannot be read."),
+                    format!("The ONBUILD trigger \"{trigger}\" of its base cannot be read."),
                 )
             })
             .and_then(|mut node| {

@@ -62,11 +62,11 @@ pub(crate) enum ExpandError {
     OpenPattern,
     #[error("What stands in ${{ }} does not begin with the name of a variable.")]
     BadSubstitution,
-    #[error("{0:?} is not something that ${{ }} can do.")]
+    #[error("\"{0}\" is not something that ${{ }} can do.")]
     Modifier(String),
     #[error("{0}: {1}")]
     Required(String, String),
-    #[error("{0:?} is not a pattern: a backslash may stand before *, ? and \\ only.")]
+    #[error("\"{0}\" is not a pattern: a backslash may stand before *, ? and \\ only.")]
     Pattern(String),
     #[error("The text nests ${{ }} too deeply.")]
     TooDeep,

@@ -189,7 +189,7 @@ impl Place<'_, '_> {
                 legacy: false,
             }),
             None => Err(
-                Problem::new("missing-equals", format!("{:?} has no = in it.", word.text))
+                Problem::new("missing-equals", format!("\"{}\" has no = in it.", word.text))
                     .at(word.span)
                     .hint("Write name=value, and put values with spaces in quotes."),
             ),

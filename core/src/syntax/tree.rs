@@ -252,9 +252,11 @@ impl<'s> Parser<'s> {
                 "\\" => self.tree.escape = '\\',
                 "`" => self.tree.escape = '`',
                 _ => {
-                    let problem =
-                        Problem::new("bad-escape", format!("{value:?} cannot be the escape character."))
-                            .hint("It is either \\ or `.");
+                    let problem = Problem::new(
+                        "bad-escape",
+                        format!("\"{value}\" cannot be the escape character."),
+                    )
+                    .hint("It is either \\ or `.");
                     self.problem(problem, span, lines);
                 }
             }

@@ -14,7 +14,7 @@ pub(super) fn lower(step: &mut Step<'_, '_>, expose: &Expose) -> Result<(), Prob
             .words;
         for port in words {
             ports.extend(read(&port).map_err(|message| {
-                Problem::new("bad-port", format!("{port:?} cannot be exposed: {message}."))
+                Problem::new("bad-port", format!("\"{port}\" cannot be exposed: {message}."))
                     .at(word.span)
                     .hint("Write it like 80, 53/udp or 8000-8010.")
             })?);

@@ -186,7 +186,7 @@ fn user_or_group(text: &str) -> UserOpt {
 /// Permission bits: octal, or in the notation of `chmod`.
 fn mode(text: &str) -> Result<(i32, String), Problem> {
     let bad = || {
-        Problem::new("bad-mode", format!("{text:?} is not a mode."))
+        Problem::new("bad-mode", format!("\"{text}\" is not a mode."))
             .hint("Write it in octal, as 755, or like chmod, as u=rwx,go=rx.")
     };
     if !text.starts_with('+')
@@ -272,7 +272,7 @@ fn from_path(
             let digest: Digest = common.checksum.parse().map_err(|_| {
                 Problem::new(
                     "bad-checksum",
-                    format!("{:?} is not a checksum.", common.checksum),
+                    format!("\"{}\" is not a checksum.", common.checksum),
                 )
                 .hint("Write sha256: and 64 hex digits.")
             })?;

@@ -17,7 +17,7 @@ pub(super) fn lower(step: &mut Step<'_, '_>, stopsignal: &Stopsignal) -> Result<
         let name = signal.to_ascii_uppercase();
         let name = name.strip_prefix("SIG").unwrap_or(&name);
         return Err(
-            Problem::new("unknown-signal", format!("There is no signal {signal:?}."))
+            Problem::new("unknown-signal", format!("There is no signal \"{signal}\"."))
                 .at(stopsignal.signal.span)
                 .hint("Give its name, such as SIGTERM, or its number.")
                 .suggest(name, SIGNALS),
