@@ -7,11 +7,11 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::diagnostic::{Diagnostic, Problem, Severity};
+use crate::diagnostic::{Diagnostic, Severity};
 use crate::digest::Digest;
 use crate::platform::Platform;
 use crate::span::{LineRange, Span};
-use crate::{plan, stage, syntax};
+use crate::study::study;
 
 mod assemble;
 
@@ -287,21 +287,16 @@ pub struct PlannedOp {
 /// Plans `input`. Never fails and never panics: whatever is wrong is in [`Analysis::diagnostics`], and whatever can
 /// be planned is planned.
 pub fn analyze(input: &Input) -> Analysis {
-    let mut tree = syntax::parse(&input.source);
-    let mut diagnostics = Vec::new();
-    let mut program = stage::collect(&mut tree, &mut diagnostics);
-    if tree.nodes.is_empty() || program.stages.is_empty() {
-        diagnostics.extend(no_stages(&input.source, &program));
-    }
-    let plan = plan::plan(&mut program, &input.options, &mut diagnostics);
-    let broken = tree
-        .diagnostics
-        .iter()
-        .any(|finding| finding.severity == Severity::Error);
-    diagnostics.append(&mut tree.diagnostics);
+    let mut study = study(input);
     // Where several stand at one place, the order in which they were found says most.
-    let diagnostics = in_order(diagnostics);
-    assemble::assemble(&program, plan, &input.options, diagnostics, broken)
+    let diagnostics = in_order(std::mem::take(&mut study.diagnostics));
+    assemble::assemble(
+        &study.program,
+        study.plan,
+        &input.options,
+        diagnostics,
+        study.broken,
+    )
 }
 
 /// Findings by place. Places are sorted rather than findings, which keeps the sorting code small.
@@ -317,22 +312,4 @@ fn in_order(diagnostics: Vec<Diagnostic>) -> Vec<Diagnostic> {
         .into_iter()
         .filter_map(|(_, index)| found.get_mut(index)?.take())
         .collect()
-}
-
-/// A file without stages builds nothing. Nothing is said where something else was said of its instructions already.
-fn no_stages(source: &str, program: &stage::Program) -> Option<Diagnostic> {
-    if program.broken {
-        return None;
-    }
-    let last = u32::try_from(source.lines().count()).unwrap_or(u32::MAX);
-    let problem = Problem::new("no-stages", "There is nothing to build in this file.")
-        .hint("Begin with FROM and the name of an image, or with FROM scratch.");
-    Some(problem.into_diagnostic(
-        Severity::Error,
-        Span::default(),
-        LineRange {
-            start: last.max(1),
-            end: last.max(1),
-        },
-    ))
 }

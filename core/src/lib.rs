@@ -30,6 +30,7 @@ pub mod reference;
 mod shell;
 pub mod span;
 mod stage;
+mod study;
 mod syntax;
 
 pub use analysis::{Analysis, Input, analyze};
