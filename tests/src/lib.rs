@@ -1,1 +1,3 @@
-//! Shared helpers of the tests.
+//! What the tests and measurements share.
+
+pub mod sizes;

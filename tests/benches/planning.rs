@@ -1,0 +1,27 @@
+//! How long planning takes, from the text to the definition with all its digests, and how that grows with the file.
+//!
+//! `cargo bench -p stagewright-tests --bench planning`
+
+use divan::Bencher;
+use divan::counter::BytesCount;
+use stagewright_core::{Input, analyze};
+use stagewright_tests::sizes::{LENGTHS, dockerfile};
+
+fn main() {
+    divan::main();
+}
+
+/// Parse, plan and marshal.
+#[divan::bench(args = LENGTHS.map(|(name, _)| name))]
+fn plan(bencher: Bencher<'_, '_>, name: &str) {
+    let Some((_, length)) = LENGTHS.into_iter().find(|(known, _)| *known == name) else {
+        return;
+    };
+    let input = Input {
+        source: dockerfile(length),
+        ..Input::default()
+    };
+    bencher
+        .counter(BytesCount::of_str(&input.source))
+        .bench(|| analyze(divan::black_box(&input)));
+}
