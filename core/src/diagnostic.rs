@@ -116,12 +116,16 @@ fn usual_hint(code: &str) -> Option<&'static str> {
 }
 
 /// The candidate that `word` was likely meant to be: at most two edits away, and fewer than it has letters.
-fn closest<'c>(word: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
+pub(crate) fn closest<'c>(word: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
+    const FAR: usize = 3;
     let word = word.to_ascii_lowercase();
     candidates
         .into_iter()
+        // An edit changes a length by one letter of at most four bytes; most candidates need no closer look.
+        .filter(|candidate| candidate.len().abs_diff(word.len()) < 4 * FAR)
+        .filter(|candidate| candidate.chars().count().abs_diff(word.chars().count()) < FAR)
         .map(|candidate| (distance(&word, &candidate.to_ascii_lowercase()), candidate))
-        .filter(|&(distance, candidate)| distance > 0 && distance <= 2 && distance < candidate.len())
+        .filter(|&(distance, candidate)| distance > 0 && distance < FAR && distance < candidate.len())
         .min_by_key(|&(distance, _)| distance)
         .map(|(_, candidate)| candidate)
 }
