@@ -14,6 +14,7 @@
 #![warn(missing_docs)]
 
 pub mod analysis;
+pub mod calls;
 pub mod diagnostic;
 pub mod digest;
 mod image;

@@ -55,7 +55,7 @@ pub(crate) fn study(input: &Input) -> Study<'_> {
 }
 
 /// A file without stages builds nothing. Nothing is said where something else was said of its instructions already.
-fn no_stages(source: &str, program: &Program) -> Option<Diagnostic> {
+pub(crate) fn no_stages(source: &str, program: &Program) -> Option<Diagnostic> {
     if program.broken {
         return None;
     }

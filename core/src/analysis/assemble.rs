@@ -5,7 +5,7 @@ use std::rc::Rc;
 use crate::diagnostic::Diagnostic;
 use crate::digest::Digest;
 use crate::plan::definition::{self, Marshalled};
-use crate::plan::{FoundEdge, FoundImage, Output, Plan};
+use crate::plan::{Declared, FoundEdge, FoundImage, Output, Plan};
 use crate::span::Span;
 use crate::stage::{Node, Origin, Program, StageSource, Statement};
 use crate::syntax::Keyword;
@@ -275,10 +275,13 @@ fn finished_config(result: crate::plan::Build, options: &Options) -> serde_json:
 }
 
 /// Each name once, with the first default that it has.
-fn args(found: Vec<(String, Option<String>, Span)>) -> Vec<ArgDeclaration> {
+fn args(found: Vec<Declared>) -> Vec<ArgDeclaration> {
     let mut args: Vec<ArgDeclaration> = Vec::new();
     let mut places = std::collections::BTreeMap::new();
-    for (name, default, span) in found {
+    for Declared {
+        name, default, span, ..
+    } in found
+    {
         if let Some(known) = places.get(&name).and_then(|&place: &usize| args.get_mut(place)) {
             known.default = known.default.take().or(default);
         } else {

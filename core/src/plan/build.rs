@@ -8,7 +8,7 @@ use crate::image::{History, Image};
 use crate::llb;
 use crate::platform::Platform;
 use crate::shell::{Lexer, Variables};
-use crate::span::Span;
+use crate::span::{LineRange, Span};
 use crate::stage::{Command, Globals};
 use crate::syntax::Word;
 
@@ -102,8 +102,25 @@ pub(crate) struct Shared<'i> {
     /// Use of files, as it is found.
     pub(crate) edges: Vec<FoundEdge>,
     pub(crate) labels: Vec<String>,
-    /// Defaults of the `ARG`s of stages: name, default, place.
-    pub(crate) declared: Vec<(String, Option<String>, Span)>,
+    /// The `ARG`s of stages, in the order of the file.
+    pub(crate) declared: Vec<Declared>,
+}
+
+/// An `ARG` that was met.
+#[derive(Debug, Clone)]
+pub(crate) struct Declared {
+    pub(crate) name: String,
+    /// What is written behind the `=`, worked out.
+    pub(crate) default: Option<String>,
+    /// What it is in this build.
+    pub(crate) value: Option<String>,
+    /// Whether it only repeats a global one, whose value it takes.
+    pub(crate) repeats: bool,
+    /// The stage it stands in, by index; `None` before the first.
+    pub(crate) stage: Option<usize>,
+    pub(crate) span: Span,
+    /// The lines of its instruction.
+    pub(crate) lines: LineRange,
 }
 
 /// Files going into a step.

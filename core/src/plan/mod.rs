@@ -21,18 +21,19 @@ use std::collections::BTreeSet;
 use crate::analysis::{Base, EdgeSource, Options};
 use crate::diagnostic::{Diagnostic, Problem, Severity};
 use crate::platform::Platform;
-use crate::shell::Lexer;
-use crate::span::Span;
-use crate::stage::{self, Origin, Program, Resolved};
+use crate::shell::{Lexer, Variables as _};
+use crate::stage::{self, Globals, Origin, Program, Resolved};
 
-pub(crate) use build::{Build, FoundEdge};
-pub(crate) use graph::{Graph, Output};
+pub(crate) use build::{Build, Declared, FoundEdge};
+pub(crate) use graph::{Graph, Output, Work};
 pub(crate) use image::FoundImage;
 
 use build::{Shared, Step};
 
 /// All that is known of a file.
 pub(crate) struct Plan {
+    /// The arguments that `FROM` may use.
+    pub(crate) globals: Globals,
     pub(crate) graph: Graph,
     pub(crate) resolved: Resolved,
     /// The node to build.
@@ -49,8 +50,8 @@ pub(crate) struct Plan {
     pub(crate) result: Option<Build>,
     /// What the target takes from the build context.
     pub(crate) context_paths: Vec<String>,
-    /// `ARG`s: name, default, place.
-    pub(crate) args: Vec<(String, Option<String>, Span)>,
+    /// `ARG`s, in the order of the file.
+    pub(crate) args: Vec<Declared>,
 }
 
 /// Plans a file.
@@ -138,19 +139,24 @@ pub(crate) fn plan(program: &mut Program, options: &Options, diagnostics: &mut V
     let result = target
         .filter(|_| !blocked)
         .and_then(|target| shared.finished.get_mut(target)?.take());
-    let mut args: Vec<(String, Option<String>, Span)> = Vec::new();
+    let mut args: Vec<Declared> = Vec::new();
     for arg in &program.globals {
         for declaration in &arg.value.declarations {
-            args.push((
-                declaration.name.clone(),
-                globals.defaults.get(&declaration.name).cloned(),
-                declaration.span,
-            ));
+            args.push(Declared {
+                name: declaration.name.clone(),
+                default: globals.defaults.get(&declaration.name).cloned(),
+                value: globals.get(&declaration.name).map(str::to_owned),
+                repeats: false,
+                stage: None,
+                span: declaration.span,
+                lines: arg.lines,
+            });
         }
     }
     args.append(&mut shared.declared);
     let Shared { graph, edges, .. } = shared;
     Plan {
+        globals,
         graph,
         resolved,
         target,

@@ -12,7 +12,8 @@ use std::process::ExitCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use stagewright_core::analysis::{ImageFacts, Input, LocalIdentity, Options};
-use stagewright_core::diagnostic::Severity;
+use stagewright_core::calls;
+use stagewright_core::diagnostic::{Diagnostic, Severity};
 use stagewright_core::digest::Digest;
 use stagewright_core::{Analysis, analyze};
 
@@ -39,6 +40,14 @@ struct Case {
     image: Option<Value>,
     #[serde(default)]
     ops: Option<Vec<ReferenceOp>>,
+    #[serde(default)]
+    outline: Option<Value>,
+    #[serde(default, rename = "outlineError")]
+    outline_error: Option<String>,
+    #[serde(default)]
+    targets: Option<Value>,
+    #[serde(default, rename = "targetsError")]
+    targets_error: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -63,7 +72,7 @@ struct Tally {
 }
 
 /// What the comparison leaves out, said at the end of each run.
-const NOT_COMPARED: &str = "not compared here: error words, lint warnings, outline, targets, \
+const NOT_COMPARED: &str = "not compared here: error words, lint warnings, \
 and cases that fail only because a lint rule was made an error";
 
 fn main() -> ExitCode {
@@ -116,8 +125,8 @@ fn main() -> ExitCode {
     report(&tallies, compared, show)
 }
 
-/// Plans a case, with every image that it asks for looked up.
-fn plan(case: &Case, source: String) -> Analysis {
+/// A case as input, with every image that it asks for looked up.
+fn input(case: &Case, source: String) -> Input {
     let mut input = Input {
         source,
         options: Options {
@@ -151,7 +160,7 @@ fn plan(case: &Case, source: String) -> Analysis {
             },
         );
     }
-    analyze(&input)
+    input
 }
 
 fn compare(case: &Case, source: String, tallies: &mut BTreeMap<&'static str, Tally>) {
@@ -162,7 +171,8 @@ fn compare(case: &Case, source: String, tallies: &mut BTreeMap<&'static str, Tal
     if lint_only {
         return;
     }
-    let analysis = plan(case, source);
+    let input = input(case, source);
+    let analysis = analyze(&input);
     let errors: Vec<_> = analysis
         .diagnostics
         .iter()
@@ -208,6 +218,34 @@ fn compare(case: &Case, source: String, tallies: &mut BTreeMap<&'static str, Tal
                 "reference {expected:?} {}\n      ours: {found}",
                 case.error.as_deref().unwrap_or_default()
             )
+        });
+    }
+    let answer = |answer: Result<Value, Vec<Diagnostic>>| match answer {
+        Ok(answer) => answer,
+        Err(errors) => json!({ "errors": errors.iter().map(|error| &error.message).collect::<Vec<_>>() }),
+    };
+    if case.targets.is_some() || case.targets_error.is_some() {
+        let ours = answer(calls::targets(&input.source).map(|targets| json!(targets)));
+        let same = case
+            .targets
+            .as_ref()
+            .map_or(ours.get("errors").is_some(), |theirs| *theirs == ours);
+        check("targets", same, &|| {
+            value_difference("targets", case.targets.as_ref(), Some(&ours))
+        });
+    }
+    if case.outline.is_some() || case.outline_error.is_some() {
+        let ours = answer(calls::outline(&input).map(|outline| json!(outline)));
+        let ours = in_order(ours, &input.source);
+        let theirs = case
+            .outline
+            .clone()
+            .map(|outline| in_order(outline, &input.source));
+        let same = theirs
+            .as_ref()
+            .map_or(ours.get("errors").is_some(), |theirs| *theirs == ours);
+        check("outline", same, &|| {
+            value_difference("outline", theirs.as_ref(), Some(&ours))
         });
     }
     if !case.ok {
@@ -258,6 +296,43 @@ fn compare(case: &Case, source: String, tallies: &mut BTreeMap<&'static str, Tal
             image.as_ref(),
         )
     });
+}
+
+/// An outline without what differs from run to run in the reference: the order of what stands on one line, and which
+/// of several stages' declarations of one argument is shown.
+fn in_order(mut outline: Value, source: &str) -> Value {
+    let declared = |name: &str| {
+        let words = source
+            .lines()
+            .map(|line| line.split_whitespace().collect::<Vec<_>>());
+        let of_name = |word: &&str| word.split('=').next() == Some(name);
+        words
+            .filter(|words| words.first().is_some_and(|word| word.eq_ignore_ascii_case("arg")))
+            .filter(|words| words.iter().any(of_name))
+            .count()
+    };
+    for arg in outline
+        .get_mut("args")
+        .and_then(Value::as_array_mut)
+        .into_iter()
+        .flatten()
+    {
+        let name = arg["name"].as_str().unwrap_or_default().to_owned();
+        if declared(&name) > 1 {
+            *arg = json!({ "name": name });
+        }
+    }
+    for key in ["args", "secrets", "ssh"] {
+        if let Some(Value::Array(entries)) = outline.get_mut(key) {
+            entries.sort_by_key(|entry| {
+                let line = entry
+                    .pointer("/location/ranges/0/start/line")
+                    .and_then(Value::as_u64);
+                (line, entry["name"].as_str().map(str::to_owned))
+            });
+        }
+    }
+    outline
 }
 
 /// The layers of the base are made up, here as in the cases: only whether there are any counts.

@@ -2,7 +2,7 @@
 
 use crate::diagnostic::Problem;
 use crate::instruction::arg::Arg;
-use crate::plan::build::Step;
+use crate::plan::build::{Declared, Step};
 use crate::shell::Variables as _;
 
 /// Arguments that ask for something of BuildKit rather than of a process.
@@ -22,9 +22,6 @@ pub(super) fn lower(step: &mut Step<'_, '_>, arg: &Arg) -> Result<(), Problem> {
             },
             None => None,
         };
-        step.shared
-            .declared
-            .push((name.clone(), default.clone(), declaration.span));
         let inherited = if declaration.default.is_some() {
             None
         } else {
@@ -32,8 +29,17 @@ pub(super) fn lower(step: &mut Step<'_, '_>, arg: &Arg) -> Result<(), Problem> {
         };
         let value = given
             .cloned()
-            .or(default)
+            .or_else(|| default.clone())
             .or_else(|| inherited.map(str::to_owned));
+        step.shared.declared.push(Declared {
+            name: name.clone(),
+            repeats: given.is_none() && inherited.is_some(),
+            default,
+            value: value.clone(),
+            stage: Some(step.stage),
+            span: declaration.span,
+            lines: step.command.statement.lines,
+        });
         if let Some(value) = &value
             && !NOT_IN_ENV.contains(&name.as_str())
         {
