@@ -22,6 +22,7 @@ mod instruction;
 #[cfg(feature = "js")]
 pub mod js;
 pub mod layout;
+pub mod lint;
 pub mod llb;
 mod order;
 mod plan;

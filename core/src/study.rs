@@ -13,8 +13,6 @@ use crate::{plan, stage, syntax};
 
 /// A file, read and planned.
 pub(crate) struct Study<'s> {
-    /// What it was read from.
-    pub(crate) source: &'s str,
     /// What it was planned with.
     pub(crate) options: &'s Options,
     /// Line by line, as written. The arguments of its nodes have gone into the instructions of `program`.
@@ -44,7 +42,6 @@ pub(crate) fn study(input: &Input) -> Study<'_> {
         .any(|finding| finding.severity == Severity::Error);
     diagnostics.append(&mut tree.diagnostics);
     Study {
-        source: &input.source,
         options: &input.options,
         tree,
         program,

@@ -95,10 +95,10 @@ mod tests {
             let source = dockerfile(length);
             match length {
                 Length::Bytes(limit) => {
-                    assert!(source.len() <= limit && source.len() * 10 > limit * 8, "{name}")
+                    assert!(source.len() <= limit && source.len() * 10 > limit * 8, "{name}");
                 }
                 Length::Lines(limit) => {
-                    assert!(lines(&source) <= limit && lines(&source) + 6 > limit, "{name}")
+                    assert!(lines(&source) <= limit && lines(&source) + 6 > limit, "{name}");
                 }
             }
             let analysis = analyze(&Input {

@@ -15,6 +15,7 @@ use stagewright_core::analysis::{ImageFacts, Input, LocalIdentity, Options};
 use stagewright_core::calls;
 use stagewright_core::diagnostic::{Diagnostic, Severity};
 use stagewright_core::digest::Digest;
+use stagewright_core::lint::{self, Scope};
 use stagewright_core::{Analysis, analyze};
 
 #[derive(Deserialize)]
@@ -46,6 +47,10 @@ struct Case {
     outline_error: Option<String>,
     #[serde(default)]
     targets: Option<Value>,
+    #[serde(default)]
+    warnings: Option<Vec<Warning>>,
+    #[serde(default, rename = "checkWarnings")]
+    check_warnings: Option<Vec<Warning>>,
     #[serde(default, rename = "targetsError")]
     targets_error: Option<String>,
 }
@@ -64,6 +69,13 @@ struct ReferenceOp {
     name: Option<String>,
 }
 
+/// What a lint rule of the reference found.
+#[derive(Deserialize)]
+struct Warning {
+    rule: String,
+    lines: Vec<String>,
+}
+
 #[derive(Default)]
 struct Tally {
     passed: usize,
@@ -72,7 +84,7 @@ struct Tally {
 }
 
 /// What the comparison leaves out, said at the end of each run.
-const NOT_COMPARED: &str = "not compared here: error words, lint warnings, \
+const NOT_COMPARED: &str = "not compared here: error words, lint rules that are not there yet (UndefinedVar, CopyIgnoredFile), \
 and cases that fail only because a lint rule was made an error";
 
 fn main() -> ExitCode {
@@ -251,6 +263,27 @@ fn compare(case: &Case, source: String, tallies: &mut BTreeMap<&'static str, Tal
     if !case.ok {
         return;
     }
+    // A check with a target looks at what that needs.
+    let whole = if case.target.is_some() {
+        Scope::Target
+    } else {
+        Scope::All
+    };
+    for (aspect, scope, theirs) in [
+        ("lint", Scope::Target, &case.warnings),
+        ("check", whole, &case.check_warnings),
+    ] {
+        let theirs = findings(theirs.iter().flatten());
+        let ours = lint::lint(&input, scope);
+        let ours = ours
+            .iter()
+            .map(|finding| (finding.rule.clone(), finding.lines.start, finding.lines.end));
+        let mut ours: Vec<_> = ours.collect();
+        ours.sort();
+        check(aspect, ours == theirs, &|| {
+            format!("reference {theirs:?}\n      ours      {ours:?}")
+        });
+    }
     let definition = analysis.definition.as_ref();
     let ours: Vec<&str> = definition
         .map(|found| found.ops.iter().map(|op| op.digest.as_str()).collect())
@@ -296,6 +329,18 @@ fn compare(case: &Case, source: String, tallies: &mut BTreeMap<&'static str, Tal
             image.as_ref(),
         )
     });
+}
+
+/// Findings of the reference by rule and lines, without those of rules that are not there yet.
+fn findings<'w>(warnings: impl Iterator<Item = &'w Warning>) -> Vec<(String, u32, u32)> {
+    let found = warnings.filter(|warning| lint::names().any(|name| name == warning.rule));
+    let found = found.filter_map(|warning| {
+        let (start, end) = line_range(&warning.lines.join(","))?;
+        Some((warning.rule.clone(), start, end))
+    });
+    let mut found: Vec<_> = found.collect();
+    found.sort();
+    found
 }
 
 /// An outline without what differs from run to run in the reference: the order of what stands on one line, and which

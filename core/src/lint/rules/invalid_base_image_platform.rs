@@ -1,0 +1,77 @@
+//! `InvalidBaseImagePlatform`: an image for another platform than the one it is used for.
+
+use std::collections::BTreeSet;
+
+use crate::analysis::Base;
+use crate::lint::file::{File, of_file};
+use crate::lint::{Found, Rule};
+use crate::stage::Origin;
+
+pub(super) const RULE: Rule = Rule {
+    name: "InvalidBaseImagePlatform",
+    url: None,
+    experimental: false,
+    check,
+};
+
+fn check(file: &File<'_>, found: &mut Vec<Found>) {
+    let nodes = &file.study.plan.resolved.nodes;
+    let mut asked = BTreeSet::new();
+    for stage in file.looked_at() {
+        if let Some(message) = other_platform(file, stage.index) {
+            found.push(of_file(stage.node, message));
+        }
+        // An image that is copied from is spoken of where that is first done.
+        let dependencies = nodes.get(stage.index).into_iter().flat_map(|node| &node.dependencies);
+        for dependency in dependencies {
+            let image = nodes.get(dependency.on).filter(|node| node.origin == Origin::Hidden);
+            if image.is_none() || !asked.insert(dependency.on) {
+                continue;
+            }
+            let mut steps = stage.steps.iter().map(|step| step.node);
+            let node = steps.find(|node| node.span.contains(dependency.span.start));
+            if let (Some(node), Some(message)) = (node, other_platform(file, dependency.on)) {
+                found.push(of_file(node, message));
+            }
+        }
+    }
+}
+
+/// What to say of a node that starts from an image for another platform.
+fn other_platform(file: &File<'_>, node: usize) -> Option<String> {
+    let Base::Image(image) = file.study.plan.bases.get(node)? else {
+        return None;
+    };
+    let image = file.study.plan.images.get(*image)?;
+    let facts = file.study.options.images.get(&image.reference)?;
+    let os = facts.config.get("os")?.as_str()?;
+    let architecture = facts.config.get("architecture")?.as_str()?;
+    let fits = os == image.platform.os && architecture == image.platform.architecture;
+    (!fits).then(|| format!("{} is for {os}/{architecture}, and {} is wanted.", image.name, image.platform))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::analysis::{ImageFacts, Input};
+    use crate::digest::Digest;
+    use crate::lint::{Scope, lint};
+
+    #[test]
+    fn says_so() {
+        let mut input = Input {
+            source: "FROM alpine\n".into(),
+            ..Input::default()
+        };
+        let mut found = |architecture: &str| {
+            let facts = ImageFacts {
+                digest: Digest::of(b""),
+                config: serde_json::json!({ "os": "linux", "architecture": architecture }),
+                size: 0,
+                note: None,
+            };
+            input.options.images.insert("docker.io/library/alpine:latest".into(), facts);
+            lint(&input, Scope::All).len()
+        };
+        assert_eq!((found("amd64"), found("arm64")), (0, 1));
+    }
+}

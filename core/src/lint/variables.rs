@@ -1,0 +1,146 @@
+//! Words of `FROM` with their variables worked out, and which those were.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::analysis::Base;
+use crate::instruction::Instruction;
+use crate::shell::{Lexer, Variables};
+
+use super::file::{File, Step};
+
+/// A word with its variables worked out.
+pub(super) struct Word {
+    pub(super) text: String,
+    /// Variables that it uses and that are set.
+    pub(super) used: BTreeSet<String>,
+    /// Variables that it uses and that are not.
+    pub(super) unset: BTreeSet<String>,
+}
+
+struct Recorded<'v> {
+    variables: &'v dyn Variables,
+    used: RefCell<BTreeSet<String>>,
+}
+
+impl Variables for Recorded<'_> {
+    fn get(&self, name: &str) -> Option<&str> {
+        let value = self.variables.get(name)?;
+        self.used.borrow_mut().insert(name.to_owned());
+        Some(value)
+    }
+}
+
+/// Works out a word of `FROM`; `None` where that cannot be done, which is an error that others report.
+pub(super) fn expanded(file: &File<'_>, text: &str) -> Option<Word> {
+    let recorded = Recorded {
+        variables: &file.study.plan.globals,
+        used: RefCell::default(),
+    };
+    let lexer = Lexer::new(file.study.program.escape.unwrap_or('\\'));
+    let expanded = lexer.expand(text, &recorded).ok()?;
+    Some(Word {
+        text: expanded.text,
+        used: recorded.used.into_inner(),
+        unset: expanded.unset,
+    })
+}
+
+/// The global arguments as they are where a build sets none.
+pub(super) struct Defaults(BTreeMap<String, String>);
+
+impl Variables for Defaults {
+    fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str)
+    }
+}
+
+impl Defaults {
+    /// `None` where a default cannot be worked out.
+    pub(super) fn of(file: &File<'_>) -> Option<Self> {
+        let program = &file.study.program;
+        let declared = || program.globals.iter().flat_map(|arg| &arg.value.declarations);
+        let globals = &file.study.plan.globals;
+        let own = |name: &str| declared().any(|arg| arg.name == name);
+        let predefined = globals.names().filter(|name| !own(name));
+        let values = predefined.filter_map(|name| Some((name.to_owned(), globals.get(name)?.to_owned())));
+        let mut defaults = Self(values.collect());
+        let lexer = Lexer::new(program.escape.unwrap_or('\\'));
+        for declaration in declared() {
+            if let Some(default) = &declaration.default {
+                let value = lexer.word(default, &defaults).ok()?;
+                defaults.0.insert(declaration.name.clone(), value);
+            }
+        }
+        Some(defaults)
+    }
+}
+
+impl File<'_> {
+    /// The value of a global argument.
+    pub(super) fn global(&self, name: &str) -> Option<&str> {
+        self.study.plan.globals.get(name)
+    }
+}
+
+/// The variables of a stage at the place that was reached.
+#[derive(Debug, Clone, Default)]
+pub(super) struct InStage(BTreeMap<String, String>);
+
+impl Variables for InStage {
+    fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str)
+    }
+}
+
+impl InStage {
+    /// What a stage has at its beginning, where `finished` are the stages before it at their end.
+    pub(super) fn at_start(file: &File<'_>, index: usize, finished: &[Self]) -> Self {
+        let plan = &file.study.plan;
+        match plan.bases.get(index) {
+            Some(Base::Stage(base)) => finished.get(*base).cloned().unwrap_or_default(),
+            Some(Base::Image(image)) => {
+                let image = plan.images.get(*image);
+                let facts = image.and_then(|image| file.study.options.images.get(&image.reference));
+                let env = facts.and_then(|facts| facts.config.pointer("/config/Env")?.as_array());
+                let pairs = env
+                    .into_iter()
+                    .flatten()
+                    .filter_map(|pair| pair.as_str()?.split_once('='));
+                Self(
+                    pairs
+                        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                        .collect(),
+                )
+            }
+            Some(Base::Scratch | Base::Unknown) | None => Self::default(),
+        }
+    }
+
+    /// Takes up what an instruction sets.
+    pub(super) fn take(&mut self, file: &File<'_>, step: &Step<'_>) {
+        match step.instruction() {
+            Some(Instruction::Arg(_)) => {
+                let inside = file.study.plan.args.iter().filter(|arg| arg.stage.is_some());
+                for arg in inside.filter(|arg| step.node.span.contains(arg.span.start)) {
+                    self.0
+                        .extend(arg.value.clone().map(|value| (arg.name.clone(), value)));
+                }
+            }
+            Some(Instruction::Env(env)) => {
+                let before = self.clone();
+                for pair in &env.pairs {
+                    let value = before.word(file, &pair.value).unwrap_or_default();
+                    self.0.insert(pair.key.clone(), value);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// A word with its variables worked out; `None` where that cannot be done.
+    pub(super) fn word(&self, file: &File<'_>, text: &str) -> Option<String> {
+        let lexer = Lexer::new(file.study.program.escape.unwrap_or('\\'));
+        lexer.word(text, self).ok()
+    }
+}
