@@ -85,11 +85,15 @@ impl File<'_> {
 
 /// The variables of a stage at the place that was reached.
 #[derive(Debug, Clone, Default)]
-pub(super) struct InStage(BTreeMap<String, String>);
+pub(super) struct InStage {
+    values: BTreeMap<String, String>,
+    /// `ARG`s that were declared, with a value or without.
+    declared: BTreeSet<String>,
+}
 
 impl Variables for InStage {
     fn get(&self, name: &str) -> Option<&str> {
-        self.0.get(name).map(String::as_str)
+        self.values.get(name).map(String::as_str)
     }
 }
 
@@ -107,14 +111,38 @@ impl InStage {
                     .into_iter()
                     .flatten()
                     .filter_map(|pair| pair.as_str()?.split_once('='));
-                Self(
-                    pairs
-                        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-                        .collect(),
-                )
+                let pairs = pairs.map(|(name, value)| (name.to_owned(), value.to_owned()));
+                let mut start = Self::empty();
+                start.values.extend(pairs);
+                start
             }
-            Some(Base::Scratch | Base::Unknown) | None => Self::default(),
+            Some(Base::Scratch | Base::Unknown) | None => Self::empty(),
         }
+    }
+
+    /// What every image has.
+    fn empty() -> Self {
+        Self {
+            values: BTreeMap::from([("PATH".to_owned(), String::new())]),
+            declared: BTreeSet::new(),
+        }
+    }
+
+    /// The variables that a word uses, and that are neither set nor declared.
+    pub(super) fn undefined(&self, file: &File<'_>, word: &str, heredoc: bool) -> BTreeSet<String> {
+        let mut lexer = Lexer::new(file.study.program.escape.unwrap_or('\\'));
+        if heredoc {
+            lexer = Lexer {
+                ignore_quotes: true,
+                ..Lexer::new('\\')
+            };
+        }
+        let mut unset = lexer
+            .expand(word, self)
+            .map(|word| word.unset)
+            .unwrap_or_default();
+        unset.retain(|name| !self.declared.contains(name));
+        unset
     }
 
     /// Takes up what an instruction sets.
@@ -123,7 +151,8 @@ impl InStage {
             Some(Instruction::Arg(_)) => {
                 let inside = file.study.plan.args.iter().filter(|arg| arg.stage.is_some());
                 for arg in inside.filter(|arg| step.node.span.contains(arg.span.start)) {
-                    self.0
+                    self.declared.insert(arg.name.clone());
+                    self.values
                         .extend(arg.value.clone().map(|value| (arg.name.clone(), value)));
                 }
             }
@@ -131,7 +160,7 @@ impl InStage {
                 let before = self.clone();
                 for pair in &env.pairs {
                     let value = before.word(file, &pair.value).unwrap_or_default();
-                    self.0.insert(pair.key.clone(), value);
+                    self.values.insert(pair.key.clone(), value);
                 }
             }
             _ => {}

@@ -29,5 +29,6 @@ rules! {
     secrets_used_in_arg_or_env
     stage_name_casing
     undefined_arg_in_from
+    undefined_var
     workdir_relative_path
 }
