@@ -167,6 +167,19 @@ fn check_says_what_is_wrong_where_and_by_its_exit_code() {
 }
 
 #[test]
+fn check_warns_of_what_had_better_be_written_otherwise() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = "FROM scratch AS a\nCMD run it\nFROM scratch\nLABEL a=b \\\n\n  c=d\n";
+    std::fs::write(folder.path().join("Dockerfile"), source).unwrap();
+    let (code, output, _) = run(&["check", folder.path().to_str().unwrap()]);
+    assert_eq!(code, 0, "{output}");
+    assert!(output.contains("warning[JSONArgsRecommended]"), "{output}");
+    assert!(output.contains("2 | CMD run it"), "{output}");
+    // The planner says this one too.
+    assert_eq!(output.matches("NoEmptyContinuation]").count(), 1, "{output}");
+}
+
+#[test]
 fn plan_reads_standard_input_and_names_the_stages() {
     let mut process = stagewright()
         .args(["plan", "--format", "json", "--target", "Build", "-f", "-"])
