@@ -204,6 +204,20 @@ fn what_the_target_does_not_need_does_not_stand_in_its_way() {
 }
 
 #[test]
+fn a_name_is_taken_for_an_earlier_stage_though_a_later_one_is_nearer() {
+    let found = analysis(
+        "FROM scratch AS build\nFROM buildxy\nFROM scratch AS buildxyz\n",
+        None,
+    );
+    let hints: Vec<_> = found
+        .diagnostics
+        .iter()
+        .map(|finding| finding.hint.as_deref())
+        .collect();
+    assert_eq!(hints, [Some("Did you mean build?")]);
+}
+
+#[test]
 fn stages_say_why_they_are_built_or_not() {
     let source = "FROM alpine AS a\nFROM a AS b\nRUN x\nFROM alpine AS c\nRUN y\nFROM scratch\nCOPY --from=b /x/app /\n";
     let analysis = analysis(source, None);

@@ -240,34 +240,38 @@ impl Resolved {
     /// A name that is no stage is an image's, as in the reference; one that is a letter or two away from a stage's
     /// name was likely meant to be that.
     fn doubt_names(&self, diagnostics: &mut Vec<Diagnostic>) {
-        // The same few images are named again and again, so each name is compared with those of the stages once.
-        let mut compared: BTreeMap<String, usize> = BTreeMap::new();
-        let mut doubt = |name: &str, span: Span, lines: LineRange, stages: usize| {
-            let nearest = compared.get(name).copied().unwrap_or_else(|| {
-                let meant = closest(name, self.names.keys().map(String::as_str));
-                let nearest = meant.and_then(|meant| self.names.get(meant)).copied();
-                let nearest = nearest.unwrap_or(usize::MAX);
-                compared.insert(name.to_owned(), nearest);
-                nearest
-            });
-            let meant = self.nodes.get(nearest).filter(|_| nearest < stages)?;
+        let names: Vec<&str> = self.names.keys().map(String::as_str).collect();
+        // The same few images are named again and again, and few are near any stage: each name is compared with all
+        // of them once, and more closely only where one of them is near.
+        let mut near: BTreeMap<String, bool> = BTreeMap::new();
+        let mut doubt = |name: &str, span: Span, lines: LineRange, known: &[&str]| {
+            let near = near
+                .entry(name.to_owned())
+                .or_insert_with(|| closest(name, names.iter().copied()).is_some());
+            if !*near {
+                return None;
+            }
             let problem = Problem::new(
                 "unknown-stage",
                 format!("There is no stage {name}, so it is taken for an image."),
             );
-            let problem = problem.hint(format!("Did you mean {}?", meant.label));
-            Some(problem.into_diagnostic(Severity::Warning, span, lines))
+            let problem = problem.suggest(name, known.iter().copied());
+            problem
+                .hint
+                .is_some()
+                .then(|| problem.into_diagnostic(Severity::Warning, span, lines))
         };
-        for (index, node) in self.nodes.iter().enumerate() {
+        let mut before = Vec::new();
+        for node in &self.nodes {
             let Origin::Written(_) = node.origin else { continue };
             if node.base.is_none() && node.base_name != "scratch" {
-                diagnostics.extend(doubt(&node.base_name, node.base_span, node.lines, index));
+                diagnostics.extend(doubt(&node.base_name, node.base_span, node.lines, &before));
             }
+            before.push(node.label.as_str());
             for dependency in &node.dependencies {
                 let image = self.nodes.get(dependency.on);
                 if let Some(image) = image.filter(|image| matches!(image.origin, Origin::Hidden)) {
-                    let (span, lines) = (dependency.span, dependency.lines);
-                    diagnostics.extend(doubt(&image.base_name, span, lines, usize::MAX));
+                    diagnostics.extend(doubt(&image.base_name, dependency.span, dependency.lines, &names));
                 }
             }
         }
