@@ -1,6 +1,5 @@
 //! What a target can be given: arguments, secrets, agents.
 
-use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
@@ -8,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::analysis::Input;
 use crate::diagnostic::Diagnostic;
 use crate::plan::{Declared, Plan, Work};
-use crate::shell::{Lexer, Variables};
+use crate::shell::{Lexer, Recorded, Variables};
 use crate::span::LineRange;
 use crate::stage::Origin;
 use crate::study::{Study, study};
@@ -86,11 +85,7 @@ pub fn outline(input: &Input) -> Result<Outline, Vec<Diagnostic>> {
         .and_then(|stage| stage.from.as_ref());
     if let Some(name) = from.and_then(|from| from.name.as_ref()) {
         outline.name.clone_from(&name.text);
-        let node = study
-            .tree
-            .nodes
-            .iter()
-            .find(|node| node.span.contains(name.span.start));
+        let node = study.tree.node_at(name.span.start);
         outline.description = node.map(|node| description(node, &name.text)).unwrap_or_default();
     }
     Ok(outline)
@@ -118,29 +113,12 @@ fn visited(plan: &Plan, target: usize) -> Vec<usize> {
     order
 }
 
-/// Variables that remember which of them were asked for.
-struct Recorded<'v> {
-    variables: &'v dyn Variables,
-    used: RefCell<BTreeSet<String>>,
-}
-
-impl Variables for Recorded<'_> {
-    fn get(&self, name: &str) -> Option<&str> {
-        let value = self.variables.get(name)?;
-        self.used.borrow_mut().insert(name.to_owned());
-        Some(value)
-    }
-}
-
 /// The variables that are set and stand in `text`.
 fn used(lexer: Lexer, text: &str, variables: &dyn Variables) -> BTreeSet<String> {
-    let recorded = Recorded {
-        variables,
-        used: RefCell::default(),
-    };
+    let recorded = Recorded::new(variables);
     // What cannot be worked out uses what was reached of it.
     let _ = lexer.word(text, &recorded);
-    recorded.used.into_inner()
+    recorded.used()
 }
 
 /// The arguments that stages use, by place.
@@ -152,6 +130,12 @@ fn arguments(study: &Study<'_>, order: &[usize]) -> Vec<Argument> {
         .map(|declared| (declared.name.as_str(), declared))
         .collect();
     let needs = global_needs(study, lexer);
+    let mut declared_in: BTreeMap<usize, Vec<&Declared>> = BTreeMap::new();
+    for declared in &study.plan.args {
+        if let Some(stage) = declared.stage {
+            declared_in.entry(stage).or_default().push(declared);
+        }
+    }
     let mut found: BTreeMap<&str, &Declared> = BTreeMap::new();
     for &stage in order {
         let mut known = global.clone();
@@ -168,12 +152,7 @@ fn arguments(study: &Study<'_>, order: &[usize]) -> Vec<Argument> {
         {
             names.extend(used(lexer, &word.text, globals));
         }
-        for declared in study
-            .plan
-            .args
-            .iter()
-            .filter(|declared| declared.stage == Some(stage))
-        {
+        for &declared in declared_in.get(&stage).into_iter().flatten() {
             names.insert(declared.name.clone());
             if !declared.repeats {
                 known.insert(&declared.name, declared);
@@ -229,11 +208,7 @@ fn global_needs(study: &Study<'_>, lexer: Lexer) -> BTreeMap<String, BTreeSet<St
 }
 
 fn argument(study: &Study<'_>, declared: &Declared) -> Argument {
-    let node = study
-        .tree
-        .nodes
-        .iter()
-        .find(|node| node.span.contains(declared.span.start));
+    let node = study.tree.node_at(declared.span.start);
     Argument {
         name: declared.name.clone(),
         description: node
@@ -247,13 +222,15 @@ fn argument(study: &Study<'_>, declared: &Declared) -> Argument {
 /// Secrets and agents that the commands of stages ask for, each once, by place.
 fn grants(study: &Study<'_>, order: &[usize]) -> (Vec<Grant>, Vec<Grant>) {
     let (mut secrets, mut agents) = (Vec::new(), Vec::new());
+    let mut commands: BTreeMap<usize, Vec<_>> = BTreeMap::new();
+    for vertex in study.plan.graph.vertices.node_weights() {
+        if let (Work::Exec(exec), Some(stage)) = (&vertex.work, vertex.stage) {
+            commands.entry(stage).or_default().push((exec, vertex.step));
+        }
+    }
     for &stage in order {
-        for vertex in study.plan.graph.vertices.node_weights() {
-            let Work::Exec(exec) = &vertex.work else { continue };
-            if vertex.stage != Some(stage) {
-                continue;
-            }
-            let lines = lines(study, stage, vertex.step);
+        for &(exec, step) in commands.get(&stage).into_iter().flatten() {
+            let lines = lines(study, stage, step);
             for mount in &exec.extra {
                 if let Some(secret) = &mount.secret_opt {
                     grant(&mut secrets, &secret.id, secret.optional, lines);

@@ -1,6 +1,9 @@
 //! A file as rules look at it: instruction by instruction, each as written and as understood.
 
+use std::collections::BTreeMap;
+
 use crate::instruction::{Instruction, from};
+use crate::plan::Declared;
 use crate::stage::Statement;
 use crate::study::Study;
 use crate::syntax::{Keyword, Node};
@@ -20,6 +23,8 @@ pub enum Scope {
 pub(super) struct File<'f> {
     pub(super) study: &'f Study<'f>,
     pub(super) stages: Vec<Stage<'f>>,
+    /// The `ARG`s of stages, by place.
+    pub(super) args: BTreeMap<usize, &'f Declared>,
 }
 
 /// A stage that is looked at or not.
@@ -68,7 +73,12 @@ impl<'f> File<'f> {
                 steps: steps.collect(),
             });
         }
-        Self { study, stages }
+        let args = study.plan.args.iter().filter(|arg| arg.stage.is_some());
+        Self {
+            study,
+            stages,
+            args: args.map(|arg| (arg.span.start, arg)).collect(),
+        }
     }
 
     /// The stages in the scope.

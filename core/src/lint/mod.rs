@@ -51,7 +51,7 @@ pub fn lint(input: &Input, scope: Scope) -> Vec<Finding> {
         (rule.check)(&file, &mut found);
         for Found { place, message } in found {
             let own = Settings::of_comments(&place.comments);
-            if settings.allow(rule) && own.allow(rule) {
+            if settings.allow(&own, rule) {
                 findings.push(Finding {
                     rule: rule.name.to_owned(),
                     message,
@@ -144,10 +144,38 @@ mod tests {
     }
 
     #[test]
+    fn an_experimental_rule_is_asked_for_by_a_file_or_an_instruction() {
+        let rule = "InvalidDefinitionDescription";
+        assert_eq!(lines_of(rule, "# about it\nFROM scratch AS a\n"), [0; 0]);
+        assert_eq!(
+            lines_of(rule, "# check=experimental=all\n# about it\nFROM scratch AS a\n"),
+            [3]
+        );
+        let above = "ARG A\n# check=experimental=InvalidDefinitionDescription\nFROM scratch AS a\n";
+        assert_eq!(lines_of(rule, above), [3]);
+    }
+
+    #[test]
     fn every_file_of_a_rule_is_registered() {
         let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/lint/rules");
         let files = std::fs::read_dir(folder).unwrap();
-        let rules = files.filter(|file| file.as_ref().unwrap().file_name() != "mod.rs");
-        assert_eq!(rules.count(), names().count());
+        let names = files.map(|file| {
+            file.unwrap()
+                .path()
+                .file_stem()
+                .unwrap()
+                .to_str()
+                .unwrap()
+                .to_owned()
+        });
+        let mut names: Vec<String> = names.filter(|name| name != "mod").collect();
+        names.sort();
+        assert_eq!(names, rules::FILES);
+    }
+
+    #[test]
+    fn every_rule_has_a_name_of_its_own() {
+        let names: std::collections::BTreeSet<&str> = names().collect();
+        assert_eq!(names.len(), rules::ALL.len());
     }
 }

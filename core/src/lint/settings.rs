@@ -40,17 +40,14 @@ impl Settings {
             .unwrap_or_default()
     }
 
-    /// What the comments above an instruction say. They cannot ask for an experimental rule that the file does not.
+    /// What the comments above an instruction say.
     pub(super) fn of_comments(comments: &[String]) -> Self {
         let value = comments.iter().find_map(|comment| {
             let (name, value) = comment.split_once('=')?;
             name.trim().eq_ignore_ascii_case("check").then(|| value.trim())
         });
         let word = value.and_then(|value| value.split(' ').next());
-        Self {
-            experimental: Names::read("all"),
-            ..word.map(Self::read).unwrap_or_default()
-        }
+        word.map(Self::read).unwrap_or_default()
     }
 
     fn read(text: &str) -> Self {
@@ -66,11 +63,13 @@ impl Settings {
         settings
     }
 
-    pub(super) fn allow(&self, rule: &Rule) -> bool {
+    /// Whether a rule applies where the file says this, and the comments above an instruction say `own`: each may
+    /// leave a rule out, and each may ask for an experimental one.
+    pub(super) fn allow(&self, own: &Self, rule: &Rule) -> bool {
         if rule.experimental {
-            self.experimental.contain(rule.name)
+            self.experimental.contain(rule.name) || own.experimental.contain(rule.name)
         } else {
-            !self.skip.contain(rule.name)
+            !self.skip.contain(rule.name) && !own.skip.contain(rule.name)
         }
     }
 }

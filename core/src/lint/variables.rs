@@ -1,11 +1,10 @@
-//! Words of `FROM` with their variables worked out, and which those were.
+//! Variables as lint sees them: what words use, what a stage has set at each of its instructions.
 
-use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::analysis::Base;
 use crate::instruction::Instruction;
-use crate::shell::{Lexer, Variables};
+use crate::shell::{Lexer, Recorded, Variables};
 
 use super::file::{File, Step};
 
@@ -18,30 +17,14 @@ pub(super) struct Word {
     pub(super) unset: BTreeSet<String>,
 }
 
-struct Recorded<'v> {
-    variables: &'v dyn Variables,
-    used: RefCell<BTreeSet<String>>,
-}
-
-impl Variables for Recorded<'_> {
-    fn get(&self, name: &str) -> Option<&str> {
-        let value = self.variables.get(name)?;
-        self.used.borrow_mut().insert(name.to_owned());
-        Some(value)
-    }
-}
-
 /// Works out a word of `FROM`; `None` where that cannot be done, which is an error that others report.
 pub(super) fn expanded(file: &File<'_>, text: &str) -> Option<Word> {
-    let recorded = Recorded {
-        variables: &file.study.plan.globals,
-        used: RefCell::default(),
-    };
+    let recorded = Recorded::new(&file.study.plan.globals);
     let lexer = Lexer::new(file.study.program.escape.unwrap_or('\\'));
     let expanded = lexer.expand(text, &recorded).ok()?;
     Some(Word {
         text: expanded.text,
-        used: recorded.used.into_inner(),
+        used: recorded.used(),
         unset: expanded.unset,
     })
 }
@@ -149,8 +132,11 @@ impl InStage {
     pub(super) fn take(&mut self, file: &File<'_>, step: &Step<'_>) {
         match step.instruction() {
             Some(Instruction::Arg(_)) => {
-                let inside = file.study.plan.args.iter().filter(|arg| arg.stage.is_some());
-                for arg in inside.filter(|arg| step.node.span.contains(arg.span.start)) {
+                for arg in file
+                    .args
+                    .range(step.node.span.start..step.node.span.end)
+                    .map(|(_, arg)| arg)
+                {
                     self.declared.insert(arg.name.clone());
                     self.values
                         .extend(arg.value.clone().map(|value| (arg.name.clone(), value)));

@@ -3,6 +3,9 @@
 //! Nothing here splits a file into instructions; it is given one piece of text and the variables that hold there.
 
 mod pattern;
+mod recorded;
+
+pub(crate) use recorded::Recorded;
 
 use std::collections::BTreeSet;
 

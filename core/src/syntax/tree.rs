@@ -20,6 +20,15 @@ pub(crate) struct Tree<'s> {
     pub(crate) diagnostics: Vec<Diagnostic>,
 }
 
+impl<'s> Tree<'s> {
+    /// The instruction that stands at a place, where one does.
+    pub(crate) fn node_at(&self, offset: usize) -> Option<&Node<'s>> {
+        let behind = self.nodes.partition_point(|node| node.span.start <= offset);
+        let node = self.nodes.get(behind.checked_sub(1)?)?;
+        (offset < node.span.end).then_some(node)
+    }
+}
+
 /// One instruction.
 #[derive(Debug, Clone)]
 pub(crate) struct Node<'s> {

@@ -1,8 +1,8 @@
 //! `ConsistentInstructionCasing`: a file reads best with all its instructions in one case.
 
 use crate::lint::file::{File, of_file};
-use crate::syntax::Node;
 use crate::lint::{Found, Rule};
+use crate::syntax::Node;
 
 pub(super) const RULE: Rule = Rule {
     name: "ConsistentInstructionCasing",
@@ -25,7 +25,10 @@ fn check(file: &File<'_>, found: &mut Vec<Found>) {
             (is_upper(node), "upper")
         };
         if !fits {
-            let message = format!("{} is not in {case} case, as most instructions of this file are.", node.name);
+            let message = format!(
+                "{} is not in {case} case, as most instructions of this file are.",
+                node.name
+            );
             found.push(of_file(node, message));
         }
     }
@@ -45,7 +48,16 @@ mod tests {
 
     #[test]
     fn says_so() {
-        assert_eq!(lines_of("ConsistentInstructionCasing", "FROM scratch\nCMD [\"a\"]\nenv A=1\n"), [3]);
-        assert_eq!(lines_of("ConsistentInstructionCasing", "from scratch\nenv A=1\n"), [0; 0]);
+        assert_eq!(
+            lines_of(
+                "ConsistentInstructionCasing",
+                "FROM scratch\nCMD [\"a\"]\nenv A=1\n"
+            ),
+            [3]
+        );
+        assert_eq!(
+            lines_of("ConsistentInstructionCasing", "from scratch\nenv A=1\n"),
+            [0; 0]
+        );
     }
 }

@@ -31,7 +31,13 @@ mod tests {
 
     #[test]
     fn says_so() {
-        assert_eq!(lines_of("DuplicateStageName", "FROM scratch AS a\nFROM scratch AS a\n"), [2]);
-        assert_eq!(lines_of("DuplicateStageName", "FROM scratch AS a\nFROM scratch AS b\n"), [0; 0]);
+        assert_eq!(
+            lines_of("DuplicateStageName", "FROM scratch AS a\nFROM scratch AS a\n"),
+            [2]
+        );
+        assert_eq!(
+            lines_of("DuplicateStageName", "FROM scratch AS a\nFROM scratch AS b\n"),
+            [0; 0]
+        );
     }
 }

@@ -1,7 +1,7 @@
 //! `ExposeInvalidFormat`: an image says which ports it has, not where a host shows them.
 
-use crate::lint::file::{File, at};
 use crate::instruction::Instruction;
+use crate::lint::file::{File, at};
 use crate::lint::{Found, Rule};
 
 pub(super) const RULE: Rule = Rule {
@@ -13,9 +13,18 @@ pub(super) const RULE: Rule = Rule {
 
 fn check(file: &File<'_>, found: &mut Vec<Found>) {
     for step in file.steps() {
-        let Some(Instruction::Expose(expose)) = step.instruction() else { continue };
-        for port in expose.ports.iter().filter(|port| !port.text.contains('$') && port.text.contains(':')) {
-            let message = format!("{} names an address or a port of the host, which is said when it runs.", port.text);
+        let Some(Instruction::Expose(expose)) = step.instruction() else {
+            continue;
+        };
+        for port in expose
+            .ports
+            .iter()
+            .filter(|port| !port.text.contains('$') && port.text.contains(':'))
+        {
+            let message = format!(
+                "{} names an address or a port of the host, which is said when it runs.",
+                port.text
+            );
             found.push(at(step.node, message));
         }
     }
@@ -27,7 +36,16 @@ mod tests {
 
     #[test]
     fn says_so() {
-        assert_eq!(lines_of("ExposeInvalidFormat", "FROM scratch\nEXPOSE 127.0.0.1:80:80 8080:80\n"), [2, 2]);
-        assert_eq!(lines_of("ExposeInvalidFormat", "FROM scratch\nEXPOSE 80 8000-8010/udp\n"), [0; 0]);
+        assert_eq!(
+            lines_of(
+                "ExposeInvalidFormat",
+                "FROM scratch\nEXPOSE 127.0.0.1:80:80 8080:80\n"
+            ),
+            [2, 2]
+        );
+        assert_eq!(
+            lines_of("ExposeInvalidFormat", "FROM scratch\nEXPOSE 80 8000-8010/udp\n"),
+            [0; 0]
+        );
     }
 }

@@ -1,7 +1,7 @@
 //! `ExposeProtoCasing`: protocols have names in lower case.
 
-use crate::lint::file::{File, at};
 use crate::instruction::Instruction;
+use crate::lint::file::{File, at};
 use crate::lint::{Found, Rule};
 
 pub(super) const RULE: Rule = Rule {
@@ -13,7 +13,9 @@ pub(super) const RULE: Rule = Rule {
 
 fn check(file: &File<'_>, found: &mut Vec<Found>) {
     for step in file.steps() {
-        let Some(Instruction::Expose(expose)) = step.instruction() else { continue };
+        let Some(Instruction::Expose(expose)) = step.instruction() else {
+            continue;
+        };
         for port in &expose.ports {
             let protocol = port.text.split_once('/').map_or("", |(_, protocol)| protocol);
             if !protocol.contains('$') && protocol.to_lowercase() != protocol {
@@ -30,7 +32,13 @@ mod tests {
 
     #[test]
     fn says_so() {
-        assert_eq!(lines_of("ExposeProtoCasing", "FROM scratch\nEXPOSE 80/TCP\n"), [2]);
-        assert_eq!(lines_of("ExposeProtoCasing", "FROM scratch\nEXPOSE 80/tcp\n"), [0; 0]);
+        assert_eq!(
+            lines_of("ExposeProtoCasing", "FROM scratch\nEXPOSE 80/TCP\n"),
+            [2]
+        );
+        assert_eq!(
+            lines_of("ExposeProtoCasing", "FROM scratch\nEXPOSE 80/tcp\n"),
+            [0; 0]
+        );
     }
 }

@@ -14,10 +14,19 @@ fn check(file: &File<'_>, found: &mut Vec<Found>) {
     for stage in &file.stages {
         let from = stage.node.name.as_str();
         let (lower, upper) = (from.to_lowercase() == from, from.to_uppercase() == from);
-        let Some(word) = words(stage.node).nth(1).filter(|_| words(stage.node).count() > 2) else { continue };
-        let alike = if lower { word.to_lowercase() } else { word.to_uppercase() };
+        let Some(word) = words(stage.node).nth(1).filter(|_| words(stage.node).count() > 2) else {
+            continue;
+        };
+        let alike = if lower {
+            word.to_lowercase()
+        } else {
+            word.to_uppercase()
+        };
         if (lower || upper) && alike != word {
-            found.push(at(stage.node, format!("{from} and {word} are not in the same case.")));
+            found.push(at(
+                stage.node,
+                format!("{from} and {word} are not in the same case."),
+            ));
         }
     }
 }

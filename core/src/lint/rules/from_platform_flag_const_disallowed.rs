@@ -2,8 +2,8 @@
 
 use crate::lint::file::{File, at};
 use crate::lint::variables::expanded;
-use crate::platform::Platform;
 use crate::lint::{Found, Rule};
+use crate::platform::Platform;
 
 pub(super) const RULE: Rule = Rule {
     name: "FromPlatformFlagConstDisallowed",
@@ -16,13 +16,20 @@ fn check(file: &File<'_>, found: &mut Vec<Found>) {
     for stage in &file.stages {
         let Some(from) = stage.from else { continue };
         let Some(platform) = &from.platform else { continue };
-        let Some(word) = expanded(file, &platform.text) else { continue };
-        let Ok(parsed) = word.text.parse::<Platform>() else { continue };
+        let Some(word) = expanded(file, &platform.text) else {
+            continue;
+        };
+        let Ok(parsed) = word.text.parse::<Platform>() else {
+            continue;
+        };
         let name = from.name.as_ref().map_or("", |name| name.text.as_str());
         // A name such as build-amd64 says that it is meant.
         let meant = name.contains(&parsed.os) || name.contains(&parsed.architecture);
         if word.used.is_empty() && word.unset.is_empty() && !meant {
-            let message = format!("The platform is always {}. Take it from $BUILDPLATFORM or $TARGETPLATFORM.", word.text);
+            let message = format!(
+                "The platform is always {}. Take it from $BUILDPLATFORM or $TARGETPLATFORM.",
+                word.text
+            );
             found.push(at(stage.node, message));
         }
     }
@@ -34,7 +41,19 @@ mod tests {
 
     #[test]
     fn says_so() {
-        assert_eq!(lines_of("FromPlatformFlagConstDisallowed", "FROM --platform=linux/amd64 alpine AS build\n"), [1]);
-        assert_eq!(lines_of("FromPlatformFlagConstDisallowed", "FROM --platform=linux/amd64 alpine AS build-amd64\n"), [0; 0]);
+        assert_eq!(
+            lines_of(
+                "FromPlatformFlagConstDisallowed",
+                "FROM --platform=linux/amd64 alpine AS build\n"
+            ),
+            [1]
+        );
+        assert_eq!(
+            lines_of(
+                "FromPlatformFlagConstDisallowed",
+                "FROM --platform=linux/amd64 alpine AS build-amd64\n"
+            ),
+            [0; 0]
+        );
     }
 }

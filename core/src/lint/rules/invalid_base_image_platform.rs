@@ -22,9 +22,14 @@ fn check(file: &File<'_>, found: &mut Vec<Found>) {
             found.push(of_file(stage.node, message));
         }
         // An image that is copied from is spoken of where that is first done.
-        let dependencies = nodes.get(stage.index).into_iter().flat_map(|node| &node.dependencies);
+        let dependencies = nodes
+            .get(stage.index)
+            .into_iter()
+            .flat_map(|node| &node.dependencies);
         for dependency in dependencies {
-            let image = nodes.get(dependency.on).filter(|node| node.origin == Origin::Hidden);
+            let image = nodes
+                .get(dependency.on)
+                .filter(|node| node.origin == Origin::Hidden);
             if image.is_none() || !asked.insert(dependency.on) {
                 continue;
             }
@@ -47,7 +52,12 @@ fn other_platform(file: &File<'_>, node: usize) -> Option<String> {
     let os = facts.config.get("os")?.as_str()?;
     let architecture = facts.config.get("architecture")?.as_str()?;
     let fits = os == image.platform.os && architecture == image.platform.architecture;
-    (!fits).then(|| format!("{} is for {os}/{architecture}, and {} is wanted.", image.name, image.platform))
+    (!fits).then(|| {
+        format!(
+            "{} is for {os}/{architecture}, and {} is wanted.",
+            image.name, image.platform
+        )
+    })
 }
 
 #[cfg(test)]
@@ -69,7 +79,10 @@ mod tests {
                 size: 0,
                 note: None,
             };
-            input.options.images.insert("docker.io/library/alpine:latest".into(), facts);
+            input
+                .options
+                .images
+                .insert("docker.io/library/alpine:latest".into(), facts);
             lint(&input, Scope::All).len()
         };
         assert_eq!((found("amd64"), found("arm64")), (0, 1));

@@ -14,13 +14,20 @@ pub(super) const RULE: Rule = Rule {
 };
 
 fn check(file: &File<'_>, found: &mut Vec<Found>) {
-    let Some(defaults) = Defaults::of(file) else { return };
+    let Some(defaults) = Defaults::of(file) else {
+        return;
+    };
     let lexer = Lexer::new(file.study.program.escape.unwrap_or('\\'));
     for stage in &file.stages {
         let Some(from) = stage.from else { continue };
-        let Ok(base) = lexer.word(&from.base.text, &defaults) else { return };
+        let Ok(base) = lexer.word(&from.base.text, &defaults) else {
+            return;
+        };
         if base.parse::<Reference>().is_err() {
-            let message = format!("{} names no image unless a build sets its variables.", from.base.text);
+            let message = format!(
+                "{} names no image unless a build sets its variables.",
+                from.base.text
+            );
             found.push(of_file(stage.node, message));
         }
     }

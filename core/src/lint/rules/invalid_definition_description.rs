@@ -1,9 +1,9 @@
 //! `InvalidDefinitionDescription`: a comment right above a stage or an argument describes it if it begins with its name.
 
-use crate::lint::file::{File, at};
 use crate::instruction::Instruction;
-use crate::syntax::Node;
+use crate::lint::file::{File, at};
 use crate::lint::{Found, Rule};
+use crate::syntax::Node;
 
 pub(super) const RULE: Rule = Rule {
     name: "InvalidDefinitionDescription",
@@ -14,8 +14,13 @@ pub(super) const RULE: Rule = Rule {
 
 fn check(file: &File<'_>, found: &mut Vec<Found>) {
     for arg in &file.study.program.globals {
-        let node = file.study.tree.nodes.iter().find(|node| node.span == arg.span);
-        let names: Vec<&str> = arg.value.declarations.iter().map(|arg| arg.name.as_str()).collect();
+        let node = file.study.tree.node_at(arg.span.start);
+        let names: Vec<&str> = arg
+            .value
+            .declarations
+            .iter()
+            .map(|arg| arg.name.as_str())
+            .collect();
         if let Some(node) = node {
             describe(node, &names, found);
         }
@@ -34,10 +39,15 @@ fn check(file: &File<'_>, found: &mut Vec<Found>) {
 }
 
 fn describe(node: &Node<'_>, names: &[&str], found: &mut Vec<Found>) {
-    let Some(comment) = node.comments.last() else { return };
+    let Some(comment) = node.comments.last() else {
+        return;
+    };
     if !names.contains(&comment.split(' ').next().unwrap_or_default()) {
-        let message = "The comment above does not begin with the name that it stands over. Leave a line between if it is none of its.";
-        found.push(at(node, message.to_owned()));
+        let message = format!(
+            "The comment above does not begin with {}. Leave an empty line below it if it says something else.",
+            names.join(" or ")
+        );
+        found.push(at(node, message));
     }
 }
 
@@ -47,7 +57,19 @@ mod tests {
 
     #[test]
     fn says_so() {
-        assert_eq!(lines_of("InvalidDefinitionDescription", "# check=experimental=all\nARG A\n# the build\nFROM scratch AS build\n"), [4]);
-        assert_eq!(lines_of("InvalidDefinitionDescription", "# check=experimental=all\n# build compiles it\nFROM scratch AS build\n"), [0; 0]);
+        assert_eq!(
+            lines_of(
+                "InvalidDefinitionDescription",
+                "# check=experimental=all\nARG A\n# the build\nFROM scratch AS build\n"
+            ),
+            [4]
+        );
+        assert_eq!(
+            lines_of(
+                "InvalidDefinitionDescription",
+                "# check=experimental=all\n# build compiles it\nFROM scratch AS build\n"
+            ),
+            [0; 0]
+        );
     }
 }

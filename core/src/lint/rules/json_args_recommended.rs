@@ -1,7 +1,7 @@
 //! `JSONArgsRecommended`: a shell between the system and the program keeps signals from it.
 
-use crate::lint::file::{File, Step, at};
 use crate::instruction::Instruction;
+use crate::lint::file::{File, at};
 use crate::lint::{Found, Rule};
 
 pub(super) const RULE: Rule = Rule {
@@ -12,9 +12,19 @@ pub(super) const RULE: Rule = Rule {
 };
 
 fn check(file: &File<'_>, found: &mut Vec<Found>) {
-    for stage in file.looked_at() {
-        // Who chooses a shell wants one.
-        let mut chosen = inherits_shell(file, stage.index);
+    let mut finished: Vec<bool> = Vec::new();
+    for stage in &file.stages {
+        // Who chooses a shell wants one; a stage has that of the stage it starts from.
+        let base = file
+            .study
+            .plan
+            .resolved
+            .nodes
+            .get(stage.index)
+            .and_then(|node| node.base);
+        let mut chosen = base
+            .and_then(|base| finished.get(base).copied())
+            .unwrap_or_default();
         for step in &stage.steps {
             let command = match step.instruction() {
                 Some(Instruction::Cmd(cmd)) => &cmd.command,
@@ -25,7 +35,7 @@ fn check(file: &File<'_>, found: &mut Vec<Found>) {
                 }
                 _ => continue,
             };
-            if command.shell && !chosen {
+            if command.shell && !chosen && stage.looked_at {
                 let message = format!(
                     "The program of {} gets no signals, because a shell starts it. Write it as JSON: [\"program\", \"argument\"].",
                     step.node.name
@@ -33,24 +43,8 @@ fn check(file: &File<'_>, found: &mut Vec<Found>) {
                 found.push(at(step.node, message));
             }
         }
+        finished.push(chosen);
     }
-}
-
-/// Whether what a stage starts from has chosen a shell.
-fn inherits_shell(file: &File<'_>, mut index: usize) -> bool {
-    while let Some(base) = file.study.plan.resolved.nodes.get(index).and_then(|node| node.base) {
-        // A circle of stages was reported, and has no beginning.
-        if base >= index {
-            return false;
-        }
-        let stage = file.stages.get(base);
-        let steps = stage.into_iter().flat_map(|stage| &stage.steps);
-        if steps.filter_map(Step::instruction).any(|step| matches!(step, Instruction::Shell(_))) {
-            return true;
-        }
-        index = base;
-    }
-    false
 }
 
 #[cfg(test)]
@@ -60,6 +54,11 @@ mod tests {
     #[test]
     fn says_so() {
         assert_eq!(lines_of("JSONArgsRecommended", "FROM scratch\nCMD a b\n"), [2]);
-        assert_eq!(lines_of("JSONArgsRecommended", "FROM scratch\nSHELL [\"sh\"]\nCMD a b\n"), [0; 0]);
+        assert_eq!(
+            lines_of("JSONArgsRecommended", "FROM scratch\nSHELL [\"sh\"]\nCMD a b\n"),
+            [0; 0]
+        );
+        let inherited = "FROM scratch AS a\nSHELL [\"sh\"]\nFROM a AS b\nFROM b\nCMD a b\n";
+        assert_eq!(lines_of("JSONArgsRecommended", inherited), [0; 0]);
     }
 }

@@ -1,7 +1,7 @@
 //! `LegacyKeyValueFormat`: an `=` leaves no doubt where a name ends.
 
-use crate::lint::file::{File, at};
 use crate::instruction::Instruction;
+use crate::lint::file::{File, at};
 use crate::lint::{Found, Rule};
 
 pub(super) const RULE: Rule = Rule {
@@ -19,7 +19,10 @@ fn check(file: &File<'_>, found: &mut Vec<Found>) {
             _ => continue,
         };
         for pair in pairs.iter().filter(|pair| pair.legacy) {
-            let message = format!("Write {}=… with an =, so that more than one fits in an instruction.", pair.key);
+            let message = format!(
+                "Write {}=… with an =, so that more than one fits in an instruction.",
+                pair.key
+            );
             found.push(at(step.node, message));
         }
     }
@@ -32,6 +35,9 @@ mod tests {
     #[test]
     fn says_so() {
         assert_eq!(lines_of("LegacyKeyValueFormat", "FROM scratch\nENV A 1\n"), [2]);
-        assert_eq!(lines_of("LegacyKeyValueFormat", "FROM scratch\nENV A=1\n"), [0; 0]);
+        assert_eq!(
+            lines_of("LegacyKeyValueFormat", "FROM scratch\nENV A=1\n"),
+            [0; 0]
+        );
     }
 }

@@ -1,8 +1,8 @@
 //! `MaintainerDeprecated`: a label says the same, and more.
 
 use crate::lint::file::{File, at};
-use crate::syntax::Keyword;
 use crate::lint::{Found, Rule};
+use crate::syntax::Keyword;
 
 pub(super) const RULE: Rule = Rule {
     name: "MaintainerDeprecated",
@@ -25,7 +25,16 @@ mod tests {
 
     #[test]
     fn says_so() {
-        assert_eq!(lines_of("MaintainerDeprecated", "FROM scratch\nMAINTAINER me\n"), [2]);
-        assert_eq!(lines_of("MaintainerDeprecated", "FROM scratch\nLABEL org.opencontainers.image.authors=me\n"), [0; 0]);
+        assert_eq!(
+            lines_of("MaintainerDeprecated", "FROM scratch\nMAINTAINER me\n"),
+            [2]
+        );
+        assert_eq!(
+            lines_of(
+                "MaintainerDeprecated",
+                "FROM scratch\nLABEL org.opencontainers.image.authors=me\n"
+            ),
+            [0; 0]
+        );
     }
 }

@@ -5,6 +5,8 @@ use super::Rule;
 macro_rules! rules {
     ($($rule:ident)*) => {
         $(mod $rule;)*
+        #[cfg(test)]
+        pub(super) const FILES: &[&str] = &[$(stringify!($rule)),*];
         pub(super) const ALL: &[&Rule] = &[$(&$rule::RULE),*];
     };
 }

@@ -1,8 +1,8 @@
 //! `MultipleInstructionsDisallowed`: only the last of them counts.
 
 use crate::lint::file::{File, at};
-use crate::syntax::{Keyword, Node};
 use crate::lint::{Found, Rule};
+use crate::syntax::{Keyword, Node};
 
 pub(super) const RULE: Rule = Rule {
     name: "MultipleInstructionsDisallowed",
@@ -18,7 +18,10 @@ fn check(file: &File<'_>, found: &mut Vec<Found>) {
             let same: Vec<&Node<'_>> = nodes.filter(|node| node.keyword == Some(keyword)).collect();
             if let Some((_, before)) = same.split_last() {
                 for node in before {
-                    let message = format!("This {} does nothing: a later one of the stage takes its place.", node.name);
+                    let message = format!(
+                        "This {} does nothing: a later one of the stage takes its place.",
+                        node.name
+                    );
                     found.push(at(node, message));
                 }
             }
@@ -32,7 +35,16 @@ mod tests {
 
     #[test]
     fn says_so() {
-        assert_eq!(lines_of("MultipleInstructionsDisallowed", "FROM scratch\nCMD [\"a\"]\nCMD [\"b\"]\n"), [2]);
-        assert_eq!(lines_of("MultipleInstructionsDisallowed", "FROM scratch\nCMD [\"b\"]\n"), [0; 0]);
+        assert_eq!(
+            lines_of(
+                "MultipleInstructionsDisallowed",
+                "FROM scratch\nCMD [\"a\"]\nCMD [\"b\"]\n"
+            ),
+            [2]
+        );
+        assert_eq!(
+            lines_of("MultipleInstructionsDisallowed", "FROM scratch\nCMD [\"b\"]\n"),
+            [0; 0]
+        );
     }
 }

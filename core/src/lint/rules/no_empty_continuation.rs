@@ -12,7 +12,11 @@ pub(super) const RULE: Rule = Rule {
 };
 
 fn check(file: &File<'_>, found: &mut Vec<Found>) {
-    let empty = file.study.diagnostics.iter().filter(|finding| finding.code == RULE.name);
+    let empty = file
+        .study
+        .diagnostics
+        .iter()
+        .filter(|finding| finding.code == RULE.name);
     found.extend(empty.map(|finding| Found {
         place: Place {
             span: finding.span,
@@ -29,7 +33,13 @@ mod tests {
 
     #[test]
     fn says_so() {
-        assert_eq!(lines_of("NoEmptyContinuation", "FROM scratch\nLABEL a=b \\\n\n  c=d\n"), [4]);
-        assert_eq!(lines_of("NoEmptyContinuation", "FROM scratch\nLABEL a=b \\\n  c=d\n"), [0; 0]);
+        assert_eq!(
+            lines_of("NoEmptyContinuation", "FROM scratch\nLABEL a=b \\\n\n  c=d\n"),
+            [4]
+        );
+        assert_eq!(
+            lines_of("NoEmptyContinuation", "FROM scratch\nLABEL a=b \\\n  c=d\n"),
+            [0; 0]
+        );
     }
 }

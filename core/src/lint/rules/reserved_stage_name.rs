@@ -16,7 +16,10 @@ fn check(file: &File<'_>, found: &mut Vec<Found>) {
         if let Some(name) = name
             && ["context", "scratch"].contains(&name.text.as_str())
         {
-            let message = format!("{} has a meaning of its own; a stage needs another name.", name.text);
+            let message = format!(
+                "{} has a meaning of its own; a stage needs another name.",
+                name.text
+            );
             found.push(of_file(stage.node, message));
         }
     }

@@ -1,7 +1,7 @@
 //! `SecretsUsedInArgOrEnv`: who has the image has its variables and its history.
 
-use crate::lint::file::{File, at};
 use crate::instruction::Instruction;
+use crate::lint::file::{File, at};
 use crate::lint::{Found, Rule};
 
 pub(super) const RULE: Rule = Rule {
@@ -33,7 +33,8 @@ fn check(file: &File<'_>, found: &mut Vec<Found>) {
             _ => continue,
         };
         for name in names.into_iter().filter(|name| is_secret(name)) {
-            let message = format!("{name} sounds like a secret, and stays in the image. Use RUN --mount=type=secret.");
+            let message =
+                format!("{name} sounds like a secret, and stays in the image. Use RUN --mount=type=secret.");
             found.push(at(step.node, message));
         }
     }
@@ -54,7 +55,19 @@ mod tests {
 
     #[test]
     fn says_so() {
-        assert_eq!(lines_of("SecretsUsedInArgOrEnv", "FROM scratch\nARG API_KEY\nENV GITHUB_TOKEN=x\n"), [2, 3]);
-        assert_eq!(lines_of("SecretsUsedInArgOrEnv", "FROM scratch\nENV PUBLIC_KEY=x KEYBOARD=y\n"), [0; 0]);
+        assert_eq!(
+            lines_of(
+                "SecretsUsedInArgOrEnv",
+                "FROM scratch\nARG API_KEY\nENV GITHUB_TOKEN=x\n"
+            ),
+            [2, 3]
+        );
+        assert_eq!(
+            lines_of(
+                "SecretsUsedInArgOrEnv",
+                "FROM scratch\nENV PUBLIC_KEY=x KEYBOARD=y\n"
+            ),
+            [0; 0]
+        );
     }
 }

@@ -16,7 +16,8 @@ fn check(file: &File<'_>, found: &mut Vec<Found>) {
         if let [_, _, name] = words.as_slice()
             && name.to_lowercase() != *name
         {
-            let message = format!("The name of the stage, {name}, is not in lower case, in which it is known.");
+            let message =
+                format!("The name of the stage, {name}, is not in lower case, in which it is known.");
             found.push(at(stage.node, message));
         }
     }

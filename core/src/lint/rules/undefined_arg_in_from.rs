@@ -17,7 +17,10 @@ fn check(file: &File<'_>, found: &mut Vec<Found>) {
         for word in std::iter::once(&from.base).chain(&from.platform) {
             for name in expanded(file, &word.text).into_iter().flat_map(|word| word.unset) {
                 let declared = file.study.plan.args.iter();
-                if !declared.filter(|arg| arg.stage.is_none()).any(|arg| arg.name == name) {
+                if !declared
+                    .filter(|arg| arg.stage.is_none())
+                    .any(|arg| arg.name == name)
+                {
                     let message = format!("{name} is not declared: put ARG {name} before the first FROM.");
                     found.push(at(stage.node, message));
                 }
@@ -33,6 +36,9 @@ mod tests {
     #[test]
     fn says_so() {
         assert_eq!(lines_of("UndefinedArgInFrom", "FROM alpine:3$MINOR\n"), [1]);
-        assert_eq!(lines_of("UndefinedArgInFrom", "ARG MINOR\nFROM alpine:3$MINOR\n"), [0; 0]);
+        assert_eq!(
+            lines_of("UndefinedArgInFrom", "ARG MINOR\nFROM alpine:3$MINOR\n"),
+            [0; 0]
+        );
     }
 }

@@ -24,7 +24,9 @@ fn check(file: &File<'_>, found: &mut Vec<Found>) {
             for (word, heredoc) in words(file, step) {
                 for name in variables.undefined(file, word, heredoc) {
                     if stage.looked_at && !NOT_VARIABLES.contains(&name.as_str()) {
-                        let message = format!("Nothing sets {name} here, so it is empty. Set it with ARG or ENV first.");
+                        let message = format!(
+                            "Nothing sets {name} here, so it is empty. Set it with ARG or ENV first."
+                        );
                         found.push(at(step.node, message));
                     }
                 }
@@ -41,7 +43,9 @@ fn words<'s>(file: &File<'_>, step: &'s Step<'_>) -> Vec<(&'s str, bool)> {
     let flag = |word: &'s Option<Word>| word.iter().map(|word| (word.text.as_str(), false));
     match step.instruction() {
         Some(Instruction::Add(add)) => {
-            let flags = flag(&add.chown).chain(flag(&add.chmod)).chain(flag(&add.checksum));
+            let flags = flag(&add.chown)
+                .chain(flag(&add.chmod))
+                .chain(flag(&add.checksum));
             flags.chain(sources(&add.sources)).collect()
         }
         Some(Instruction::Copy(copy)) => {
@@ -52,7 +56,8 @@ fn words<'s>(file: &File<'_>, step: &'s Step<'_>) -> Vec<(&'s str, bool)> {
             let declarations = arg.declarations.iter();
             // Nobody asks for the default of an argument that is given.
             let used = declarations.filter(|arg| !file.study.options.build_args.contains_key(&arg.name));
-            used.filter_map(|arg| Some((arg.default.as_deref()?, false))).collect()
+            used.filter_map(|arg| Some((arg.default.as_deref()?, false)))
+                .collect()
         }
         Some(Instruction::Env(env)) => pairs(&env.pairs),
         Some(Instruction::Label(label)) => pairs(&label.pairs),
@@ -79,7 +84,9 @@ fn words<'s>(file: &File<'_>, step: &'s Step<'_>) -> Vec<(&'s str, bool)> {
 }
 
 fn pairs(pairs: &[crate::syntax::Pair]) -> Vec<(&str, bool)> {
-    let words = pairs.iter().flat_map(|pair| [pair.key.as_str(), pair.value.as_str()]);
+    let words = pairs
+        .iter()
+        .flat_map(|pair| [pair.key.as_str(), pair.value.as_str()]);
     words.map(|word| (word, false)).collect()
 }
 
@@ -97,7 +104,16 @@ mod tests {
     #[test]
     fn says_so() {
         let rule = "UndefinedVar";
-        assert_eq!(lines_of(rule, "FROM alpine\nUSER $NAME\nCOPY <<EOF /x\n$OTHER\nEOF\n"), [2, 3]);
-        assert_eq!(lines_of(rule, "FROM alpine AS a\nARG NAME\nFROM a\nUSER $NAME\nENV P=$PATH\n"), [0; 0]);
+        assert_eq!(
+            lines_of(rule, "FROM alpine\nUSER $NAME\nCOPY <<EOF /x\n$OTHER\nEOF\n"),
+            [2, 3]
+        );
+        assert_eq!(
+            lines_of(
+                rule,
+                "FROM alpine AS a\nARG NAME\nFROM a\nUSER $NAME\nENV P=$PATH\n"
+            ),
+            [0; 0]
+        );
     }
 }
