@@ -1,6 +1,6 @@
 //! A file with everything that is known of it: what it says, instruction by instruction, and what would be done.
 //!
-//! [`crate::analyze`] turns a study into plain data. Lint, outline and the editing service look at the study itself,
+//! [`crate::analyze`] turns a study into plain data. Lint and outline look at the study itself,
 //! because they ask for what a plan no longer shows: how a word was written, which variable it used.
 
 use crate::analysis::{Input, Options};

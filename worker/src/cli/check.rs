@@ -12,8 +12,8 @@ use super::{Failure, dockerfile, print, report};
 
 /// Check a Dockerfile without building it
 ///
-/// Prints each error and each finding of lint with its place in the file. Ends with 1 where a finding keeps the target from being built,
-/// with 2 where the file cannot be read, else with 0.
+/// Prints each error and each finding of lint with its place in the file. Ends with 1 where a finding keeps the target
+/// from being built, with 2 where the file cannot be read, else with 0.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     #[command(flatten)]
