@@ -17,6 +17,7 @@ pub mod analysis;
 pub mod calls;
 pub mod diagnostic;
 pub mod digest;
+pub mod edit;
 mod image;
 mod instruction;
 #[cfg(feature = "js")]
