@@ -1,6 +1,5 @@
 // Colours for Dockerfiles. It only paints: what a file means is the planner's business, so this knows no more
 // than keywords, flags, strings, variables and comments.
-import { StreamLanguage } from "@codemirror/language";
 
 const KEYWORD =
   /^(add|arg|cmd|copy|entrypoint|env|expose|from|healthcheck|label|maintainer|onbuild|run|shell|stopsignal|user|volume|workdir)(?=\s|$)/i;
@@ -21,9 +20,9 @@ function quoted(stream, quote) {
 
 function argument(stream, state) {
   if (stream.eatSpace()) return null;
-  if (stream.match(/^\$(\{[^}]*\}?|\w+)/)) return "variableName";
+  if (stream.match(/^\$(\{[^}]*\}?|\w+)/)) return "variable";
   const flag = state.flags && stream.match(/^--[\w-]+/);
-  if (flag) return "attributeName";
+  if (flag) return "flag";
   const heredoc = stream.match(/^<<(-?)(["']?)(\w+)\2/);
   if (heredoc) {
     state.heredocs.push({ end: heredoc[3], tabs: heredoc[1] === "-" });
@@ -53,11 +52,10 @@ function wordOfFrom(stream) {
   return /^as$/i.test(stream.current()) ? "keyword" : null;
 }
 
-export const dockerfile = StreamLanguage.define({
-  name: "dockerfile",
+export const dockerfile = {
+  comment: "#",
   startState: () => ({ inside: false, flags: false, value: false, name: false, heredocs: [], body: false }),
   copyState: (state) => ({ ...state, heredocs: state.heredocs.map((heredoc) => ({ ...heredoc })) }),
-  blankLine: () => {},
   token(stream, state) {
     if (stream.sol() && state.heredocs.length && !state.inside) {
       const [heredoc] = state.heredocs;
@@ -81,5 +79,4 @@ export const dockerfile = StreamLanguage.define({
     if (stream.eol()) state.inside = false;
     return style;
   },
-  languageData: { commentTokens: { line: "#" } },
-});
+};

@@ -1,13 +1,12 @@
 // The one door between the page and CodeMirror. The page speaks of files, lines and UTF-16 offsets; nothing of
 // CodeMirror's own types crosses over.
-import { defaultKeymap, history, historyKeymap, indentWithTab, toggleComment } from "@codemirror/commands";
-import { bracketMatching, indentUnit } from "@codemirror/language";
-import { lintGutter, lintKeymap, setDiagnostics } from "@codemirror/lint";
+import { lintGutter, setDiagnostics } from "@codemirror/lint";
 import { Compartment, EditorState } from "@codemirror/state";
 import { EditorView, drawSelection, highlightActiveLineGutter, highlightSpecialChars, keymap, lineNumbers } from "@codemirror/view";
 import { dockerfile } from "./dockerfile-mode.js";
 import { look } from "./look.js";
 import { marks, setMarks } from "./marks.js";
+import { painter } from "./painter.js";
 import { modeFor } from "./plain-modes.js";
 
 /** Where the extras go once they are there, and what makes them. */
@@ -28,18 +27,19 @@ export class Editor {
     this.line = 0;
     this.quiet = false;
     this.view = new EditorView({ parent, state: EditorState.create() });
-    parent.addEventListener("focusin", () => this.fetchExtras(), { once: true });
+    // A hand that comes near is about to use it; the keyboard comes by focus alone.
+    for (const sign of ["pointerenter", "focusin"]) parent.addEventListener(sign, () => this.fetchExtras(), { once: true });
   }
 
-  /** Without a connection the editor does without them. */
+  /** Without a connection the editor does without them, and tries again when it is used again. */
   async fetchExtras() {
-    ({ extras } = await import("./extras.js").catch(() => ({ extras: null })));
+    ({ extras } = extras ? { extras } : await import("./extras.js").catch(() => ({ extras: null })));
     this.useExtras();
   }
 
   useExtras() {
     if (extras && later.get(this.view.state) === NOTHING) {
-      const added = extras(this.kind === "dockerfile", () => this.words);
+      const added = extras({ isDockerfile: this.kind === "dockerfile", path: this.path, words: () => this.words });
       this.view.dispatch({ effects: later.reconfigure(added) });
     }
   }
@@ -113,31 +113,26 @@ export class Editor {
   }
 
   create(text, kind) {
+    const mode = kind === "dockerfile" ? dockerfile : modeFor(this.path);
     return EditorState.create({
       doc: text,
       extensions: [
         lintGutter({ hoverTime: 150 }),
         lineNumbers(),
         marks,
+        mode ? [painter(mode), EditorState.languageData.of(() => [{ commentTokens: { line: mode.comment } }])] : [],
         highlightActiveLineGutter(),
         highlightSpecialChars(),
-        history(),
         drawSelection(),
-        bracketMatching(),
         later.of(NOTHING),
-        indentUnit.of(this.path.endsWith(".go") ? "\t" : "    "),
         EditorState.tabSize.of(4),
         EditorView.lineWrapping,
         EditorView.contentAttributes.of({ "aria-label": `Contents of ${this.path}`, spellcheck: "false", autocorrect: "off", autocapitalize: "off" }),
-        kind === "dockerfile" ? dockerfile : modeFor(this.path),
         EditorState.readOnly.of(kind === "binary"),
         look,
         keymap.of([
           // The page has its own use for this chord; CodeMirror would insert a line.
           { key: "Mod-Enter", run: () => true },
-          { key: "Mod-/", run: toggleComment },
-          ...historyKeymap, ...lintKeymap, ...defaultKeymap,
-          indentWithTab,
         ]),
         EditorView.updateListener.of((update) => {
           if (this.quiet) return;

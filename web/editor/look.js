@@ -1,25 +1,18 @@
 // The editor's look. Every colour is a variable of the page, so light and dark are the page's business.
-import { HighlightStyle, syntaxHighlighting } from "@codemirror/language";
 import { EditorView } from "@codemirror/view";
-import { tags } from "@lezer/highlight";
 
-const colours = HighlightStyle.define([
-  { tag: tags.keyword, color: "var(--code-keyword)", fontWeight: "600" },
-  { tag: tags.attributeName, color: "var(--code-flag)" },
-  { tag: tags.string, color: "var(--code-string)" },
-  { tag: tags.variableName, color: "var(--code-variable)" },
-  { tag: tags.number, color: "var(--code-variable)" },
-  { tag: tags.comment, color: "var(--muted)", fontStyle: "italic" },
-  { tag: tags.operator, color: "var(--muted)" },
-  { tag: tags.invalid, color: "var(--ink)" },
-]);
-
-const theme = EditorView.theme({
+export const look = EditorView.theme({
   "&": { height: "100%", color: "var(--ink)", backgroundColor: "transparent", fontSize: "13px" },
   "&.cm-focused": { outline: "none" },
   ".cm-scroller": { fontFamily: "var(--mono)", lineHeight: "22px" },
   ".cm-content": { padding: "10px 0", caretColor: "var(--ink)" },
   ".cm-line": { padding: "0 14px 0 12px" },
+  ".word-keyword": { color: "var(--code-keyword)", fontWeight: "600" },
+  ".word-flag": { color: "var(--code-flag)" },
+  ".word-string": { color: "var(--code-string)" },
+  ".word-variable, .word-number": { color: "var(--code-variable)" },
+  ".word-comment": { color: "var(--muted)", fontStyle: "italic" },
+  ".word-operator": { color: "var(--muted)" },
   ".cm-cursor": { borderLeftColor: "var(--ink)" },
   ".cm-gutters": { backgroundColor: "transparent", border: "none", color: "var(--muted)", paddingLeft: "2px" },
   ".cm-lineNumbers .cm-gutterElement": { padding: "0 12px 0 6px", minWidth: "26px", fontSize: "12px" },
@@ -51,4 +44,3 @@ const theme = EditorView.theme({
   ".cm-textfield, .cm-button": { backgroundColor: "var(--panel)", backgroundImage: "none", color: "var(--ink)", border: "1px solid var(--line)", borderRadius: "6px", padding: "3px 8px" },
 });
 
-export const look = [theme, syntaxHighlighting(colours)];

@@ -1,6 +1,5 @@
 // Colours for the files around a Dockerfile. One small scanner serves them all: comments, strings, numbers and
 // the words of the language. A grammar for each would weigh more than the rest of the editor.
-import { StreamLanguage } from "@codemirror/language";
 
 const words = (text) => new Set(text.split(" "));
 
@@ -43,7 +42,8 @@ const BY_ENDING = {
 };
 
 function define(language) {
-  return StreamLanguage.define({
+  return {
+    comment: language.comment,
     startState: () => ({ until: null }),
     token(stream, state) {
       if (state.until) {
@@ -62,7 +62,7 @@ function define(language) {
         while (!stream.eol()) if (stream.match("*/")) return "comment"; else stream.next();
         return "comment";
       }
-      if (language.variables && stream.match(/^\$(\{[^}]*\}?|\w+|[@*#?$!-])/)) return "variableName";
+      if (language.variables && stream.match(/^\$(\{[^}]*\}?|\w+|[@*#?$!-])/)) return "variable";
       if (stream.match(/^\d[\w.]*/)) return "number";
       const word = stream.match(/^[A-Za-z_]\w*/);
       if (word) return language.words.has(word[0]) ? "keyword" : null;
@@ -81,16 +81,15 @@ function define(language) {
       }
       return null;
     },
-    languageData: { commentTokens: { line: language.comment } },
-  });
+  };
 }
 
 const defined = new Map();
 
-/** The colours for a file by its name; nothing for one that is not known. */
+/** How a file is read, by its name; nothing for one that is not known. */
 export function modeFor(path) {
-  const name = LANGUAGES[BY_ENDING[path.split(".").pop()]] && BY_ENDING[path.split(".").pop()];
-  if (!name) return [];
+  const name = BY_ENDING[path.split(".").pop()];
+  if (!LANGUAGES[name]) return null;
   if (!defined.has(name)) defined.set(name, define(LANGUAGES[name]));
   return defined.get(name);
 }
