@@ -18,6 +18,7 @@ pub mod calls;
 pub mod diagnostic;
 pub mod digest;
 pub mod edit;
+pub mod editing;
 mod image;
 mod instruction;
 #[cfg(feature = "js")]

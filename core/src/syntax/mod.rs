@@ -5,9 +5,12 @@
 
 mod arguments;
 mod directive;
+#[cfg(test)]
+pub(crate) mod generated;
 mod heredoc;
 mod keyword;
 mod line;
+mod print;
 mod tree;
 mod words;
 
@@ -15,5 +18,6 @@ pub(crate) use arguments::{Arguments, Pair};
 pub(crate) use heredoc::{Heredoc, Marker};
 pub(crate) use keyword::Keyword;
 pub(crate) use line::Line;
+pub(crate) use print::print;
 pub(crate) use tree::{Node, Tree, parse, parse_trigger};
 pub(crate) use words::{Word, comma_separated};

@@ -109,7 +109,7 @@ pub(crate) fn parse_trigger(text: &str, span: Span, lines: LineRange) -> Option<
     Some(node)
 }
 
-fn relocated(mut arguments: Arguments, span: Span) -> Arguments {
+pub(super) fn relocated(mut arguments: Arguments, span: Span) -> Arguments {
     match &mut arguments {
         Arguments::Words(words) | Arguments::Json(words) => {
             for word in words {

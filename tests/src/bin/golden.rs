@@ -1,8 +1,9 @@
 //! Compares the planner with the reference implementation, case by case.
 //!
-//! `cargo run -p stagewright-tests --bin golden -- --cases cases.jsonl --dockerfiles folder [--only text] [--show n]`
+//! `cargo run -p stagewright-tests --bin golden -- --cases cases.jsonl --dockerfiles folder [--only text] [--show n] [--rewrite]`
 //!
 //! A case names a Dockerfile, a target, build arguments and a platform, and says what the reference makes of them.
+//! With `--rewrite` it also writes each file in other ways and looks whether they plan the same.
 //! For each aspect it prints `aspect passed/total`, then the first cases that differ. It succeeds only if all pass.
 
 use std::collections::BTreeMap;
@@ -15,6 +16,7 @@ use stagewright_core::analysis::{ImageFacts, Input, LocalIdentity, Options};
 use stagewright_core::calls;
 use stagewright_core::diagnostic::{Diagnostic, Severity};
 use stagewright_core::digest::Digest;
+use stagewright_core::editing;
 use stagewright_core::lint::{self, Scope};
 use stagewright_core::{Analysis, analyze};
 
@@ -98,7 +100,9 @@ fn main() -> ExitCode {
             .cloned()
     };
     let (Some(cases), Some(dockerfiles)) = (option("--cases"), option("--dockerfiles")) else {
-        eprintln!("usage: golden --cases cases.jsonl --dockerfiles folder [--only text] [--show number]");
+        eprintln!(
+            "usage: golden --cases cases.jsonl --dockerfiles folder [--only text] [--show number] [--rewrite]"
+        );
         return ExitCode::from(2);
     };
     let show: usize = option("--show")
@@ -133,6 +137,11 @@ fn main() -> ExitCode {
             }
         };
         compared += 1;
+        if arguments.iter().any(|argument| argument == "--rewrite") {
+            let input = input(&case, source.clone());
+            let tally = tallies.entry("print").or_default();
+            rewrite(&input, editing::print, &case.file, tally);
+        }
         compare(&case, source, &mut tallies);
     }
     report(&tallies, compared, show)
@@ -174,6 +183,36 @@ fn input(case: &Case, source: String) -> Input {
         );
     }
     input
+}
+
+/// Whether a file that `write` writes in another way plans the same: digests, names, image and errors.
+fn rewrite(input: &Input, write: fn(&str) -> String, file: &str, tally: &mut Tally) {
+    let planned = |source: &str| {
+        let analysis = analyze(&Input {
+            source: source.to_owned(),
+            options: input.options.clone(),
+        });
+        let ops = analysis.definition.iter().flat_map(|found| &found.ops);
+        let ops: Vec<String> = ops.map(|op| format!("{} {}", op.digest, op.name)).collect();
+        let errors = analysis
+            .diagnostics
+            .iter()
+            .filter(|finding| finding.severity == Severity::Error);
+        let errors: Vec<String> = errors.map(|finding| finding.code.clone()).collect();
+        (ops, errors, analysis.image_config)
+    };
+    let written = write(&input.source);
+    tally.total += 1;
+    if planned(&input.source) != planned(&written) {
+        let difference = format!("{file} plans otherwise once it is written so:\n{written}");
+        tally.differences.push(difference);
+    } else if write(&written) != written {
+        tally
+            .differences
+            .push(format!("{file} is written otherwise the second time"));
+    } else {
+        tally.passed += 1;
+    }
 }
 
 fn compare(case: &Case, source: String, tallies: &mut BTreeMap<&'static str, Tally>) {
