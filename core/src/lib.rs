@@ -20,6 +20,7 @@ pub mod digest;
 pub mod edit;
 pub mod editing;
 mod image;
+pub mod insight;
 mod instruction;
 #[cfg(feature = "js")]
 pub mod js;

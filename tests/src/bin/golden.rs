@@ -4,6 +4,8 @@
 //!
 //! A case names a Dockerfile, a target, build arguments and a platform, and says what the reference makes of them.
 //! With `--rewrite` it also writes each file in other ways and looks whether they plan the same.
+//! With `--traces folder` it also lays recorded builds over their plans (aspect `trace`); then cases may be left out.
+//!
 //! For each aspect it prints `aspect passed/total`, then the first cases that differ. It succeeds only if all pass.
 
 use std::collections::BTreeMap;
@@ -19,6 +21,7 @@ use stagewright_core::digest::Digest;
 use stagewright_core::editing;
 use stagewright_core::lint::{self, Scope};
 use stagewright_core::{Analysis, analyze};
+use stagewright_tests::traces::{self, Recording};
 
 #[derive(Deserialize)]
 struct Case {
@@ -99,29 +102,43 @@ fn main() -> ExitCode {
             .and_then(|place| arguments.get(place + 1))
             .cloned()
     };
-    let (Some(cases), Some(dockerfiles)) = (option("--cases"), option("--dockerfiles")) else {
-        eprintln!(
-            "usage: golden --cases cases.jsonl --dockerfiles folder [--only text] [--show number] [--rewrite]"
-        );
-        return ExitCode::from(2);
+    let traces = option("--traces");
+    let (cases, dockerfiles) = match (option("--cases"), option("--dockerfiles")) {
+        (Some(cases), Some(dockerfiles)) => (Some(cases), dockerfiles),
+        (None, None) if traces.is_some() => (None, String::new()),
+        _ => {
+            eprintln!(
+                "usage: golden --cases cases.jsonl --dockerfiles folder [--traces folder] [--only text] [--show number] [--rewrite]"
+            );
+            return ExitCode::from(2);
+        }
     };
     let show: usize = option("--show")
         .and_then(|number| number.parse().ok())
         .unwrap_or(3);
-    let text = match std::fs::read_to_string(&cases) {
-        Ok(text) => text,
+    let text = match cases.as_ref().map(std::fs::read_to_string).transpose() {
+        Ok(text) => text.unwrap_or_default(),
         Err(error) => {
-            eprintln!("{cases} cannot be read: {error}");
+            eprintln!("{} cannot be read: {error}", cases.unwrap_or_default());
             return ExitCode::from(2);
         }
     };
     let mut tallies: BTreeMap<&'static str, Tally> = BTreeMap::new();
     let mut compared = 0;
+    if let Some(folder) = traces {
+        match traces::recordings(folder.as_ref()) {
+            Ok(recordings) => compare_traces(&recordings, &mut tallies),
+            Err(error) => {
+                eprintln!("{error}");
+                return ExitCode::from(2);
+            }
+        }
+    }
     for (number, line) in text.lines().enumerate() {
         let case: Case = match serde_json::from_str(line) {
             Ok(case) => case,
             Err(error) => {
-                eprintln!("line {} of {cases} cannot be read: {error}", number + 1);
+                eprintln!("line {} of the cases cannot be read: {error}", number + 1);
                 return ExitCode::from(2);
             }
         };
@@ -145,6 +162,19 @@ fn main() -> ExitCode {
         compare(&case, source, &mut tallies);
     }
     report(&tallies, compared, show)
+}
+
+fn compare_traces(recordings: &[Recording], tallies: &mut BTreeMap<&'static str, Tally>) {
+    let tally = tallies.entry("trace").or_default();
+    for recording in recordings {
+        tally.total += 1;
+        match traces::compare(recording) {
+            Ok(()) => tally.passed += 1,
+            Err(difference) => tally
+                .differences
+                .push(format!("{}\n      {difference}", recording.title)),
+        }
+    }
 }
 
 /// A case as input, with every image that it asks for looked up.
