@@ -9,8 +9,8 @@
 //! reads a file, a clock, the environment or the network: what a plan depends on arrives in [`analysis::Input`],
 //! so the page, the command line and the worker plan alike and get the same digests.
 
-// What wasm-bindgen generates for `js` is the only unsafe code here.
-#![cfg_attr(not(feature = "js"), forbid(unsafe_code))]
+// What wasm-bindgen generates for JavaScript is the only unsafe code here.
+#![cfg_attr(not(any(feature = "js", feature = "js-insight")), forbid(unsafe_code))]
 #![warn(missing_docs)]
 
 pub mod analysis;
@@ -22,7 +22,7 @@ pub mod editing;
 mod image;
 pub mod insight;
 mod instruction;
-#[cfg(feature = "js")]
+#[cfg(any(feature = "js", feature = "js-insight"))]
 pub mod js;
 pub mod layout;
 pub mod lint;

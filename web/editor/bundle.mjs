@@ -1,5 +1,5 @@
-// Bundles the editor shim beside the page: `editor.js`, what it shares, and the extras it fetches when it is used. Trunk runs it as a hook and names the folder it is
-// putting together; `node editor/bundle.mjs DIR` does the same by hand. Missing packages are installed first,
+// Bundles the page's own JavaScript beside it: the editor's shim, what it fetches when it is used, and the way to the
+// insight module with the style sheet of its views. Trunk runs it as a hook and names the folder it is putting together; `node editor/bundle.mjs DIR` does the same by hand. Missing packages are installed first,
 // exactly as the lock file has them, so that a plain `trunk build` works on a fresh clone.
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, statSync } from "node:fs";
@@ -29,7 +29,11 @@ const { build } = await import("esbuild");
 mkdirSync(outdir, { recursive: true });
 await build({
   absWorkingDir: web,
-  entryPoints: [join(here, "editor.js")],
+  entryPoints: [
+    { in: join(here, "editor.js"), out: "editor" },
+    { in: join(web, "insight/insight.js"), out: "insight" },
+    { in: join(web, "insight/insight.css"), out: "insight/insight" },
+  ],
   outdir,
   bundle: true,
   // What is imported while the page runs becomes a file of its own.

@@ -98,6 +98,13 @@ export class Editor {
     this.words = JSON.parse(json);
   }
 
+  /** Makes changes, `[{from, to, insert}]`, as one step of the history: the extras bring that along. */
+  async replace(json) {
+    const { doc } = this.view.state;
+    await this.fetchExtras();
+    if (this.view.state.doc === doc) this.view.dispatch({ changes: JSON.parse(json), userEvent: "input.fix" });
+  }
+
   /** Puts the cursor into a line and brings it into view; `focus` takes the keyboard along. */
   reveal(line, focus) {
     const place = this.view.state.doc.line(Math.max(1, Math.min(line, this.view.state.doc.lines)));

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::process::Command;
 
+use crate::insight;
 use crate::place::Place;
 use crate::planner;
 use crate::problem::{About as _, Outcome, Problem};
@@ -51,11 +52,13 @@ pub(crate) fn measure(place: &Place) -> Outcome<Vec<Budget>> {
         },
         Budget {
             name: "planner for any page (.wasm and .js), gzipped",
-            size: gzipped(
-                &["stagewright_core_bg.wasm", "stagewright_core.js"]
-                    .map(|file| planner::folder(place).join(file)),
-            )?,
+            size: gzipped(&planner::files(place))?,
             limit: 250 * KB,
+        },
+        Budget {
+            name: "insight module, fetched when first needed (.wasm and .js), gzipped",
+            size: gzipped(&insight::files(place))?,
+            limit: 350 * KB,
         },
         Budget {
             name: "worker, release binary",

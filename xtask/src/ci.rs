@@ -20,7 +20,7 @@ pub(crate) fn run(place: &Place) -> Outcome<bool> {
     crate::tools::wasm_target(place)?;
     let mut checks = Checks {
         place,
-        report: Report::new(5),
+        report: Report::new(6),
         failed: Vec::new(),
     };
     checks.step("format", |line| {
@@ -39,7 +39,7 @@ pub(crate) fn run(place: &Place) -> Outcome<bool> {
             "--package",
             "stagewright-core",
             "--features",
-            "js",
+            "js,js-insight",
             "--target",
             "wasm32-unknown-unknown",
         ],
@@ -61,6 +61,21 @@ pub(crate) fn run(place: &Place) -> Outcome<bool> {
             "clippy",
             "--package",
             "stagewright-web",
+            "--target",
+            "wasm32-unknown-unknown",
+            "--",
+            "--deny",
+            "warnings",
+        ],
+    );
+    checks.cargo(
+        "clippy on the insight module",
+        &[
+            "clippy",
+            "--package",
+            "stagewright-insight",
+            "--features",
+            "module",
             "--target",
             "wasm32-unknown-unknown",
             "--",

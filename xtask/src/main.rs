@@ -10,6 +10,7 @@ mod budget;
 mod ci;
 mod debian;
 mod images;
+mod insight;
 mod place;
 mod planner;
 mod play;

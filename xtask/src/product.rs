@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::process::Command;
 
+use crate::insight;
 use crate::place::Place;
 use crate::problem::Outcome;
 use crate::process;
@@ -12,7 +13,7 @@ use crate::tools;
 use crate::wasm;
 
 /// How many steps [`page`] reports.
-pub(crate) const PAGE_STEPS: usize = 2;
+pub(crate) const PAGE_STEPS: usize = 3;
 
 /// Where Trunk puts the page.
 pub(crate) fn page_folder(place: &Place) -> PathBuf {
@@ -62,7 +63,8 @@ pub(crate) fn page(place: &Place, report: &mut Report) -> Outcome<()> {
             process::quiet(&mut command, line, &place.logs())
         })?;
         Ok(if made { Done::Made } else { Done::UpToDate })
-    })
+    })?;
+    insight::build(place, report)
 }
 
 /// Builds the worker. Cargo itself knows whether there is anything to do.

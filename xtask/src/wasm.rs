@@ -4,7 +4,7 @@
 //! to fetch all of that. Building it along takes a tenth off the page; cargo does that only behind flags that it calls
 //! unstable, so where its sources cannot be had the page is built without.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::place::Place;
@@ -60,6 +60,69 @@ pub(crate) fn for_size(command: &mut Command) -> Outcome<()> {
             .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS", FLAGS);
     }
     Ok(())
+}
+
+/// What the compiler may emit and browsers have had for years; named, since wasm-bindgen drops the list of them.
+const FEATURES: [&str; 6] = [
+    "--enable-bulk-memory",
+    "--enable-nontrapping-float-to-int",
+    "--enable-sign-ext",
+    "--enable-mutable-globals",
+    "--enable-reference-types",
+    "--enable-multivalue",
+];
+
+/// A library of the workspace that becomes a module with its JavaScript.
+pub(crate) struct Module<'a> {
+    pub(crate) package: &'a str,
+    pub(crate) feature: &'a str,
+    /// Where it goes.
+    pub(crate) folder: &'a Path,
+}
+
+impl Module<'_> {
+    /// The files that a page fetches.
+    pub(crate) fn files(&self) -> [PathBuf; 2] {
+        let name = self.package.replace('-', "_");
+        [format!("{name}_bg.wasm"), format!("{name}.js")].map(|file| self.folder.join(file))
+    }
+
+    /// Compiles, binds and shrinks it.
+    pub(crate) fn make(&self, place: &Place, line: &mut Line) -> Outcome<()> {
+        let mut compile = Command::new("cargo");
+        for_size(&mut compile)?;
+        compile
+            .args([
+                "rustc",
+                "--package",
+                self.package,
+                "--lib",
+                "--crate-type",
+                "cdylib",
+            ])
+            .args(["--features", self.feature])
+            .args(["--profile", "wasm-release", "--target", TARGET])
+            .env("CARGO_TARGET_DIR", &place.target)
+            .current_dir(&place.root);
+        process::quiet(&mut compile, line, &place.logs())?;
+        let compiled = format!("{TARGET}/wasm-release/{}.wasm", self.package.replace('-', "_"));
+        let mut bind = Command::new("wasm-bindgen");
+        bind.args(["--target", "web", "--out-dir"])
+            .arg(self.folder)
+            .arg(place.target.join(compiled))
+            .env("PATH", place.path());
+        process::quiet(&mut bind, line, &place.logs())?;
+        let [module, _] = self.files();
+        let mut optimise = Command::new("wasm-opt");
+        optimise
+            .arg("-Oz")
+            .args(FEATURES)
+            .arg(&module)
+            .arg("-o")
+            .arg(&module)
+            .env("PATH", place.path());
+        process::quiet(&mut optimise, line, &place.logs())
+    }
 }
 
 /// Fetches every crate that compiling for wasm32 takes, so that Trunk need not ask the network.

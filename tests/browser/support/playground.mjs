@@ -112,8 +112,16 @@ export class Playground {
     });
   }
 
+  /** Shows a view of the insight module, and waits until it is of the page as it is now. */
+  async view(name) {
+    await this.get(`tab-${name}`).click();
+    const view = this.page.locator('[data-testid="insight"][aria-busy="false"]');
+    await view.waitFor({ state: "attached" });
+    return view;
+  }
+
   async problems() {
-    await this.page.getByTestId("tab-problems").click();
+    await this.view("problems");
     const all = await this.get("problem").evaluateAll((found) =>
       found.map((one) => ({ severity: one.dataset.severity, code: one.dataset.code, text: one.innerText.replace(/\s+/g, " ").trim() })),
     );

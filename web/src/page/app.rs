@@ -15,7 +15,8 @@ use super::panel::Panel;
 use super::view::ViewPane;
 use crate::service::link::Link;
 use crate::service::store::Store;
-use crate::service::{browser, examples, images, launch, storage, theme};
+use crate::service::{browser, examples, images, insight, launch, storage, theme};
+use crate::state::insight::Module;
 use crate::state::saved::Saved;
 use crate::state::{Action, Pane, State, Tab};
 
@@ -23,6 +24,8 @@ use crate::state::{Action, Pane, State, Tab};
 const TICK: u32 = 250;
 /// How long after a change the work is kept, in milliseconds.
 const KEEP_AFTER: u32 = 300;
+/// Planning that takes no longer than a frame, in milliseconds.
+const QUICK: f64 = 16.0;
 
 /// The page.
 #[component]
@@ -42,6 +45,7 @@ pub(crate) fn App() -> Html {
     use_clock(&desk, &state);
     use_memory(&desk, &state);
     use_image_questions(&desk, &state);
+    use_insight(&desk, &state);
 
     let desk = (*desk).clone();
     let pane = if state.narrow {
@@ -60,9 +64,11 @@ pub(crate) fn App() -> Html {
                 connection={state.connection.clone()} busy={state.is_busy()} />
             <main class="work">
                 <FilesPane desk={desk.clone()} workspace={state.workspace.clone()} plan={state.plan.clone()}
-                    build={state.build.clone()} chosen={state.chosen} reveal={state.reveal} now={clock(&state)} />
+                    findings={state.findings.clone()} build={state.build.clone()} chosen={state.chosen} reveal={state.reveal}
+                    edits={state.edits.clone()} now={clock(&state)} />
                 <ViewPane desk={desk.clone()} tab={state.tab} plan={state.plan.clone()} build={state.build.clone()}
-                    chosen={state.chosen} now={clock(&state)} narrow={state.narrow} />
+                    chosen={state.chosen} now={clock(&state)} narrow={state.narrow} findings={state.findings.len()} insight={state.insight.clone()}
+                    version={state.version} />
             </main>
             <Panel desk={desk.clone()} plan={state.plan.clone()} build={state.build.clone()} launch={state.launch.clone()}
                 open={state.panel_open} now={clock(&state)} connection={state.connection.clone()} />
@@ -89,6 +95,7 @@ fn set_up() -> Desk {
         store.dispatch(Action::Restored(Box::new(saved)));
     }
     wasm_bindgen_futures::spawn_local(examples::load(store.clone()));
+    insight::watch(&store);
     let link = Link::start(store.clone());
     Desk { store, link }
 }
@@ -110,7 +117,7 @@ fn pane_bar(desk: &Desk, state: &State) -> Html {
             { entry("Graph", icons::graph(), view(Tab::Graph), Action::TabShown(Tab::Graph), 0) }
             { entry("Files", icons::file(), state.pane == Pane::Editor, Action::PaneShown(Pane::Editor), 0) }
             { entry("Steps", icons::steps(), view(Tab::Steps), Action::TabShown(Tab::Steps), 0) }
-            { entry("Problems", icons::problem(), view(Tab::Problems), Action::TabShown(Tab::Problems), state.plan.findings.len()) }
+            { entry("Problems", icons::problem(), view(Tab::Problems), Action::TabShown(Tab::Problems), state.findings.len()) }
             { entry("Build", icons::play(), state.pane == Pane::Build, Action::PaneShown(Pane::Build), 0) }
         </nav>
     }
@@ -205,6 +212,37 @@ fn use_image_questions(desk: &Desk, state: &State) {
         let soon = Timeout::new(images::REST, move || {
             images::ask_about_unknown(&desk.store, &desk.link);
         });
+        move || drop(soon)
+    });
+}
+
+/// Fetches the insight module when a view needs it, and asks it anew after every change. Where planning takes long, so
+/// does that: then it waits until typing rests.
+#[hook]
+fn use_insight(desk: &Desk, state: &State) {
+    let view = state.tab.view();
+    let module = state.insight.module.clone();
+    let rest = if state.plan.millis < QUICK {
+        0
+    } else {
+        images::REST
+    };
+    let store = desk.store.clone();
+    use_effect_with((view, state.version, module.clone()), move |(view, _, module)| {
+        let soon = match module {
+            Module::Away if view.is_some() => {
+                insight::fetch(&store);
+                None
+            }
+            Module::Here if view.is_some() => Some(Timeout::new(rest, move || insight::draw(&store))),
+            Module::Away | Module::Coming | Module::Here | Module::Missing(_) => None,
+        };
+        move || drop(soon)
+    });
+    let store = desk.store.clone();
+    use_effect_with((state.version, module), move |(_, module)| {
+        let here = *module == Module::Here;
+        let soon = here.then(|| Timeout::new(rest, move || insight::remark(&store)));
         move || drop(soon)
     });
 }

@@ -3,6 +3,7 @@
 pub(crate) mod browser;
 pub(crate) mod examples;
 pub(crate) mod images;
+pub(crate) mod insight;
 pub(crate) mod launch;
 pub(crate) mod link;
 pub(crate) mod rpc;

@@ -2,7 +2,8 @@
 
 use serde::Serialize;
 use stagewright_core::analysis::{Base, EdgeSource};
-use stagewright_core::diagnostic::Severity;
+use stagewright_core::diagnostic::{Diagnostic, Severity};
+use stagewright_core::edit::TextEdit;
 use stagewright_core::layout::PALETTE;
 
 use super::build::{Build, StepState};
@@ -169,10 +170,10 @@ pub fn severity_name(severity: Severity) -> &'static str {
     }
 }
 
-/// All findings of a plan, for the editor that holds `source`.
-pub fn findings<'a>(plan: &'a Plan, source: &str) -> Vec<Finding<'a>> {
+/// All findings, for the editor that holds `source`.
+pub fn findings<'a>(findings: &'a [Diagnostic], source: &str) -> Vec<Finding<'a>> {
     let offsets = EditorOffsets::new(source);
-    let of = |finding: &'a stagewright_core::diagnostic::Diagnostic| {
+    let of = |finding: &'a Diagnostic| {
         let (from, to) = offsets.of_span(finding.span);
         let severity = severity_name(finding.severity);
         Finding {
@@ -183,7 +184,29 @@ pub fn findings<'a>(plan: &'a Plan, source: &str) -> Vec<Finding<'a>> {
             hint: finding.hint.as_deref(),
         }
     };
-    plan.findings.iter().map(of).collect()
+    findings.iter().map(of).collect()
+}
+
+/// A change, in the editor's offsets.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Change<'a> {
+    /// First UTF-16 unit.
+    pub from: usize,
+    /// Just past the last.
+    pub to: usize,
+    /// What stands there afterwards.
+    pub insert: &'a str,
+}
+
+/// Changes, for the editor that holds `source`.
+pub fn changes<'a>(edits: &'a [TextEdit], source: &str) -> Vec<Change<'a>> {
+    let offsets = EditorOffsets::new(source);
+    let of = |edit: &'a TextEdit| {
+        let (from, to) = offsets.of_span(edit.span);
+        let insert = &edit.text;
+        Change { from, to, insert }
+    };
+    edits.iter().map(of).collect()
 }
 
 /// What completion offers.

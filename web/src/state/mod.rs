@@ -6,7 +6,8 @@
 pub mod build;
 pub mod catalog;
 pub mod connection;
-pub mod human;
+pub mod deed;
+pub mod insight;
 pub mod json;
 pub mod layers;
 pub mod log;
@@ -20,12 +21,17 @@ pub mod workspace;
 use std::rc::Rc;
 
 use stagewright_core::analysis::ImageFacts;
+use stagewright_core::diagnostic::Diagnostic;
 use stagewright_core::digest::Digest;
+use stagewright_core::edit::TextEdit;
 use stagewright_core::protocol::{BuildEvent, BuildId, BuildSummary, Welcome};
+pub use stagewright_insight::human;
+use stagewright_insight::{Answer, View};
 
 use build::{Build, Phase};
 use catalog::Example;
 use connection::Connection;
+use insight::{Insight, Module};
 use plan::{Choices, Images, Plan, StepRef};
 use saved::Saved;
 use shared::Shared;
@@ -95,6 +101,12 @@ pub struct State {
     pub images: Shared<Images>,
     /// The plan of all that.
     pub plan: Shared<Plan>,
+    /// Counts up with every change that a plan, or a view of it, could depend on.
+    pub version: u32,
+    /// All that is to be said of the Dockerfile: the plan's findings and lint's, by place.
+    pub findings: Shared<Vec<Diagnostic>>,
+    /// How the page stands with the insight module.
+    pub insight: Shared<Insight>,
     /// How the page stands with a worker.
     pub connection: Connection,
     /// Where a build stands before the worker knows of it.
@@ -105,6 +117,8 @@ pub struct State {
     pub chosen: Option<StepRef>,
     /// The line the editor is to show; the number counts requests.
     pub reveal: Option<(u32, u32)>,
+    /// Changes that the editor is to make, so that they can be undone there; the number counts requests.
+    pub edits: Option<(u32, Shared<Vec<TextEdit>>)>,
     /// What the right pane shows.
     pub tab: Tab,
     /// What a narrow page shows.
@@ -207,6 +221,31 @@ pub enum Action {
     StepChosen(StepRef),
     /// A line was chosen elsewhere than in the editor.
     LineChosen(u32),
+    /// Changes of the planned Dockerfile were asked for.
+    EditsAsked {
+        /// The state of the page that they were made for.
+        version: u32,
+        /// What is to be changed.
+        edits: Vec<TextEdit>,
+    },
+    /// The insight module is somewhere else than before.
+    ModuleChanged(Module),
+    /// The insight module drew a view.
+    Drawn {
+        /// Which.
+        view: View,
+        /// Of which state of the page.
+        version: u32,
+        /// What it drew.
+        answer: Answer,
+    },
+    /// Lint had its say.
+    Remarked {
+        /// Of which state of the page.
+        version: u32,
+        /// What it said.
+        remarks: Vec<Diagnostic>,
+    },
     /// A build is being prepared.
     Preparing(String),
     /// A build came to nothing before it began.
@@ -262,11 +301,15 @@ impl State {
             choices: Shared::default(),
             images: Shared::default(),
             plan: Shared::default(),
+            version: 0,
+            findings: Shared::default(),
+            insight: Shared::default(),
             connection: Connection::Connecting,
             launch: Launch::Idle,
             build: None,
             chosen: None,
             reveal: None,
+            edits: None,
             tab: Tab::Graph,
             pane: Pane::View,
             narrow,
@@ -385,6 +428,30 @@ impl State {
             }
             Action::StepChosen(at) => self.choose(at),
             Action::LineChosen(line) => self.reveal_line(line),
+            Action::EditsAsked { version, edits } => {
+                if version == self.version {
+                    self.show_planned();
+                    let count = self.edits.as_ref().map_or(0, |(count, _)| *count);
+                    self.edits = Some((count + 1, Shared::new(edits)));
+                }
+            }
+            Action::ModuleChanged(module) => self.insight.change().module = module,
+            // What was asked of an earlier state is answered too late.
+            Action::Drawn {
+                view,
+                version,
+                answer,
+            } => {
+                if version == self.version {
+                    self.insight.change().draw(view, version, answer);
+                }
+            }
+            Action::Remarked { version, remarks } => {
+                if version == self.version {
+                    self.insight.change().remarks = remarks;
+                    self.gather();
+                }
+            }
             Action::Preparing(what) => {
                 self.launch = Launch::Preparing(what);
                 self.panel_open = true;
@@ -519,11 +586,15 @@ impl State {
         self.chosen = Some(at);
     }
 
-    fn reveal_line(&mut self, line: u32) {
+    fn show_planned(&mut self) {
         if self.workspace.shown != self.plan.path {
             let path = self.plan.path.clone();
             self.workspace.change().show(&path);
         }
+    }
+
+    fn reveal_line(&mut self, line: u32) {
+        self.show_planned();
         let count = self.reveal.map_or(0, |(count, _)| count);
         self.reveal = Some((count + 1, line));
         self.chosen = self.plan.step_at_line(line);
@@ -546,8 +617,21 @@ impl State {
         let mut plan = Plan::make(&self.workspace, &self.choices, &self.images, self.narrow);
         plan.millis = (self.stopwatch)() - begin;
         self.plan = Shared::new(plan);
+        self.version += 1;
+        if !self.insight.remarks.is_empty() {
+            self.insight.change().remarks.clear();
+        }
+        self.gather();
         let there = |at: &StepRef| self.plan.line_of(*at).is_some();
         self.chosen = self.chosen.filter(there);
+    }
+
+    /// Puts together what is to be said of the Dockerfile.
+    fn gather(&mut self) {
+        let mut findings = self.plan.findings.clone();
+        findings.extend_from_slice(&self.insight.remarks);
+        findings.sort_by_key(|finding| finding.span.start);
+        self.findings = Shared::new(findings);
     }
 }
 

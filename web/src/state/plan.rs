@@ -37,7 +37,9 @@ pub struct Plan {
     pub analysis: Analysis,
     /// Where everything goes.
     pub drawing: Drawing,
-    /// The planner's findings and the page's, in the order of the source.
+    /// What the page itself can add to the planner's findings.
+    pub own: Vec<Diagnostic>,
+    /// The planner's findings and the page's.
     pub findings: Vec<Diagnostic>,
     /// The Dockerfile it is of.
     pub path: String,
@@ -84,17 +86,13 @@ impl Plan {
                 ..LayoutOptions::default()
             },
         );
-        let mut findings = analysis.diagnostics.clone();
-        let own = refused_images(&input.source, &analysis, images)
-            .into_iter()
-            .chain(missing_files(&input.source, &analysis, workspace));
-        for finding in own {
-            let at = findings.partition_point(|before| before.span.start <= finding.span.start);
-            findings.insert(at, finding);
-        }
+        let mut own = refused_images(&input.source, &analysis, images);
+        own.extend(missing_files(&input.source, &analysis, workspace));
+        let findings = analysis.diagnostics.iter().chain(&own).cloned().collect();
         Self {
             analysis,
             drawing,
+            own,
             findings,
             path: workspace.dockerfile.clone(),
             millis: 0.0,

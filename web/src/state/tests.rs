@@ -114,6 +114,91 @@ fn summary(state: BuildState) -> Action {
     }))
 }
 
+fn remark(text: &str) -> Diagnostic {
+    Diagnostic {
+        severity: stagewright_core::diagnostic::Severity::Warning,
+        code: "Rule".into(),
+        message: text.into(),
+        span: stagewright_core::span::Span::new(0, 4),
+        lines: stagewright_core::span::LineRange { start: 1, end: 1 },
+        hint: None,
+    }
+}
+
+#[test]
+fn what_the_insight_module_says_of_an_earlier_text_is_dropped() {
+    let state = after(&page(), [Action::TabShown(Tab::Problems)]);
+    let asked = state.question().unwrap();
+    assert_eq!(asked.input.source, TWO_STAGES);
+    let answer = Answer {
+        html: "<p>of the first text</p>".into(),
+        marks: vec![],
+    };
+    let drawn = Action::Drawn {
+        view: asked.view,
+        version: asked.version,
+        answer,
+    };
+    let remarked = Action::Remarked {
+        version: asked.version,
+        remarks: vec![remark("of the first text")],
+    };
+    let late = after(&state, [typed("FROM scratch\n"), drawn.clone(), remarked.clone()]);
+    assert!(late.insight.drawn_of(asked.view).is_none());
+    assert!(late.findings.iter().all(|finding| finding.code != "Rule"));
+    let timely = after(&state, [drawn, remarked]);
+    let drawn = timely.insight.drawn_of(asked.view).unwrap();
+    assert_eq!(
+        (drawn.version, &*drawn.html),
+        (timely.version, "<p>of the first text</p>")
+    );
+    assert!(timely.findings.iter().any(|finding| finding.code == "Rule"));
+    let typed_on = after(&timely, [typed("FROM scratch\n")]);
+    assert!(typed_on.findings.iter().all(|finding| finding.code != "Rule"));
+}
+
+#[test]
+fn edits_made_for_an_earlier_text_are_not_made() {
+    let state = after(&page(), [Action::FileShown("app.go".into())]);
+    let edits = vec![TextEdit::insert(0, "# syntax\n")];
+    let version = state.version;
+    let asked = Action::EditsAsked { version, edits };
+    let made = after(&state, [asked.clone()]);
+    assert_eq!(
+        made.workspace.shown, "Dockerfile",
+        "the editor shows what it changes"
+    );
+    assert_eq!(
+        made.edits.as_ref().map(|(count, edits)| (*count, edits.len())),
+        Some((1, 1))
+    );
+    assert_eq!(after(&state, [typed("FROM a\n"), asked]).edits, None);
+}
+
+#[test]
+fn a_dockerfile_has_the_ignore_file_of_its_name() {
+    let files = ["FROM a", "b", "c"].map(Into::into).map(Content::Text);
+    let paths = ["Dockerfile", ".dockerignore", "Dockerfile.dockerignore"];
+    let puts = paths
+        .into_iter()
+        .zip(files)
+        .map(|(path, content)| Action::FilePut {
+            path: path.into(),
+            content,
+            replace: true,
+        });
+    let state = after(&page(), puts.chain([Action::TabShown(Tab::Problems)]));
+    let ignore = |state: &State| {
+        state
+            .question()
+            .and_then(|asked| asked.ignore)
+            .map(|file| file.text)
+    };
+    assert_eq!(ignore(&state).as_deref(), Some("c"));
+    let state = after(&state, [Action::FileRemoved("Dockerfile.dockerignore".into())]);
+    assert_eq!(ignore(&state).as_deref(), Some("b"));
+}
+
 #[test]
 fn an_example_brings_its_own_target() {
     let state = after(&page(), [opened("stopped", TWO_STAGES)]);

@@ -29,6 +29,10 @@ extern "C" {
     #[wasm_bindgen(method, js_name = setWords)]
     pub(super) fn set_words(this: &Editor, json: &str);
 
+    /// Makes changes, as one step of the history.
+    #[wasm_bindgen(method)]
+    pub(super) fn replace(this: &Editor, json: &str);
+
     #[wasm_bindgen(method)]
     pub(super) fn reveal(this: &Editor, line: u32, focus: bool);
 

@@ -3,6 +3,8 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use stagewright_core::diagnostic::Diagnostic;
+use stagewright_core::edit::TextEdit;
 use wasm_bindgen::prelude::Closure;
 use yew::prelude::*;
 
@@ -23,7 +25,9 @@ pub(super) struct Props {
     pub(super) plan: Shared<Plan>,
     pub(super) build: Option<Shared<Build>>,
     pub(super) chosen: Option<StepRef>,
+    pub(super) findings: Shared<Vec<Diagnostic>>,
     pub(super) reveal: Option<(u32, u32)>,
+    pub(super) edits: Option<(u32, Shared<Vec<TextEdit>>)>,
     pub(super) now: f64,
 }
 
@@ -85,23 +89,24 @@ pub(super) fn Editor(props: &Props) -> Html {
     let is_planned = props.workspace.shown == props.plan.path;
     use_effect_with(
         (
-            props.plan.clone(),
+            props.findings.clone(),
             props.workspace.epoch,
             props.workspace.shown.clone(),
             revision,
         ),
         {
-            let (mounted, workspace) = (Rc::clone(&mounted), props.workspace.clone());
-            move |(plan, ..)| {
+            let (mounted, workspace, plan) =
+                (Rc::clone(&mounted), props.workspace.clone(), props.plan.clone());
+            move |(findings, ..)| {
                 let mounted = mounted.borrow();
                 let Some(mounted) = &*mounted else { return };
                 let findings = if is_planned {
-                    marks::findings(plan, workspace.source())
+                    marks::findings(findings, workspace.source())
                 } else {
                     Vec::new()
                 };
                 mounted.editor.set_findings(&json(&findings));
-                mounted.editor.set_words(&json(&marks::words(plan)));
+                mounted.editor.set_words(&json(&marks::words(&plan)));
             }
         },
     );
@@ -128,6 +133,16 @@ pub(super) fn Editor(props: &Props) -> Html {
             }
         },
     );
+
+    use_effect_with(props.edits.clone(), {
+        let (mounted, workspace) = (Rc::clone(&mounted), props.workspace.clone());
+        move |edits| {
+            if let (Some(mounted), Some((_, edits))) = (&*mounted.borrow(), edits) {
+                let changes = json(&marks::changes(edits, workspace.source()));
+                mounted.editor.replace(&changes);
+            }
+        }
+    });
 
     use_effect_with(props.reveal, {
         let mounted = Rc::clone(&mounted);

@@ -5,6 +5,8 @@ mod editor;
 mod status;
 mod tabs;
 
+use stagewright_core::diagnostic::Diagnostic;
+use stagewright_core::edit::TextEdit;
 use web_sys::DragEvent;
 use yew::prelude::*;
 
@@ -25,7 +27,9 @@ pub(super) struct Props {
     pub(super) plan: Shared<Plan>,
     pub(super) build: Option<Shared<Build>>,
     pub(super) chosen: Option<StepRef>,
+    pub(super) findings: Shared<Vec<Diagnostic>>,
     pub(super) reveal: Option<(u32, u32)>,
+    pub(super) edits: Option<(u32, Shared<Vec<TextEdit>>)>,
     pub(super) now: f64,
 }
 
@@ -65,8 +69,9 @@ pub(super) fn FilesPane(props: &Props) -> Html {
             ondragover={over} ondragleave={leave} ondrop={drop_files}>
             <FileTabs desk={props.desk.clone()} workspace={props.workspace.clone()} />
             <Editor desk={props.desk.clone()} workspace={props.workspace.clone()} plan={props.plan.clone()}
-                build={props.build.clone()} chosen={props.chosen} reveal={props.reveal} now={props.now} />
-            <StatusLine desk={props.desk.clone()} plan={props.plan.clone()} />
+                findings={props.findings.clone()} build={props.build.clone()} chosen={props.chosen} reveal={props.reveal}
+                edits={props.edits.clone()} now={props.now} />
+            <StatusLine desk={props.desk.clone()} plan={props.plan.clone()} findings={props.findings.clone()} />
         </section>
     }
 }

@@ -7,26 +7,28 @@ use crate::state::human::{count, short_time};
 use crate::state::plan::Plan;
 use crate::state::shared::Shared;
 use crate::state::{Action, Tab};
-use stagewright_core::diagnostic::Severity;
+use stagewright_core::diagnostic::{Diagnostic, Severity};
 
 #[derive(Properties, PartialEq)]
 pub(super) struct Props {
     pub(super) desk: Desk,
     pub(super) plan: Shared<Plan>,
+    pub(super) findings: Shared<Vec<Diagnostic>>,
 }
 
 #[component]
 pub(super) fn StatusLine(props: &Props) -> Html {
     let plan = &props.plan;
-    let worst = plan.findings.iter().map(|finding| finding.severity).min();
+    let findings = &props.findings;
+    let worst = findings.iter().map(|finding| finding.severity).min();
     let problems = match worst {
         None => None,
-        Some(Severity::Error) => Some(("status-error", count(number(plan, Severity::Error), "error"))),
+        Some(Severity::Error) => Some(("status-error", count(number(findings, Severity::Error), "error"))),
         Some(Severity::Warning) => Some((
             "status-warning",
-            count(number(plan, Severity::Warning), "warning"),
+            count(number(findings, Severity::Warning), "warning"),
         )),
-        Some(Severity::Info) => Some(("status-info", count(plan.findings.len(), "suggestion"))),
+        Some(Severity::Info) => Some(("status-info", count(findings.len(), "suggestion"))),
     };
     html! {
         <footer class="status-line" data-testid="status">
@@ -45,8 +47,8 @@ pub(super) fn StatusLine(props: &Props) -> Html {
     }
 }
 
-fn number(plan: &Plan, severity: Severity) -> usize {
-    plan.findings
+fn number(findings: &[Diagnostic], severity: Severity) -> usize {
+    findings
         .iter()
         .filter(|finding| finding.severity == severity)
         .count()

@@ -1,21 +1,23 @@
 //! The right pane: the plan, looked at in several ways.
 
 mod graph;
+mod insight;
 mod llb;
-mod problems;
 mod state_icon;
 mod steps;
 
+use stagewright_insight::View;
 use yew::prelude::*;
 
 use super::Desk;
 use crate::state::build::Build;
+use crate::state::insight::Insight;
 use crate::state::plan::{Plan, StepRef};
 use crate::state::shared::Shared;
 use crate::state::{Action, Tab};
 use graph::GraphPane;
+use insight::InsightView;
 use llb::LlbView;
-use problems::ProblemsView;
 use steps::StepsView;
 
 #[derive(Properties, PartialEq)]
@@ -27,6 +29,10 @@ pub(super) struct Props {
     pub(super) chosen: Option<StepRef>,
     pub(super) now: f64,
     pub(super) narrow: bool,
+    /// How many findings there are.
+    pub(super) findings: usize,
+    pub(super) insight: Shared<Insight>,
+    pub(super) version: u32,
 }
 
 #[component]
@@ -44,6 +50,9 @@ pub(super) fn ViewPane(props: &Props) -> Html {
         }
     };
     let (desk, plan, build) = (props.desk.clone(), props.plan.clone(), props.build.clone());
+    let module_view = |view: View| {
+        html! { <InsightView desk={props.desk.clone()} {view} insight={props.insight.clone()} version={props.version} /> }
+    };
     let (shown, content) = match props.tab {
         Tab::Graph => (
             "graph",
@@ -53,7 +62,7 @@ pub(super) fn ViewPane(props: &Props) -> Html {
             "steps",
             html! { <StepsView {desk} {plan} {build} chosen={props.chosen} now={props.now} /> },
         ),
-        Tab::Problems => ("problems", html! { <ProblemsView {desk} {plan} /> }),
+        Tab::Problems => ("problems", module_view(View::Problems)),
         Tab::Llb => ("llb", html! { <LlbView {desk} {plan} chosen={props.chosen} /> }),
     };
     html! {
@@ -61,7 +70,7 @@ pub(super) fn ViewPane(props: &Props) -> Html {
             <div class="tabs view-tabs"><div class="tab-row" role="tablist" aria-label="Views of the plan">
                 { tab(Tab::Graph, "Graph", "graph", 0) }
                 { tab(Tab::Steps, "Steps & layers", "steps", 0) }
-                { tab(Tab::Problems, "Problems", "problems", props.plan.findings.len()) }
+                { tab(Tab::Problems, "Problems", "problems", props.findings) }
                 { tab(Tab::Llb, "LLB", "llb", 0) }
             </div></div>
             <div class="view-body" id="view" role="tabpanel" aria-labelledby={format!("tab-{shown}")}>{ content }</div>

@@ -18,7 +18,7 @@ use crate::platform::Platform;
 
 /// The shapes of what goes in and comes out, for TypeScript.
 #[wasm_bindgen(typescript_custom_section)]
-const TYPES: &str = include_str!("js/types.d.ts");
+const TYPES: &str = include_str!("types.d.ts");
 
 /// Plans the build of a Dockerfile.
 ///
@@ -167,7 +167,7 @@ fn platform(name: &str, value: JsValue) -> Result<Option<Platform>, JsError> {
 #[cfg(test)]
 mod tests {
     /// What the module shows to TypeScript.
-    const TYPES: &str = include_str!("js/types.d.ts");
+    const TYPES: &str = include_str!("types.d.ts");
 
     use crate::analysis::{Definition, ImageFacts, Options, PlannedOp};
     use crate::diagnostic::{Diagnostic, Severity};
