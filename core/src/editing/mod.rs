@@ -4,7 +4,12 @@
 //! end or within a letter is taken for the next one before it. A file with mistakes in it, which is what a file that is
 //! being written always is, is served as far as it can be read.
 
+mod document;
+mod format;
+
 use crate::syntax;
+
+pub use format::{FormatOptions, format};
 
 /// The file written in one way: each instruction on one line, with the comments that belong to it right above. It says
 /// what `source` says, and is for comparing files rather than for people.

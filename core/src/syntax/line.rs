@@ -141,7 +141,7 @@ impl<'s> Lines<'s> {
 
 /// Takes a continuation off the end of `line`: the escape character, not escaped itself, before nothing but blanks.
 /// `None` where there is none.
-pub(super) fn without_continuation(line: &str, escape: char) -> Option<&str> {
+pub(crate) fn without_continuation(line: &str, escape: char) -> Option<&str> {
     let before = line.trim_end_matches([' ', '\t']).strip_suffix(escape)?;
     if before.ends_with(escape) {
         None

@@ -18,7 +18,8 @@ use stagewright_core::analysis::{ImageFacts, Input, LocalIdentity, Options};
 use stagewright_core::calls;
 use stagewright_core::diagnostic::{Diagnostic, Severity};
 use stagewright_core::digest::Digest;
-use stagewright_core::editing;
+use stagewright_core::edit;
+use stagewright_core::editing::{self, FormatOptions};
 use stagewright_core::lint::{self, Scope};
 use stagewright_core::{Analysis, analyze};
 use stagewright_tests::traces::{self, Recording};
@@ -158,6 +159,8 @@ fn main() -> ExitCode {
             let input = input(&case, source.clone());
             let tally = tallies.entry("print").or_default();
             rewrite(&input, editing::print, &case.file, tally);
+            let tally = tallies.entry("format").or_default();
+            rewrite(&input, formatted, &case.file, tally);
         }
         compare(&case, source, &mut tallies);
     }
@@ -213,6 +216,11 @@ fn input(case: &Case, source: String) -> Input {
         );
     }
     input
+}
+
+fn formatted(source: &str) -> String {
+    let edits = editing::format(source, &FormatOptions::default());
+    edit::apply(source, &edits).unwrap_or_else(|error| error.to_string())
 }
 
 /// Whether a file that `write` writes in another way plans the same: digests, names, image and errors.
