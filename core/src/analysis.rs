@@ -42,6 +42,10 @@ pub struct Options {
     pub images: BTreeMap<String, ImageFacts>,
     /// What names the local build context in the definition.
     pub local: LocalIdentity,
+    /// The text of the ignore file that counts ([`crate::ignore::ignore_file`] says which), where there is one. Its
+    /// patterns are part of the definition; what they mean is asked of [`crate::ignore::Ignore`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ignore: Option<String>,
 }
 
 /// What a registry says of an image.

@@ -23,7 +23,7 @@ pub(super) fn assemble(
     broken: bool,
 ) -> Analysis {
     let result = plan.result.take().filter(|_| !broken);
-    let local = definition::local_source(&options.local, &plan.context_paths);
+    let local = definition::local_source(options, &plan.context_paths);
     let graph = std::mem::take(&mut plan.graph);
     let marshalled = result
         .as_ref()

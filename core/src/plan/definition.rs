@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::analysis::{Definition, LocalIdentity, PlannedOp};
+use crate::analysis::{Definition, LocalIdentity, Options, PlannedOp};
 use crate::digest::Digest;
+use crate::ignore;
 use crate::llb::{
     self, Action, Attr, ChownOpt, ExecOp, FileAction, FileOp, Input, MergeInput, MergeOp, Mount, MountType,
     Op, OpKind, SourceOp, User, UserOpt, WorkerConstraints,
@@ -69,12 +70,20 @@ pub(crate) fn marshal(graph: Graph, head: Option<Output>, local: SourceOp) -> Ma
 }
 
 /// The op of the build context, of which the target needs `paths`.
-pub(crate) fn local_source(identity: &LocalIdentity, paths: &[String]) -> SourceOp {
+pub(crate) fn local_source(options: &Options, paths: &[String]) -> SourceOp {
     let mut attrs = vec![Attr::new("local.sharedkeyhint", "context")];
     if !paths.is_empty() {
         attrs.push(Attr::new("local.followpaths", go_json(paths)));
     }
-    attrs.push(match identity {
+    let ignored = options
+        .ignore
+        .as_deref()
+        .map(ignore::patterns)
+        .unwrap_or_default();
+    if !ignored.is_empty() {
+        attrs.push(Attr::new("local.excludepatterns", go_json(&ignored)));
+    }
+    attrs.push(match &options.local {
         LocalIdentity::Unique(id) => Attr::new("local.unique", id),
         LocalIdentity::Session(id) => Attr::new("local.session", id),
     });
@@ -315,10 +324,27 @@ mod tests {
 
     #[test]
     fn session_takes_the_place_of_the_unique_id() {
-        let source = local_source(&LocalIdentity::Session("s".into()), &[]);
+        let options = Options {
+            local: LocalIdentity::Session("s".into()),
+            ..Options::default()
+        };
+        let source = local_source(&options, &[]);
         assert_eq!(
             (source.attr("local.session"), source.attr("local.unique")),
             (Some("s"), None)
+        );
+    }
+
+    #[test]
+    fn patterns_of_the_ignore_file_are_named_in_its_order() {
+        let options = Options {
+            ignore: Some("# none\nb&c\n! /a/\n".into()),
+            ..Options::default()
+        };
+        let source = local_source(&options, &[]);
+        assert_eq!(
+            source.attr("local.excludepatterns"),
+            Some("[\"b\\u0026c\",\"!a\"]")
         );
     }
 }

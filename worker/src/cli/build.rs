@@ -10,6 +10,7 @@ use clap::ValueEnum;
 use futures_util::StreamExt as _;
 use stagewright_core::analysis::{Analysis, Definition, ExternalImage};
 use stagewright_core::diagnostic::{Diagnostic, Severity};
+use stagewright_core::ignore::Ignore;
 use stagewright_core::protocol::{
     BuildFailure, Event, ImageSummary, OutputFormat, ResolveImage, StartBuild, WireOp,
 };
@@ -89,7 +90,8 @@ async fn build(arguments: &Arguments, mut dockerfile: Dockerfile) -> Result<Exit
             format!("{} cannot be built: {tally}", dockerfile.name),
         ));
     };
-    let request = request(arguments, builds, definition, config.clone())?;
+    let ignore = ignore(&dockerfile)?;
+    let request = request(arguments, builds, &ignore, definition, config.clone())?;
     let id = builds
         .start(request)
         .map_err(|error| Failure::new(Failure::WORK, error.to_string()))?;
@@ -151,9 +153,25 @@ async fn plan(builds: &Builds, dockerfile: &mut Dockerfile) -> Result<Analysis, 
     ))
 }
 
+/// What the ignore file keeps out. One with mistakes is refused, for it might let in what it was meant to keep out.
+fn ignore(dockerfile: &Dockerfile) -> Result<Ignore, Failure> {
+    let text = dockerfile.input.options.ignore.as_deref().unwrap_or_default();
+    let (ignore, diagnostics) = Ignore::parse(text);
+    if diagnostics.is_empty() {
+        return Ok(ignore);
+    }
+    let name = dockerfile.ignore_name.as_deref().unwrap_or(".dockerignore");
+    tell(&report::findings(name, text, &diagnostics));
+    Err(Failure::new(
+        Failure::WORK,
+        format!("what {name} keeps out of the build context cannot be told"),
+    ))
+}
+
 fn request(
     arguments: &Arguments,
     builds: &Builds,
+    ignore: &Ignore,
     definition: &Definition,
     image_config: serde_json::Value,
 ) -> Result<StartBuild, Failure> {
@@ -161,7 +179,7 @@ fn request(
     // A build that takes nothing from its context reads none.
     if uses_context(definition) {
         let folder = arguments.dockerfile.context()?;
-        let offer = context::scan(folder, builds.contexts().content())?;
+        let offer = context::scan(folder, ignore, builds.contexts().content())?;
         let name = offer.name.clone();
         let answer = builds
             .contexts()

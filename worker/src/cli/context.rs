@@ -7,88 +7,97 @@ use std::path::Path;
 
 use sha2::{Digest as _, Sha256};
 use stagewright_core::digest::Digest;
+use stagewright_core::ignore::{Ignore, Looked};
 use stagewright_core::protocol::{ContextEntry, ContextEntryKind, OfferContext};
 
 use super::Failure;
 use crate::content::{ContentError, ContentStore};
 
-/// Takes every file of `folder` into `content`, and lists what is there. What is no file, directory or link (a
-/// socket, a device) cannot be in a context and is left out.
-pub(super) fn scan(folder: &Path, content: &ContentStore) -> Result<OfferContext, Failure> {
-    let ignore = folder.join(".dockerignore");
-    if ignore.exists() {
-        return Err(Failure::new(
-            Failure::USAGE,
-            format!(
-                "{} is not understood by this version, so files would get in that it keeps out",
-                ignore.display()
-            ),
-        )
-        .hint("build from a folder that has only what the build needs"));
-    }
-    let mut entries = Vec::new();
-    walk(folder, "", content, &mut entries)?;
+/// Takes every file of `folder` that `ignore` lets in into `content`, and lists what is there. What is no file,
+/// directory or link (a socket, a device) cannot be in a context and is left out.
+pub(super) fn scan(folder: &Path, ignore: &Ignore, content: &ContentStore) -> Result<OfferContext, Failure> {
+    let mut scan = Scan {
+        ignore,
+        content,
+        entries: Vec::new(),
+    };
+    scan.walk(folder, "", None)?;
     Ok(OfferContext {
         name: "context".into(),
-        entries,
+        entries: scan.entries,
     })
 }
 
-fn walk(
-    folder: &Path,
-    under: &str,
-    content: &ContentStore,
-    entries: &mut Vec<ContextEntry>,
-) -> Result<(), Failure> {
-    let cannot = |path: &Path, error: &dyn std::fmt::Display| {
-        Failure::new(
-            Failure::USAGE,
-            format!("cannot read {} of the build context: {error}", path.display()),
-        )
-    };
-    let mut names = Vec::new();
-    for entry in fs::read_dir(folder).map_err(|error| cannot(folder, &error))? {
-        names.push(entry.map_err(|error| cannot(folder, &error))?.file_name());
-    }
-    names.sort();
-    for name in names {
-        let place = folder.join(&name);
-        let Some(name) = name.to_str() else {
-            return Err(cannot(&place, &"its name is not UTF-8"));
+struct Scan<'s> {
+    ignore: &'s Ignore,
+    content: &'s ContentStore,
+    entries: Vec<ContextEntry>,
+}
+
+impl Scan<'_> {
+    /// Lists what is in `folder`, which is known as `under` in the context.
+    fn walk(&mut self, folder: &Path, under: &str, looked: Option<&Looked>) -> Result<(), Failure> {
+        let cannot = |path: &Path, error: &dyn std::fmt::Display| {
+            Failure::new(
+                Failure::USAGE,
+                format!("cannot read {} of the build context: {error}", path.display()),
+            )
         };
-        let path = if under.is_empty() {
-            name.to_owned()
-        } else {
-            format!("{under}/{name}")
-        };
-        let metadata = fs::symlink_metadata(&place).map_err(|error| cannot(&place, &error))?;
-        let mode = metadata.permissions().mode() & 0o7777;
-        let kind = if metadata.is_dir() {
-            ContextEntryKind::Directory
-        } else if metadata.is_symlink() {
-            let target = fs::read_link(&place).map_err(|error| cannot(&place, &error))?;
-            let Some(target) = target.to_str().map(str::to_owned) else {
-                return Err(cannot(&place, &"it points to a name that is not UTF-8"));
-            };
-            ContextEntryKind::Symlink { target }
-        } else if metadata.is_file() {
-            let (digest, size) = take(&place, content).map_err(|error| cannot(&place, &error))?;
-            ContextEntryKind::File { digest, size }
-        } else {
-            tracing::warn!(path = %place.display(), "left out of the build context: it is no file");
-            continue;
-        };
-        let directory = kind == ContextEntryKind::Directory;
-        entries.push(ContextEntry {
-            path: path.clone(),
-            mode,
-            kind,
-        });
-        if directory {
-            walk(&place, &path, content, entries)?;
+        let mut names = Vec::new();
+        for entry in fs::read_dir(folder).map_err(|error| cannot(folder, &error))? {
+            names.push(entry.map_err(|error| cannot(folder, &error))?.file_name());
         }
+        names.sort();
+        for name in names {
+            let place = folder.join(&name);
+            let Some(name) = name.to_str() else {
+                return Err(cannot(&place, &"its name is not UTF-8"));
+            };
+            let path = if under.is_empty() {
+                name.to_owned()
+            } else {
+                format!("{under}/{name}")
+            };
+            let metadata = fs::symlink_metadata(&place).map_err(|error| cannot(&place, &error))?;
+            let looked = self.ignore.look(&path, metadata.is_dir(), looked);
+            let enters = looked.verdict.enters;
+            let mode = metadata.permissions().mode() & 0o7777;
+            let kind = if metadata.is_dir() {
+                ContextEntryKind::Directory
+            } else if !enters {
+                continue;
+            } else if metadata.is_symlink() {
+                let target = fs::read_link(&place).map_err(|error| cannot(&place, &error))?;
+                let Some(target) = target.to_str().map(str::to_owned) else {
+                    return Err(cannot(&place, &"it points to a name that is not UTF-8"));
+                };
+                ContextEntryKind::Symlink { target }
+            } else if metadata.is_file() {
+                let (digest, size) = take(&place, self.content).map_err(|error| cannot(&place, &error))?;
+                ContextEntryKind::File { digest, size }
+            } else {
+                tracing::warn!(path = %place.display(), "left out of the build context: it is no file");
+                continue;
+            };
+            let directory = kind == ContextEntryKind::Directory;
+            self.entries.push(ContextEntry {
+                path: path.clone(),
+                mode,
+                kind,
+            });
+            if directory {
+                let before = self.entries.len();
+                if !looked.is_closed() {
+                    self.walk(&place, &path, Some(&looked))?;
+                }
+                // A folder that is kept out comes along for the sake of what is in it, or not at all.
+                if !enters && self.entries.len() == before {
+                    self.entries.pop();
+                }
+            }
+        }
+        Ok(())
     }
-    Ok(())
 }
 
 /// Hashes first and copies only what is not there yet: most files of a context do not change between builds.
@@ -140,7 +149,7 @@ mod tests {
         fs::set_permissions(folder.path().join("b/c"), fs::Permissions::from_mode(0o750)).unwrap();
         std::os::unix::fs::symlink("b/c", folder.path().join("a")).unwrap();
         std::os::unix::net::UnixListener::bind(folder.path().join("socket")).unwrap();
-        let offer = scan(folder.path(), &content).unwrap();
+        let offer = scan(folder.path(), &Ignore::default(), &content).unwrap();
         let paths: Vec<_> = offer.entries.iter().map(|entry| entry.path.as_str()).collect();
         assert_eq!(paths, ["a", "b", "b/c"]);
         assert_eq!(
@@ -149,7 +158,27 @@ mod tests {
         );
         assert_eq!(offer.entries[2].mode, 0o750);
         assert!(content.contains(&Digest::of(b"text")));
-        fs::write(folder.path().join(".dockerignore"), "b").unwrap();
-        assert!(scan(folder.path(), &content).is_err());
+    }
+
+    #[test]
+    fn what_is_ignored_is_neither_listed_nor_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = tempfile::tempdir().unwrap();
+        let content = ContentStore::open(state.path()).unwrap();
+        for (path, text) in [
+            ("a/b/c", "in"),
+            ("a/b/d", "out"),
+            ("e", "out too"),
+            ("f/g", "none"),
+        ] {
+            let place = folder.path().join(path);
+            fs::create_dir_all(place.parent().unwrap()).unwrap();
+            fs::write(place, text).unwrap();
+        }
+        let (ignore, _) = Ignore::parse("*\n!a/b/c\n");
+        let offer = scan(folder.path(), &ignore, &content).unwrap();
+        let paths: Vec<_> = offer.entries.iter().map(|entry| entry.path.as_str()).collect();
+        assert_eq!(paths, ["a", "a/b", "a/b/c"]);
+        assert!(!content.contains(&Digest::of(b"out")));
     }
 }

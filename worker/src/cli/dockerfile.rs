@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use stagewright_core::Input;
 use stagewright_core::analysis::Options;
+use stagewright_core::ignore::{IgnoreFile, ignore_file};
 use stagewright_core::platform::Platform;
 
 use super::Failure;
@@ -42,6 +43,8 @@ pub(super) struct Arguments {
 pub(super) struct Dockerfile {
     pub(super) name: String,
     pub(super) input: Input,
+    /// What to call the file whose text is [`Options::ignore`].
+    pub(super) ignore_name: Option<String>,
 }
 
 impl Arguments {
@@ -59,7 +62,7 @@ impl Arguments {
     }
 
     pub(super) fn read(&self) -> Result<Dockerfile, Failure> {
-        let options = Options {
+        let mut options = Options {
             target: self.target.clone(),
             build_args: build_args(&self.build_arg, |name| std::env::var(name).ok())?,
             platform: self.platform.clone(),
@@ -82,9 +85,51 @@ impl Arguments {
                 (name, open(&file)?)
             }
         };
+        let ignore = self.ignore_file();
+        if let Some(path) = &ignore {
+            options.ignore = Some(open(path)?);
+        }
         Ok(Dockerfile {
             name,
             input: Input { source, options },
+            ignore_name: ignore.map(|path| path.display().to_string()),
+        })
+    }
+
+    /// The ignore file that counts, where there is one.
+    fn ignore_file(&self) -> Option<PathBuf> {
+        let file = match &self.file {
+            // Nothing stands beside what comes from elsewhere.
+            Some(file) if file == Path::new("-") => PathBuf::new(),
+            Some(file) => file.clone(),
+            None if self.path.is_file() => self.path.clone(),
+            None => self.path.join("Dockerfile"),
+        };
+        let beside = file.parent().unwrap_or(Path::new(""));
+        let names = |folder: &Path| -> Vec<String> {
+            let folder = if folder == Path::new("") {
+                Path::new(".")
+            } else {
+                folder
+            };
+            let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+            entries
+                .filter_map(|entry| entry.file_name().into_string().ok())
+                .collect()
+        };
+        let name = file
+            .file_name()
+            .and_then(|name| name.to_str())
+            .unwrap_or_default();
+        let (near, root) = (names(beside), names(&self.path));
+        let found = ignore_file(
+            name,
+            near.iter().map(String::as_str),
+            root.iter().map(String::as_str),
+        );
+        Some(match found? {
+            IgnoreFile::Own(name) => beside.join(name),
+            IgnoreFile::Shared => self.path.join(".dockerignore"),
         })
     }
 }
