@@ -295,7 +295,7 @@ pub fn analyze(input: &Input) -> Analysis {
     // Where several stand at one place, the order in which they were found says most.
     let diagnostics = in_order(std::mem::take(&mut study.diagnostics));
     assemble::assemble(
-        &study.program,
+        study.program,
         study.plan,
         &input.options,
         diagnostics,

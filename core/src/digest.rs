@@ -8,10 +8,14 @@ use sha2::{Digest as _, Sha256};
 
 /// A `sha256:<64 lower-case hex digits>` digest (OCI image specification, "Digests").
 ///
-/// The field is private so that every value is well formed: a digest may be used as a file name.
+/// The field is private so that every value is well formed: a digest may be used as a file name. It is its text, in
+/// place: a plan holds many digests, many of them several times.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct Digest(String);
+pub struct Digest([u8; LENGTH]);
+
+const PREFIX: &str = "sha256:";
+const LENGTH: usize = PREFIX.len() + 64;
 
 /// The text is not a sha256 digest.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -27,28 +31,29 @@ impl Digest {
     /// From the 32 raw bytes that a hasher gives.
     pub fn from_raw(raw: &[u8]) -> Self {
         const HEX: &[u8; 16] = b"0123456789abcdef";
-        let mut text = String::with_capacity(7 + 2 * raw.len());
-        text.push_str("sha256:");
-        for byte in raw {
-            text.push(char::from(HEX[usize::from(byte >> 4)]));
-            text.push(char::from(HEX[usize::from(byte & 15)]));
+        let mut text = [b'0'; LENGTH];
+        let (prefix, digits) = text.split_at_mut(PREFIX.len());
+        prefix.copy_from_slice(PREFIX.as_bytes());
+        for (digits, byte) in digits.chunks_exact_mut(2).zip(raw) {
+            digits.copy_from_slice(&[HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]);
         }
         Self(text)
     }
 
     /// The whole text, `sha256:` included.
     pub fn as_str(&self) -> &str {
-        &self.0
+        // Digits and a prefix are always text.
+        std::str::from_utf8(&self.0).unwrap_or_default()
     }
 
     /// The 64 hex digits.
     pub fn hex(&self) -> &str {
-        &self.0[7..]
+        &self.as_str()[PREFIX.len()..]
     }
 
     /// The first twelve hex digits, as tools show a digest to people.
     pub fn short(&self) -> &str {
-        &self.0[7..19]
+        &self.hex()[..12]
     }
 }
 
@@ -56,13 +61,12 @@ impl FromStr for Digest {
     type Err = InvalidDigest;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let well_formed = text.strip_prefix("sha256:").is_some_and(|hex| {
-            hex.len() == 64 && hex.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
-        });
-        if well_formed {
-            Ok(Self(text.to_owned()))
-        } else {
-            Err(InvalidDigest(text.to_owned()))
+        let well_formed = text
+            .strip_prefix(PREFIX)
+            .is_some_and(|hex| hex.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')));
+        match text.as_bytes().try_into() {
+            Ok(text) if well_formed => Ok(Self(text)),
+            _ => Err(InvalidDigest(text.to_owned())),
         }
     }
 }
@@ -77,19 +81,19 @@ impl TryFrom<String> for Digest {
 
 impl From<Digest> for String {
     fn from(digest: Digest) -> Self {
-        digest.0
+        digest.as_str().to_owned()
     }
 }
 
 impl fmt::Display for Digest {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&self.0)
+        formatter.write_str(self.as_str())
     }
 }
 
 impl fmt::Debug for Digest {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&self.0)
+        formatter.write_str(self.as_str())
     }
 }
 

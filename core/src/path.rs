@@ -1,28 +1,50 @@
 //! Slash-separated paths as Go cleans them, whatever machine this runs on.
 
-/// The shortest path that means the same (Go's `path.Clean`).
-pub(crate) fn clean(path: &str) -> String {
+use std::borrow::Cow;
+
+/// The shortest path that means the same (Go's `path.Clean`). Most paths are clean as they are written.
+pub(crate) fn clean(path: &str) -> Cow<'_, str> {
+    if is_clean(path) {
+        return Cow::Borrowed(path);
+    }
     let rooted = path.starts_with('/');
-    let mut parts: Vec<&str> = Vec::new();
+    let mut cleaned = String::with_capacity(path.len());
+    if rooted {
+        cleaned.push('/');
+    }
     for part in path.split('/') {
         match part {
             "" | "." => {}
-            ".." => match parts.last() {
-                Some(&last) if last != ".." => {
-                    parts.pop();
+            ".." => {
+                let last = cleaned.rsplit('/').next().unwrap_or_default();
+                if !last.is_empty() && last != ".." {
+                    let kept = cleaned.len() - last.len();
+                    cleaned.truncate(kept.saturating_sub(1).max(usize::from(rooted)));
+                } else if !rooted {
+                    push_part(&mut cleaned, part);
                 }
-                _ if rooted => {}
-                _ => parts.push(".."),
-            },
-            part => parts.push(part),
+            }
+            part => push_part(&mut cleaned, part),
         }
     }
-    let joined = parts.join("/");
-    match (rooted, joined.is_empty()) {
-        (true, _) => format!("/{joined}"),
-        (false, true) => ".".into(),
-        (false, false) => joined,
+    if cleaned.is_empty() {
+        cleaned.push('.');
     }
+    Cow::Owned(cleaned)
+}
+
+fn push_part(path: &mut String, part: &str) {
+    if !path.is_empty() && !path.ends_with('/') {
+        path.push('/');
+    }
+    path.push_str(part);
+}
+
+/// Whether cleaning would change nothing. Paths that begin with `..` are looked at more closely.
+pub(crate) fn is_clean(path: &str) -> bool {
+    let inner = path.strip_prefix('/').unwrap_or(path);
+    let clean = |part: &str| !matches!(part, "" | "." | "..");
+    path == "/" || inner.split('/').all(clean)
 }
 
 #[cfg(test)]
@@ -38,6 +60,12 @@ mod tests {
             ("/../a", "/a"),
             ("../a", "../a"),
             ("a/../..", ".."),
+            ("a/../../b", "../b"),
+            ("../..", "../.."),
+            ("/a/..", "/"),
+            ("a/..", "."),
+            ("a/b/../../c/", "c"),
+            ("/a/../..", "/"),
         ] {
             assert_eq!(clean(path), cleaned, "{path}");
         }

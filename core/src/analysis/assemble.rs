@@ -16,7 +16,7 @@ use super::{
 
 /// Puts together what [`super::analyze`] gives.
 pub(super) fn assemble(
-    program: &Program,
+    program: Program,
     mut plan: Plan,
     options: &Options,
     diagnostics: Vec<Diagnostic>,
@@ -33,7 +33,7 @@ pub(super) fn assemble(
     let edges = edges(&plan);
     let stages: Vec<Stage> = program
         .stages
-        .iter()
+        .into_iter()
         .enumerate()
         .filter_map(|(index, source)| {
             let node = plan.resolved.nodes.get(index)?;
@@ -55,7 +55,7 @@ pub(super) fn assemble(
                     .map(|name| name.text.clone()),
                 label: node.label.clone(),
                 base,
-                span: whole(source),
+                span: whole(&source),
                 lines: source
                     .statements
                     .last()
@@ -63,7 +63,7 @@ pub(super) fn assemble(
                         start: source.lines.start,
                         end: last.lines.end,
                     }),
-                steps: steps(&source.statements, outputs, &digest),
+                steps: steps(source.statements, outputs, &digest),
                 needed: needed(index),
                 ships: plan.target == Some(index),
                 reason: String::new(),
@@ -106,22 +106,26 @@ fn whole(source: &StageSource) -> Span {
 }
 
 fn steps(
-    statements: &[Rc<Statement>],
+    statements: Vec<Rc<Statement>>,
     outputs: &[Option<Output>],
     digest: &dyn Fn(Output) -> Option<Digest>,
 ) -> Vec<Step> {
-    let step = |(index, statement): (usize, &Rc<Statement>)| Step {
-        keyword: statement.keyword.clone(),
-        text: statement.code.clone(),
-        span: statement.span,
-        lines: statement.lines,
-        vertex: outputs.get(index).copied().flatten().and_then(digest),
-        changes_files: matches!(
-            Keyword::read(&statement.keyword),
-            Some(Keyword::Run | Keyword::Copy | Keyword::Add | Keyword::Workdir)
-        ),
+    let step = |(index, statement): (usize, Rc<Statement>)| {
+        // When all is planned nothing else holds on to it.
+        let statement = Rc::unwrap_or_clone(statement);
+        Step {
+            vertex: outputs.get(index).copied().flatten().and_then(digest),
+            changes_files: matches!(
+                Keyword::read(&statement.keyword),
+                Some(Keyword::Run | Keyword::Copy | Keyword::Add | Keyword::Workdir)
+            ),
+            keyword: statement.keyword.into_owned(),
+            text: statement.code,
+            span: statement.span,
+            lines: statement.lines,
+        }
     };
-    statements.iter().enumerate().map(step).collect()
+    statements.into_iter().enumerate().map(step).collect()
 }
 
 /// Bases, copies and mounts in the order of the source.

@@ -23,7 +23,7 @@ pub(super) fn read(text: &str) -> Result<Option<Pattern>, Problem> {
     let text = clean(text);
     let (negated, pattern) = match text.strip_prefix('!') {
         Some(rest) => (true, rest.to_owned()),
-        None => (false, text),
+        None => (false, text.into_owned()),
     };
     if pattern.is_empty() {
         return Err(

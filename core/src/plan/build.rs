@@ -1,6 +1,7 @@
 //! A stage while it is planned, and what all stages share.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 
 use crate::analysis::{EdgeKind, EdgeSource, Options};
 use crate::diagnostic::Problem;
@@ -54,21 +55,30 @@ pub(crate) struct StepNames {
 }
 
 impl StepNames {
-    /// `[builder 2/5] text` for the next step.
-    pub(crate) fn next(&mut self, text: &str) -> String {
+    /// `[builder 2/5] RUN text` for the next step, which is `run text` as it is written.
+    pub(crate) fn next(&mut self, lead: &[&str], written: &str) -> String {
         self.named += 1;
-        self.current(text)
+        self.current(lead, written)
     }
 
-    /// The same for the step that was named last.
-    pub(crate) fn current(&self, text: &str) -> String {
-        if self.total == 0 {
-            return text.to_owned();
-        }
+    /// The same for the step that was named last. What stands in `lead` comes before the instruction.
+    fn current(&self, lead: &[&str], written: &str) -> String {
         let Self { label, total, named } = self;
-        let space = if label.is_empty() { "" } else { " " };
-        let width = total.to_string().len();
-        format!("[{label}{space}{named:>width$}/{total}] {text}")
+        let mut name = String::with_capacity(label.len() + written.len() + 32);
+        if let Some(digits) = total.checked_ilog10() {
+            let space = if label.is_empty() { "" } else { " " };
+            let width = digits as usize + 1;
+            // Writing into a String cannot fail.
+            let _ = write!(name, "[{label}{space}{named:>width$}/{total}] ");
+        }
+        for lead in lead {
+            name.push_str(lead);
+        }
+        let first = written.find(' ').unwrap_or(written.len());
+        let (keyword, rest) = written.split_at(first);
+        name.extend(keyword.chars().map(|letter| letter.to_ascii_uppercase()));
+        name.push_str(rest);
+        name
     }
 }
 
@@ -161,25 +171,21 @@ impl Step<'_, '_> {
 
     /// What progress calls this step.
     pub(crate) fn next_name(&mut self, text: &str) -> String {
-        let text = self.titled(text);
-        self.build.steps.next(&text)
+        let lead = self.lead();
+        self.build.steps.next(&[lead], text)
     }
 
-    /// The name of the same step for another of its vertices.
-    pub(crate) fn same_name(&self, text: &str) -> String {
-        self.build.steps.current(&self.titled(text))
+    /// The name of the same step for the vertex that puts its files onto those before.
+    pub(crate) fn link_name(&self, text: &str) -> String {
+        self.build.steps.current(&[self.lead(), "LINK "], text)
     }
 
-    fn titled(&self, text: &str) -> String {
-        let text = if text.starts_with("LINK ") {
-            text.to_owned()
-        } else {
-            upper_first(text)
-        };
+    /// Steps that a base left behind say so.
+    fn lead(&self) -> &'static str {
         if self.command.step.is_none() {
-            format!("ONBUILD {text}")
+            "ONBUILD "
         } else {
-            text
+            ""
         }
     }
 
@@ -233,14 +239,6 @@ pub(crate) fn expand(lexer: Lexer, text: &str, variables: &dyn Variables) -> Res
     })
 }
 
-/// The first word in upper case: what instructions are called in progress.
-fn upper_first(text: &str) -> String {
-    match text.split_once(' ') {
-        Some((first, rest)) => format!("{} {rest}", first.to_ascii_uppercase()),
-        None => text.to_ascii_uppercase(),
-    }
-}
-
 /// A platform as LLB has it.
 pub(crate) fn llb_platform(platform: &Platform) -> llb::Platform {
     llb::Platform {
@@ -262,8 +260,8 @@ mod tests {
             total: 13,
             named: 0,
         };
-        assert_eq!(steps.next("RUN x"), "[a  1/13] RUN x");
-        assert_eq!(steps.current("RUN y"), "[a  1/13] RUN y");
-        assert_eq!(StepNames::default().next("RUN x"), "RUN x");
+        assert_eq!(steps.next(&[""], "run x"), "[a  1/13] RUN x");
+        assert_eq!(steps.current(&["", "LINK "], "copy y"), "[a  1/13] LINK COPY y");
+        assert_eq!(StepNames::default().next(&[""], "RUN x"), "RUN x");
     }
 }

@@ -5,27 +5,48 @@ use crate::shell::Variables;
 /// Variables in order. Setting one again moves it to the end.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Env {
-    variables: Vec<(String, String)>,
+    variables: Vec<Variable>,
+}
+
+/// A variable as processes get it, and so as every step after it repeats it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Variable {
+    /// `KEY=value`.
+    line: String,
+    /// Length of the key.
+    key: usize,
+}
+
+impl Variable {
+    fn key(&self) -> &str {
+        self.line.get(..self.key).unwrap_or_default()
+    }
+
+    fn value(&self) -> &str {
+        self.line.get(self.key + 1..).unwrap_or_default()
+    }
 }
 
 impl Env {
     /// Sets a variable, at the end.
-    pub(crate) fn set(&mut self, key: impl Into<String>, value: impl Into<String>) {
-        let key = key.into();
-        self.remove(&key);
-        self.variables.push((key, value.into()));
+    pub(crate) fn set(&mut self, key: &str, value: &str) {
+        self.remove(key);
+        self.variables.push(Variable {
+            line: [key, "=", value].concat(),
+            key: key.len(),
+        });
     }
 
     /// Unsets a variable.
     pub(crate) fn remove(&mut self, key: &str) {
-        self.variables.retain(|(known, _)| known != key);
+        self.variables.retain(|known| known.key() != key);
     }
 
     /// `KEY=value` each.
     pub(crate) fn lines(&self) -> Vec<String> {
         self.variables
             .iter()
-            .map(|(key, value)| format!("{key}={value}"))
+            .map(|variable| variable.line.clone())
             .collect()
     }
 }
@@ -35,8 +56,8 @@ impl Variables for Env {
         self.variables
             .iter()
             .rev()
-            .find(|(key, _)| key == name)
-            .map(|(_, value)| value.as_str())
+            .find(|variable| variable.key() == name)
+            .map(Variable::value)
     }
 }
 

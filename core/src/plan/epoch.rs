@@ -140,7 +140,7 @@ fn check_stage(
                         (None, Some(default)) => super::build::expand(lexer, default, &variables)?,
                         (None, None) => continue,
                     };
-                    variables.set(&declaration.name, value);
+                    variables.set(&declaration.name, &value);
                 }
             }
             Some(Instruction::Add(add)) => {

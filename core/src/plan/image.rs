@@ -115,7 +115,7 @@ pub(super) fn start(
     build.platform = platform.clone();
     if !empty {
         let source = SourceOp::new(format!("docker-image://{pinned}"), Vec::new());
-        let name = build.steps.next(&format!("FROM {pinned}"));
+        let name = build.steps.next(&[], &format!("FROM {pinned}"));
         let stage = match node.origin {
             Origin::Written(stage) => Some(stage),
             Origin::Hidden => None,

@@ -1,16 +1,25 @@
 //! Paths inside an image. They are those of the image's operating system, whatever this runs on.
 
+use std::borrow::Cow;
+
 use crate::diagnostic::Problem;
+use crate::path::is_clean;
 
 pub(super) use crate::path::clean;
 
 /// Joins and cleans; empty parts do not count (Go's `path.Join`).
 pub(super) fn join(parts: &[&str]) -> String {
-    let parts: Vec<&str> = parts.iter().copied().filter(|part| !part.is_empty()).collect();
-    if parts.is_empty() {
-        String::new()
+    let mut joined = String::with_capacity(parts.iter().map(|part| part.len() + 1).sum());
+    for part in parts.iter().filter(|part| !part.is_empty()) {
+        if !joined.is_empty() {
+            joined.push('/');
+        }
+        joined.push_str(part);
+    }
+    if joined.is_empty() || is_clean(&joined) {
+        joined
     } else {
-        clean(&parts.join("/"))
+        clean(&joined).into_owned()
     }
 }
 
@@ -28,11 +37,11 @@ pub(super) fn base(path: &str) -> &str {
 }
 
 /// Forward slashes, where the operating system knows the other ones too.
-pub(super) fn to_slash(path: &str, os: &str) -> String {
+pub(super) fn to_slash<'p>(path: &'p str, os: &str) -> Cow<'p, str> {
     if os == "windows" {
-        path.replace('\\', "/")
+        Cow::Owned(path.replace('\\', "/"))
     } else {
-        path.to_owned()
+        Cow::Borrowed(path)
     }
 }
 
@@ -51,21 +60,22 @@ pub(super) fn normalize(parent: &str, path: &str, os: &str, keep_slash: bool) ->
     let parent = if is_absolute(&parent, os) {
         parent
     } else {
-        join(&["/", &parent])
+        Cow::Owned(join(&["/", &parent]))
     };
-    let path = if written.is_empty() {
-        parent.clone()
+    let path = if written.is_empty() { &parent } else { &written };
+    let path = without_drive(path, os, keep_slash)?;
+    let mut path = if is_absolute(&path, os) {
+        path.into_owned()
     } else {
-        written.clone()
+        join(&[&parent, &path])
     };
-    let mut path = without_drive(&path, os, keep_slash)?;
-    if !is_absolute(&path, os) {
-        path = join(&[&parent, &path]);
-    }
     if keep_slash {
         keep_end(&written, &mut path);
     }
-    Ok(to_slash(&path, os))
+    Ok(match to_slash(&path, os) {
+        Cow::Borrowed(_) => path,
+        Cow::Owned(slashed) => slashed,
+    })
 }
 
 /// Gives `path` the `/` or `/.` that `written` has at its end.
@@ -84,10 +94,12 @@ fn keep_end(written: &str, path: &mut String) {
 
 /// A path of a file action: absolute and clean. With `keep_slash` a slash at the end stays.
 pub(super) fn in_action(parent: &str, written: &str, keep_slash: bool) -> String {
-    let mut path = clean(written);
-    if !path.starts_with('/') {
-        path = join(&["/", parent, &path]);
-    }
+    let path = clean(written);
+    let mut path = if path.starts_with('/') {
+        path.into_owned()
+    } else {
+        join(&["/", parent, &path])
+    };
     if keep_slash {
         keep_end(written, &mut path);
     }
@@ -95,9 +107,9 @@ pub(super) fn in_action(parent: &str, written: &str, keep_slash: bool) -> String
 }
 
 /// Windows only: takes `C:` away, which is the only drive that an image has.
-pub(super) fn without_drive(path: &str, os: &str, keep_slash: bool) -> Result<String, Problem> {
+pub(super) fn without_drive<'p>(path: &'p str, os: &str, keep_slash: bool) -> Result<Cow<'p, str>, Problem> {
     if os != "windows" {
-        return Ok(path.to_owned());
+        return Ok(Cow::Borrowed(path));
     }
     let bad = |message: &str| Problem::new("bad-path", format!("\"{path}\": {message}."));
     if path.len() == 2 && path.ends_with(':') {
@@ -108,16 +120,15 @@ pub(super) fn without_drive(path: &str, os: &str, keep_slash: bool) -> Result<St
         return Err(bad("network shares cannot be used"));
     }
     let rest = match slashed.split_once(':') {
-        None => slashed.as_str(),
+        None => &*slashed,
         Some((drive, rest)) if drive.eq_ignore_ascii_case("c") => rest,
         Some(_) => return Err(bad("an image has the drive C: only")),
     };
-    let cleaned = clean(rest);
-    Ok(if keep_slash && cleaned.len() > 1 && rest.ends_with('/') {
-        cleaned + "/"
-    } else {
-        cleaned
-    })
+    let mut cleaned = clean(rest).into_owned();
+    if keep_slash && cleaned.len() > 1 && rest.ends_with('/') {
+        cleaned.push('/');
+    }
+    Ok(Cow::Owned(cleaned))
 }
 
 /// Whether a path is a pattern.

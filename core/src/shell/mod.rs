@@ -93,26 +93,23 @@ impl Lexer {
         if !self.has_special(text) {
             return Ok(text.to_owned());
         }
-        Ok(self.expand(text, variables)?.text)
+        Run::new(self, text, variables).until(None, self.raw_escapes)
     }
 
     fn has_special(self, text: &str) -> bool {
         text.contains(['$', '<', '\'', '"', self.escape])
     }
 
-    /// Works `text` out.
+    /// Works `text` out, and tells of words and of variables that are not set.
     pub(crate) fn expand(self, text: &str, variables: &dyn Variables) -> Result<Expanded, ExpandError> {
         let mut run = Run {
-            lexer: self,
-            rest: text,
-            variables,
-            unset: BTreeSet::new(),
-            depth: 0,
+            words: Some(Words::default()),
+            ..Run::new(self, text, variables)
         };
-        let (text, words) = run.until(None, self.raw_escapes)?;
+        let text = run.until(None, self.raw_escapes)?;
         Ok(Expanded {
             text,
-            words,
+            words: run.words.map(Words::finish).unwrap_or_default(),
             unset: run.unset,
         })
     }
@@ -129,19 +126,15 @@ struct Words {
 impl Words {
     fn letter(&mut self, letter: char) {
         if !letter.is_whitespace() {
-            self.quoted(letter);
+            self.open.push(letter);
+            self.inside = true;
         } else if self.inside && !self.open.is_empty() {
             self.done.push(std::mem::take(&mut self.open));
             self.inside = false;
         }
     }
 
-    fn quoted(&mut self, letter: char) {
-        self.open.push(letter);
-        self.inside = true;
-    }
-
-    fn quoted_text(&mut self, text: &str) {
+    fn quoted(&mut self, text: &str) {
         self.open.push_str(text);
         self.inside = true;
     }
@@ -159,12 +152,25 @@ struct Run<'t> {
     rest: &'t str,
     variables: &'t dyn Variables,
     unset: BTreeSet<String>,
+    /// Set where words are asked for; what stands within `${ }` is no word of its own.
+    words: Option<Words>,
     depth: usize,
 }
 
-impl Run<'_> {
+impl<'t> Run<'t> {
     /// Nested `${a:-${b:-…}}` uses the stack, so there is an end to it.
     const DEEPEST: usize = 200;
+
+    fn new(lexer: Lexer, text: &'t str, variables: &'t dyn Variables) -> Self {
+        Self {
+            lexer,
+            rest: text,
+            variables,
+            unset: BTreeSet::new(),
+            words: None,
+            depth: 0,
+        }
+    }
 
     fn peek(&self) -> Option<char> {
         self.rest.chars().next()
@@ -172,20 +178,35 @@ impl Run<'_> {
 
     fn next(&mut self) -> Option<char> {
         let letter = self.peek()?;
-        self.rest = self.rest.get(letter.len_utf8()..).unwrap_or_default();
+        self.take(letter.len_utf8());
         Some(letter)
     }
 
-    fn get(&mut self, name: &str) -> Option<String> {
-        let value = self.variables.get(name).map(str::to_owned);
+    /// The next `length` bytes.
+    fn take(&mut self, length: usize) -> &'t str {
+        let (taken, rest) = self.rest.split_at_checked(length).unwrap_or((self.rest, ""));
+        self.rest = rest;
+        taken
+    }
+
+    fn get(&mut self, name: &str) -> Option<&'t str> {
+        let value = self.variables.get(name);
         if value.is_none() {
             self.unset.insert(name.to_owned());
         }
         value
     }
 
+    /// Reads what stands within `${ }`, up to `stop`, which is taken too.
+    fn within(&mut self, stop: char, raw_escapes: bool) -> Result<String, ExpandError> {
+        let words = self.words.take();
+        let text = self.until(Some(stop), raw_escapes);
+        self.words = words;
+        text
+    }
+
     /// Reads up to `stop`, which is taken too; up to the end where there is none.
-    fn until(&mut self, stop: Option<char>, raw_escapes: bool) -> Result<(String, Vec<String>), ExpandError> {
+    fn until(&mut self, stop: Option<char>, raw_escapes: bool) -> Result<String, ExpandError> {
         self.depth += 1;
         if self.depth > Self::DEEPEST {
             return Err(ExpandError::TooDeep);
@@ -197,90 +218,88 @@ impl Run<'_> {
         result
     }
 
-    fn read_until(&mut self, stop: Option<char>) -> Result<(String, Vec<String>), ExpandError> {
-        let mut text = String::new();
-        let mut words = Words::default();
+    fn read_until(&mut self, stop: Option<char>) -> Result<String, ExpandError> {
+        // Within ${ } little is read of a rest that may be long.
+        let mut text = String::with_capacity(stop.map_or(self.rest.len(), |_| 0));
         while let Some(letter) = self.peek() {
             if stop == Some(letter) {
                 self.next();
-                return Ok((text, words.finish()));
+                return Ok(text);
             }
-            match letter {
+            let from = text.len();
+            let quoted = match letter {
                 '$' => {
-                    let value = self.dollar()?;
-                    text.push_str(&value);
-                    value.chars().for_each(|letter| words.letter(letter));
+                    self.dollar(&mut text)?;
+                    false
                 }
                 '<' => {
-                    let value = self.possible_heredoc();
-                    text.push_str(&value);
-                    words.quoted_text(&value);
+                    self.possible_heredoc(&mut text);
+                    true
                 }
                 '\'' if !self.lexer.ignore_quotes => {
-                    let value = self.single_quoted()?;
-                    text.push_str(&value);
-                    words.quoted_text(&value);
+                    self.single_quoted(&mut text)?;
+                    true
                 }
                 '"' if !self.lexer.ignore_quotes => {
-                    let value = self.double_quoted()?;
-                    text.push_str(&value);
-                    words.quoted_text(&value);
+                    self.double_quoted(&mut text)?;
+                    true
                 }
                 escape if escape == self.lexer.escape => {
                     self.next();
                     if self.lexer.raw_escapes {
                         text.push(escape);
-                        words.quoted(escape);
                     }
-                    let Some(escaped) = self.next() else { break };
-                    text.push(escaped);
-                    words.quoted(escaped);
+                    text.extend(self.next());
+                    true
                 }
-                plain => {
-                    self.next();
-                    text.push(plain);
-                    words.letter(plain);
+                _ => {
+                    text.push_str(self.plain(stop));
+                    false
                 }
+            };
+            let Some(words) = &mut self.words else { continue };
+            let read = text.get(from..).unwrap_or_default();
+            if quoted {
+                words.quoted(read);
+            } else {
+                read.chars().for_each(|letter| words.letter(letter));
             }
         }
         match stop {
-            None => Ok((text, words.finish())),
+            None => Ok(text),
             Some('/') => Err(ExpandError::OpenPattern),
             Some(_) => Err(ExpandError::OpenBrace),
         }
     }
 
+    /// The next letter, and those behind it that mean nothing but themselves.
+    fn plain(&mut self, stop: Option<char>) -> &'t str {
+        let first = self.peek().map_or(0, char::len_utf8);
+        let special = ['$', '<', '\'', '"', self.lexer.escape, stop.unwrap_or('$')];
+        let rest = self.rest.get(first..).unwrap_or_default();
+        self.take(first + rest.find(special).unwrap_or(rest.len()))
+    }
+
     /// Between single quotes everything is itself.
-    fn single_quoted(&mut self) -> Result<String, ExpandError> {
-        let mut text = String::new();
-        self.quote(&mut text);
-        loop {
-            match self.peek() {
-                None => return Err(ExpandError::OpenQuote("'")),
-                Some('\'') => {
-                    self.quote(&mut text);
-                    return Ok(text);
-                }
-                Some(letter) => {
-                    self.next();
-                    text.push(letter);
-                }
-            }
-        }
+    fn single_quoted(&mut self, text: &mut String) -> Result<(), ExpandError> {
+        self.quote(text);
+        let length = self.rest.find('\'').ok_or(ExpandError::OpenQuote("'"))?;
+        text.push_str(self.take(length));
+        self.quote(text);
+        Ok(())
     }
 
     /// Between double quotes variables are worked out, and `"`, `$` and the escape character can be escaped.
-    fn double_quoted(&mut self) -> Result<String, ExpandError> {
-        let mut text = String::new();
-        self.quote(&mut text);
+    fn double_quoted(&mut self, text: &mut String) -> Result<(), ExpandError> {
+        self.quote(text);
         loop {
             match self.peek() {
                 None => return Err(ExpandError::OpenQuote("\"")),
                 Some('"') => {
-                    self.quote(&mut text);
-                    return Ok(text);
+                    self.quote(text);
+                    return Ok(());
                 }
-                Some('$') => text.push_str(&self.dollar()?),
+                Some('$') => self.dollar(text)?,
                 Some(escape) if escape == self.lexer.escape => {
                     self.next();
                     if self.lexer.raw_escapes {
@@ -313,32 +332,36 @@ impl Run<'_> {
     }
 
     /// Between `<<` and its word there may be white space, which then belongs to the word.
-    fn possible_heredoc(&mut self) -> String {
-        self.next();
+    fn possible_heredoc(&mut self, text: &mut String) {
+        text.extend(self.next());
         if self.peek() != Some('<') {
-            return "<".into();
+            return;
         }
-        self.next();
-        let mut text = String::from("<<");
+        text.extend(self.next());
         while let Some(space @ ('\t' | '\r' | ' ')) = self.peek() {
             self.next();
             text.push(space);
         }
-        text
     }
 
-    fn dollar(&mut self) -> Result<String, ExpandError> {
+    /// Works out the variable that begins here, to the end of `text`.
+    fn dollar(&mut self, text: &mut String) -> Result<(), ExpandError> {
         self.next();
         if self.peek() != Some('{') {
             let name = self.name();
             if name.is_empty() {
-                return Ok("$".into());
+                text.push('$');
+                return Ok(());
             }
-            return Ok(match self.get(&name) {
-                Some(value) => value,
-                None if self.lexer.keep_unset => format!("${name}"),
-                None => String::new(),
-            });
+            match self.get(name) {
+                Some(value) => text.push_str(value),
+                None if self.lexer.keep_unset => {
+                    text.push('$');
+                    text.push_str(name);
+                }
+                None => {}
+            }
+            return Ok(());
         }
         self.next();
         match self.peek() {
@@ -348,21 +371,26 @@ impl Run<'_> {
         }
         let name = self.name();
         match self.next() {
-            None => Err(ExpandError::OpenBrace),
-            Some('}') => Ok(match self.get(&name) {
-                Some(value) => value,
-                None if self.lexer.keep_unset => format!("${{{name}}}"),
-                None => String::new(),
-            }),
+            None => return Err(ExpandError::OpenBrace),
+            Some('}') => match self.get(name) {
+                Some(value) => text.push_str(value),
+                None if self.lexer.keep_unset => {
+                    for part in ["${", name, "}"] {
+                        text.push_str(part);
+                    }
+                }
+                None => {}
+            },
             Some(':') => {
                 let Some(modifier) = self.next() else {
                     return Err(ExpandError::OpenBrace);
                 };
-                self.modified(&name, modifier, true)
+                text.push_str(&self.modified(name, modifier, true)?);
             }
-            Some('/') => self.replaced(&name),
-            Some(modifier) => self.modified(&name, modifier, false),
+            Some('/') => text.push_str(&self.replaced(name)?),
+            Some(modifier) => text.push_str(&self.modified(name, modifier, false)?),
         }
+        Ok(())
     }
 
     /// `${name-word}` and its like; with `colon`, empty counts as unset.
@@ -376,12 +404,12 @@ impl Run<'_> {
         if (trims && colon) || (!colon && !trims && !matches!(modifier, '+' | '-' | '?')) {
             return Err(ExpandError::Modifier(written));
         }
-        let (word, _) = self.until(Some('}'), trims)?;
+        let word = self.within('}', trims)?;
         let value = self.get(name);
         if value.is_none() && self.lexer.keep_unset {
             return Ok(format!("${{{name}{written}{word}}}"));
         }
-        let there = value.as_deref().filter(|value| !(colon && value.is_empty()));
+        let there = value.filter(|value| !(colon && value.is_empty()));
         match (modifier, there) {
             ('-', None) | ('+', Some(_)) => Ok(word),
             ('+', None) => Ok(String::new()),
@@ -403,9 +431,9 @@ impl Run<'_> {
                 };
                 let value = value.unwrap_or_default();
                 if modifier == '#' {
-                    pattern::trim_start(pattern, &value, greedy)
+                    pattern::trim_start(pattern, value, greedy)
                 } else {
-                    pattern::trim_end(pattern, &value, greedy)
+                    pattern::trim_end(pattern, value, greedy)
                 }
             }
             _ => Err(ExpandError::Modifier(written)),
@@ -418,35 +446,27 @@ impl Run<'_> {
         if all {
             self.next();
         }
-        let (pattern, _) = self.until(Some('/'), true)?;
-        let (replacement, _) = self.until(Some('}'), true)?;
+        let pattern = self.within('/', true)?;
+        let replacement = self.within('}', true)?;
         match self.get(name) {
             None if self.lexer.keep_unset => Ok(format!("${{{name}/{pattern}/{replacement}}}")),
-            value => pattern::replace(&pattern, &value.unwrap_or_default(), &replacement, all),
+            value => pattern::replace(&pattern, value.unwrap_or_default(), &replacement, all),
         }
     }
 
     /// Letters, digits and `_`; digits alone where it begins with one; or one of the shell's special parameters.
-    fn name(&mut self) -> String {
-        let mut name = String::new();
+    fn name(&mut self) -> &'t str {
         let digits = self.peek().is_some_and(char::is_numeric);
-        while let Some(letter) = self.peek() {
-            let fits = if digits {
+        let fits = |letter: char| {
+            if digits {
                 letter.is_numeric()
             } else {
                 letter.is_alphanumeric() || letter == '_'
-            };
-            if !fits {
-                if name.is_empty() && matches!(letter, '@' | '*' | '#' | '?' | '-' | '$' | '!') {
-                    self.next();
-                    name.push(letter);
-                }
-                break;
             }
-            self.next();
-            name.push(letter);
-        }
-        name
+        };
+        let length = self.rest.find(|letter| !fits(letter)).unwrap_or(self.rest.len());
+        let special = matches!(self.peek(), Some('@' | '*' | '#' | '?' | '-' | '$' | '!'));
+        self.take(if length == 0 && special { 1 } else { length })
     }
 }
 

@@ -1,5 +1,6 @@
 //! Instructions, stage by stage.
 
+use std::borrow::Cow;
 use std::rc::Rc;
 
 use crate::diagnostic::{Diagnostic, Problem, Severity};
@@ -47,7 +48,7 @@ pub(crate) struct Statement {
     /// `None` where it cannot be read.
     pub(crate) instruction: Option<Instruction>,
     /// Its name in upper case.
-    pub(crate) keyword: String,
+    pub(crate) keyword: Cow<'static, str>,
     /// The instruction on one line.
     pub(crate) code: String,
     pub(crate) span: Span,
@@ -59,8 +60,8 @@ impl Statement {
         Self {
             instruction,
             keyword: node.keyword.map_or_else(
-                || node.name.to_ascii_uppercase(),
-                |keyword| keyword.name().to_owned(),
+                || node.name.to_ascii_uppercase().into(),
+                |keyword| keyword.name().into(),
             ),
             code: node.code().to_owned(),
             span: node.span,

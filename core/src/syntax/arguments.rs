@@ -117,7 +117,7 @@ impl Place<'_, '_> {
             span: self.span(&range),
             text: text.get(range).unwrap_or_default().to_owned(),
         };
-        Arguments::Words(split_blanks(text).into_iter().map(word).collect())
+        Arguments::Words(split_blanks(text).map(word).collect())
     }
 
     fn quoted(&self, text: &str, escape: char) -> Vec<Word> {

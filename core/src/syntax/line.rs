@@ -9,8 +9,10 @@ use crate::span::Span;
 #[derive(Debug, Clone)]
 pub(crate) struct Line<'s> {
     text: Cow<'s, str>,
-    /// Offset in `text` and offset in the source, for each piece that was joined.
-    pieces: Vec<(usize, usize)>,
+    /// Where its first piece stands in the source.
+    start: usize,
+    /// Offset in `text` and offset in the source, for each piece that was joined to the first.
+    joined: Vec<(usize, usize)>,
     /// Set where the text is not from the source: then every span is this one.
     fixed: Option<Span>,
 }
@@ -20,7 +22,8 @@ impl<'s> Line<'s> {
     pub(crate) fn new(text: &'s str, start: usize) -> Self {
         Self {
             text: Cow::Borrowed(text),
-            pieces: vec![(0, start)],
+            start,
+            joined: Vec::new(),
             fixed: None,
         }
     }
@@ -39,10 +42,10 @@ impl<'s> Line<'s> {
             return;
         }
         if self.text.is_empty() {
-            (self.text, self.pieces) = (Cow::Borrowed(text), vec![(0, start)]);
+            (self.text, self.start) = (Cow::Borrowed(text), start);
             return;
         }
-        self.pieces.push((self.text.len(), start));
+        self.joined.push((self.text.len(), start));
         self.text.to_mut().push_str(text);
     }
 
@@ -76,10 +79,10 @@ impl<'s> Line<'s> {
     }
 
     fn offset(&self, at: usize) -> usize {
-        let next = self.pieces.partition_point(|&(joined, _)| joined <= at);
-        match next.checked_sub(1).and_then(|index| self.pieces.get(index)) {
+        let next = self.joined.partition_point(|&(joined, _)| joined <= at);
+        match next.checked_sub(1).and_then(|index| self.joined.get(index)) {
             Some(&(joined, source)) => source + (at - joined),
-            None => 0,
+            None => self.start + at,
         }
     }
 }

@@ -37,17 +37,14 @@ pub(super) fn first_word(text: &str) -> (&str, Option<usize>) {
 }
 
 /// Splits at runs of blanks, quotes or not.
-pub(super) fn split_blanks(text: &str) -> Vec<Range<usize>> {
-    let mut words = Vec::new();
-    let mut at = 0;
-    loop {
+pub(super) fn split_blanks(text: &str) -> impl Iterator<Item = Range<usize>> {
+    let mut from = Some(0);
+    std::iter::from_fn(move || {
+        let at = from?;
         let (word, next) = first_word(text.get(at..).unwrap_or_default());
-        words.push(at..at + word.len());
-        match next {
-            Some(next) => at += next,
-            None => return words,
-        }
-    }
+        from = next.map(|next| at + next);
+        Some(at..at + word.len())
+    })
 }
 
 /// Splits at white space outside quotes. Quotes and escapes stay, for the shell to work out.
@@ -98,20 +95,20 @@ pub(super) type RawFlag = (String, Range<usize>);
 /// BuildKit reads flags byte by byte and takes each byte for a letter, so `é` becomes the two letters of its UTF-8
 /// bytes, and a byte that is a space in Latin-1 ends a flag. Digests depend on it.
 pub(super) fn flags(text: &str, escape: char) -> (Vec<RawFlag>, usize) {
-    let letters: Vec<char> = text.bytes().map(char::from).collect();
+    let letter_at = |at: usize| text.as_bytes().get(at).copied().map(char::from);
     let mut flags = Vec::new();
     let mut at = 0;
     loop {
-        while letters.get(at).is_some_and(|letter| letter.is_whitespace()) {
+        while letter_at(at).is_some_and(char::is_whitespace) {
             at += 1;
         }
         let start = at;
-        if letters.get(at) != Some(&'-') || letters.get(at + 1) != Some(&'-') {
+        if letter_at(at) != Some('-') || letter_at(at + 1) != Some('-') {
             return (flags, start);
         }
         let mut word = String::new();
         let mut quote = None;
-        while let Some(&letter) = letters.get(at) {
+        while let Some(letter) = letter_at(at) {
             if quote.is_none() && letter.is_whitespace() {
                 break;
             }
@@ -120,13 +117,13 @@ pub(super) fn flags(text: &str, escape: char) -> (Vec<RawFlag>, usize) {
                 None if matches!(letter, '\'' | '"') => quote = Some(letter),
                 Some(open) if open == letter => quote = None,
                 _ if letter == escape => {
-                    word.extend(letters.get(at));
+                    word.extend(letter_at(at));
                     at += 1;
                 }
                 _ => word.push(letter),
             }
         }
-        let end = at.min(letters.len());
+        let end = at.min(text.len());
         if word == "--" {
             return (flags, end);
         }

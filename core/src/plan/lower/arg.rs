@@ -43,7 +43,7 @@ pub(super) fn lower(step: &mut Step<'_, '_>, arg: &Arg) -> Result<(), Problem> {
         if let Some(value) = &value
             && !NOT_IN_ENV.contains(&name.as_str())
         {
-            step.build.env.set(name.as_str(), value.as_str());
+            step.build.env.set(name, value);
         }
         shown.push(match &value {
             Some(value) => format!("{name}={value}"),

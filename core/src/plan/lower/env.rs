@@ -13,7 +13,7 @@ pub(super) fn lower(step: &mut Step<'_, '_>, env: &Env) -> Result<(), Problem> {
             done.push_str(part);
         }
         step.build.image.set_env(&key, &value);
-        step.build.env.set(key, value);
+        step.build.env.set(&key, &value);
     }
     step.commit(done, false);
     Ok(())

@@ -93,8 +93,7 @@ pub(super) fn transfer(step: &mut Step<'_, '_>, transfer: &Transfer<'_>) -> Resu
             // Nothing below a layer leaves the layer.
             None => layer,
             Some(base) => {
-                let linked = upper(&printed);
-                let name = step.same_name(&format!("LINK {linked}"));
+                let name = step.link_name(&printed);
                 step.add(Work::Merge(vec![base, layer]), name)
             }
         }
@@ -105,13 +104,6 @@ pub(super) fn transfer(step: &mut Step<'_, '_>, transfer: &Transfer<'_>) -> Resu
     Ok(paths)
 }
 
-fn upper(text: &str) -> String {
-    match text.split_once(' ') {
-        Some((first, rest)) => format!("{} {rest}", first.to_ascii_uppercase()),
-        None => text.to_ascii_uppercase(),
-    }
-}
-
 fn history(
     step: &mut Step<'_, '_>,
     transfer: &Transfer<'_>,
@@ -120,27 +112,28 @@ fn history(
     paths: &[String],
     destination: &str,
 ) {
-    let mut words = vec![transfer.keyword.to_owned()];
+    let mut done = String::from(transfer.keyword);
     if transfer.parents {
-        words.push("--parents".into());
+        done.push_str(" --parents");
     }
-    if !chown.is_empty() {
-        words.push(format!("--chown={chown}"));
+    for (flag, value) in [(" --chown=", chown), (" --chmod=", chmod)] {
+        if !value.is_empty() {
+            done.push_str(flag);
+            done.push_str(value);
+        }
     }
-    if !chmod.is_empty() {
-        words.push(format!("--chmod={chmod}"));
+    for path in paths {
+        done.push(' ');
+        done.push_str(path);
     }
-    words.extend_from_slice(paths);
-    words.extend(
-        transfer
-            .sources
-            .contents
-            .iter()
-            .map(|inline| format!("<<{}", inline.name)),
-    );
-    words.push(destination.to_owned());
-    words.push("# buildkit".into());
-    step.commit(words.join(" "), true);
+    for inline in &transfer.sources.contents {
+        done.push_str(" <<");
+        done.push_str(&inline.name);
+    }
+    done.push(' ');
+    done.push_str(destination);
+    done.push_str(" # buildkit");
+    step.commit(done, true);
 }
 
 /// Where files go, as seen from the working directory.
@@ -300,7 +293,7 @@ fn from_path(
         allow_empty_wildcard: true,
         include_patterns,
         required_paths,
-        ..common.copy(path::clean(&source))
+        ..common.copy(path::clean(&source).into_owned())
     };
     Ok(ActionPlan {
         action: Action::Copy(copy),

@@ -69,11 +69,14 @@ pub(super) fn lower(step: &mut Step<'_, '_>, instruction: &Instruction) -> Resul
 }
 
 /// A command as it is run: in shell form, by the shell.
-fn with_shell(step: &Step<'_, '_>, args: &[String], shell_form: bool) -> Vec<String> {
+fn with_shell(step: &Step<'_, '_>, args: Vec<String>, shell_form: bool) -> Vec<String> {
     if !shell_form {
-        return args.to_vec();
+        return args;
     }
     let mut words = step.build.image.shell();
-    words.push(args.join(" "));
+    words.push(match <[String; 1]>::try_from(args) {
+        Ok([only]) => only,
+        Err(args) => args.join(" "),
+    });
     words
 }

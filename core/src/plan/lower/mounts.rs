@@ -142,7 +142,7 @@ impl Mounts {
             ));
         }
         if let Some(name) = &mount.env {
-            self.masked.set(name.as_str(), "****");
+            self.masked.set(name, "****");
             self.secret_env.push(SecretEnv {
                 id: id.into(),
                 name: name.clone(),
@@ -235,7 +235,7 @@ fn cache(mount: &Mount) -> CacheOpt {
     let id = if mount.id.is_empty() {
         path::clean(&mount.target)
     } else {
-        mount.id.clone()
+        mount.id.as_str().into()
     };
     let sharing = match mount.sharing {
         None | Some(Sharing::Shared) => CacheSharing::Shared,

@@ -1,5 +1,7 @@
 //! `RUN`: a command that changes the files of a stage.
 
+use std::fmt::Write as _;
+
 use crate::diagnostic::Problem;
 use crate::instruction::run::{Device, Run};
 use crate::llb::{CdiDevice, ExecOp, Meta, Mount, ProxyEnv};
@@ -15,7 +17,8 @@ use super::mounts::Mounts;
 
 pub(super) fn lower(step: &mut Step<'_, '_>, run: &Run) -> Result<(), Problem> {
     let Command { args, shown, script } = command(step, run);
-    let args = super::with_shell(step, &args, run.command.shell);
+    let args = super::with_shell(step, args, run.command.shell);
+    let done = history(step, &args);
     let mounts = Mounts::read(step, run)?;
     let printed = {
         let variables = Masked {
@@ -48,7 +51,7 @@ pub(super) fn lower(step: &mut Step<'_, '_>, run: &Run) -> Result<(), Problem> {
     let mounted = std::iter::once(root).chain(script).chain(files).collect();
     let mounted = order::by_text(mounted, |mount: &MountPlan| &mount.mount.dest);
     let meta = Meta {
-        args: args.clone(),
+        args,
         env,
         cwd: step.build.dir.clone(),
         user: step.build.user.clone(),
@@ -84,7 +87,6 @@ pub(super) fn lower(step: &mut Step<'_, '_>, run: &Run) -> Result<(), Problem> {
         name,
     );
     step.build.output = Some(output);
-    let done = history(step, &args);
     step.commit(done, true);
     Ok(())
 }
@@ -180,15 +182,21 @@ fn proxies(step: &Step<'_, '_>) -> Option<ProxyEnv> {
 
 /// The command with the arguments of the stage before it: `RUN |1 VERSION=1 /bin/sh -c …`.
 fn history(step: &Step<'_, '_>, args: &[String]) -> String {
-    let mut words = vec!["RUN".to_owned()];
+    let mut done = String::from("RUN");
     if !step.build.args.is_empty() {
-        words.push(format!("|{}", step.build.args.len()));
+        // Writing into a String cannot fail.
+        let _ = write!(done, " |{}", step.build.args.len());
     }
     for (name, value) in &step.build.args {
         let value = step.build.env.get(name).or(value.as_deref()).unwrap_or_default();
-        words.push(format!("{name}={value}"));
+        for part in [" ", name, "=", value] {
+            done.push_str(part);
+        }
     }
-    words.extend_from_slice(args);
-    words.push("# buildkit".into());
-    words.join(" ")
+    for arg in args {
+        done.push(' ');
+        done.push_str(arg);
+    }
+    done.push_str(" # buildkit");
+    done
 }
