@@ -5,6 +5,9 @@
 
 /// `things` in the order of their texts; those of one text stay in the order that they have.
 pub(crate) fn by_text<T>(things: Vec<T>, text: impl Fn(&T) -> &str) -> Vec<T> {
+    if things.len() < 2 {
+        return things;
+    }
     let mut order: Vec<(&str, usize)> = things
         .iter()
         .enumerate()

@@ -29,8 +29,8 @@ pub(super) fn assemble(
         .as_ref()
         .map(|result| definition::marshal(graph, result.output, local));
     let digest = |output: Output| -> Option<Digest> { marshalled.as_ref()?.digest(output).cloned() };
+    let edges = edges(&mut plan);
     let needed = |node: usize| plan.needed.get(node).copied().unwrap_or(false);
-    let edges = edges(&plan);
     let stages: Vec<Stage> = program
         .stages
         .into_iter()
@@ -129,7 +129,8 @@ fn steps(
 }
 
 /// Bases, copies and mounts in the order of the source.
-fn edges(plan: &Plan) -> Vec<Edge> {
+fn edges(plan: &mut Plan) -> Vec<Edge> {
+    let found = std::mem::take(&mut plan.edges);
     let needed = |stage: usize| plan.needed.get(stage).copied().unwrap_or(false);
     let base = |(index, base): (usize, &Base)| {
         let node: &Node = plan.resolved.nodes.get(index)?;
@@ -152,19 +153,19 @@ fn edges(plan: &Plan) -> Vec<Edge> {
             span: node.base_span,
         })
     };
-    let flow = |found: &FoundEdge| Edge {
+    let flow = |found: FoundEdge| Edge {
         kind: found.kind,
         from: found.from,
         to_stage: found.stage,
         to_step: Some(found.step),
         label: label(&found.paths),
-        paths: found.paths.clone(),
+        paths: found.paths,
         needed: needed(found.stage),
         span: found.span,
     };
     // What flows into steps was found stage by stage, and each base stands before the steps of its stage.
-    let mut found = plan.edges.iter().peekable();
-    let mut edges = Vec::with_capacity(plan.bases.len() + plan.edges.len());
+    let mut edges = Vec::with_capacity(plan.bases.len() + found.len());
+    let mut found = found.into_iter().peekable();
     for (index, kind) in plan.bases.iter().enumerate() {
         edges.extend(base((index, kind)));
         while let Some(edge) = found.next_if(|edge| edge.stage <= index) {

@@ -3,6 +3,7 @@
 //! A configuration is read, changed and written again. Fields that neither specification has are not kept, as
 //! BuildKit has it.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Deserializer, Serialize};
@@ -116,8 +117,8 @@ pub(crate) struct History {
     pub(crate) created_by: String,
     #[serde(skip_serializing_if = "String::is_empty", deserialize_with = "nullable")]
     pub(crate) author: String,
-    #[serde(skip_serializing_if = "String::is_empty", deserialize_with = "nullable")]
-    pub(crate) comment: String,
+    #[serde(skip_serializing_if = "is_blank", deserialize_with = "nullable")]
+    pub(crate) comment: Cow<'static, str>,
     #[serde(skip_serializing_if = "std::ops::Not::not", deserialize_with = "nullable")]
     pub(crate) empty_layer: bool,
 }
@@ -156,6 +157,10 @@ fn nullable<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
     deserializer: D,
 ) -> Result<T, D::Error> {
     Option::<T>::deserialize(deserializer).map(Option::unwrap_or_default)
+}
+
+fn is_blank(text: &str) -> bool {
+    text.is_empty()
 }
 
 #[allow(

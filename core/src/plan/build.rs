@@ -1,5 +1,6 @@
 //! A stage while it is planned, and what all stages share.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
@@ -190,11 +191,11 @@ impl Step<'_, '_> {
     }
 
     /// The instruction with the variables of the stage worked out; as it stands where that cannot be done.
-    pub(crate) fn printed(&self, text: &str) -> String {
+    pub(crate) fn printed<'t>(&self, text: &'t str) -> Cow<'t, str> {
         self.shared
             .lexer
-            .word(text, &self.build.env)
-            .unwrap_or_else(|_| text.to_owned())
+            .shown(text, &self.build.env)
+            .unwrap_or(Cow::Borrowed(text))
     }
 
     /// Adds a vertex for this step.

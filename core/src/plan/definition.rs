@@ -247,6 +247,8 @@ impl Run {
 
     fn mounts(&self, exec: &mut ExecOp, inputs: &mut Vec<Input>, mounts: Vec<MountPlan>, extra: Vec<Mount>) {
         let mut outputs = 0;
+        exec.mounts.reserve_exact(mounts.len() + extra.len());
+        inputs.reserve_exact(mounts.len());
         for MountPlan { source, mut mount } in mounts {
             mount.input = self.enter(inputs, source);
             let held = mount.readonly || matches!(mount.mount_type(), MountType::Cache | MountType::Tmpfs);

@@ -78,7 +78,8 @@ impl Graph {
         let inputs = vertex.work.inputs();
         let index = self.vertices.add_node(vertex);
         for input in inputs {
-            self.vertices.update_edge(input, index, ());
+            // What is used twice has two edges: to look for the first would take longer with every use.
+            self.vertices.add_edge(input, index, ());
         }
         index
     }

@@ -7,6 +7,7 @@ mod recorded;
 
 pub(crate) use recorded::Recorded;
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 /// Where variables get their values.
@@ -89,11 +90,20 @@ impl Lexer {
 
     /// Works `text` out, as one word.
     pub(crate) fn word(self, text: &str, variables: &dyn Variables) -> Result<String, ExpandError> {
-        // Most words have nothing to work out.
+        self.shown(text, variables).map(Cow::into_owned)
+    }
+
+    /// The same for text that is only to be shown. Most text has nothing to work out.
+    pub(crate) fn shown<'t>(
+        self,
+        text: &'t str,
+        variables: &dyn Variables,
+    ) -> Result<Cow<'t, str>, ExpandError> {
         if !self.has_special(text) {
-            return Ok(text.to_owned());
+            return Ok(Cow::Borrowed(text));
         }
-        Run::new(self, text, variables).until(None, self.raw_escapes)
+        let text = Run::new(self, text, variables).until(None, self.raw_escapes)?;
+        Ok(Cow::Owned(text))
     }
 
     fn has_special(self, text: &str) -> bool {

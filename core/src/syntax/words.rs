@@ -56,32 +56,29 @@ pub(super) fn split_quoted(text: &str, escape: char) -> Vec<(String, Range<usize
             letters.next();
             continue;
         }
-        let mut word = String::new();
         let mut quote = None;
         let mut end = text.len();
+        // Where the word ends, but for an escape at the very end of the text, which is passed over.
+        let mut meant = text.len();
         while let Some(&(at, letter)) = letters.peek() {
             if quote.is_none() && letter.is_whitespace() {
-                end = at;
+                (end, meant) = (at, at);
                 break;
             }
             letters.next();
-            if letter == escape && quote != Some('\'') {
-                // An escape at the very end is passed over; elsewhere it takes the meaning from what follows.
-                if let Some((_, escaped)) = letters.next() {
-                    word.push(letter);
-                    word.push(escaped);
-                }
-                continue;
-            }
             match quote {
+                // Elsewhere an escape takes the meaning from what follows.
+                open if letter == escape && open != Some('\'') => match letters.next() {
+                    Some(_) => {}
+                    None => meant = at,
+                },
                 None if matches!(letter, '\'' | '"') => quote = Some(letter),
                 Some(open) if open == letter => quote = None,
                 _ => {}
             }
-            word.push(letter);
         }
-        if !word.is_empty() {
-            words.push((word, start..end));
+        if let Some(word) = text.get(start..meant).filter(|word| !word.is_empty()) {
+            words.push((word.to_owned(), start..end));
         }
     }
     words

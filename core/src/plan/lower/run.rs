@@ -1,5 +1,6 @@
 //! `RUN`: a command that changes the files of a stage.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use crate::diagnostic::Problem;
@@ -16,7 +17,8 @@ use super::files::make_file;
 use super::mounts::Mounts;
 
 pub(super) fn lower(step: &mut Step<'_, '_>, run: &Run) -> Result<(), Problem> {
-    let Command { args, shown, script } = command(step, run);
+    let code = &step.command.statement.code;
+    let Command { args, shown, script } = command(step, run, code);
     let args = super::with_shell(step, args, run.command.shell);
     let done = history(step, &args);
     let mounts = Mounts::read(step, run)?;
@@ -30,7 +32,7 @@ pub(super) fn lower(step: &mut Step<'_, '_>, run: &Run) -> Result<(), Problem> {
             keep_unset: true,
             ..step.shared.lexer
         };
-        lexer.word(&shown, &variables).unwrap_or(shown)
+        lexer.shown(&shown, &variables).unwrap_or(Cow::Borrowed(&shown))
     };
     let name = step.next_name(&printed);
     let (files, secretenv, extra, socket) = mounts.into_extra();
@@ -92,20 +94,19 @@ pub(super) fn lower(step: &mut Step<'_, '_>, run: &Run) -> Result<(), Problem> {
 }
 
 /// What a RUN runs.
-struct Command {
+struct Command<'c> {
     args: Vec<String>,
     /// The instruction as progress shows it.
-    shown: String,
+    shown: Cow<'c, str>,
     /// A heredoc that names its own interpreter is a file, and this mounts it.
     script: Option<MountPlan>,
 }
 
-fn command(step: &mut Step<'_, '_>, run: &Run) -> Command {
+fn command<'c>(step: &mut Step<'_, '_>, run: &Run, code: &'c str) -> Command<'c> {
     const PIPES: &str = "/dev/pipes/";
-    let code = step.command.statement.code.clone();
     let plain = Command {
         args: run.command.args.clone(),
-        shown: code.clone(),
+        shown: Cow::Borrowed(code),
         script: None,
     };
     let (Some(first), [text]) = (run.command.heredocs.first(), run.command.args.as_slice()) else {
@@ -124,7 +125,7 @@ fn command(step: &mut Step<'_, '_>, run: &Run) -> Command {
             ..plain
         };
     }
-    let shown = format!("{code} ({})", summary(&first.content));
+    let shown = Cow::Owned(format!("{code} ({})", summary(&first.content)));
     let data = first.chomped();
     if step.build.image.os == "windows" || !data.starts_with("#!") {
         return Command {
