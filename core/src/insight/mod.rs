@@ -1,16 +1,24 @@
 //! Answers about a plan that go beyond the plan itself.
 //!
 //! ```text
+//! Input + a change                   -> what_if    what runs again, what stays cached, and why
 //! Analysis + a log of a build        -> trace      what ran, when, how long, what came from the cache
 //! ```
 //!
 //! Each answer is plain data and one function, in a file of its own. They stand above [`crate::analyze`], which
 //! calls none of them: whoever only plans does not carry them along.
 
+mod alignment;
+mod glob;
 mod ops;
+mod selection;
 mod trace;
+mod what_if;
 
 pub use trace::{
     InternalKind, InternalRun, MatchedBy, Run, RunState, RunStatus, Trace, TraceTotals, TraceWarning,
     TracedOp, TracedStep, trace,
+};
+pub use what_if::{
+    Cause, CauseKind, Change, GoneStep, OpForecast, Outcome, StepForecast, Totals, WhatIf, what_if,
 };
