@@ -15,6 +15,7 @@
 
 pub mod analysis;
 pub mod calls;
+pub mod convert;
 pub mod diagnostic;
 pub mod digest;
 pub mod edit;
