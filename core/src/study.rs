@@ -8,11 +8,13 @@ use crate::diagnostic::{Diagnostic, Problem, Severity};
 use crate::plan::Plan;
 use crate::span::{LineRange, Span};
 use crate::stage::Program;
-use crate::syntax::Tree;
+use crate::syntax::{Check, Tree, check_directive};
 use crate::{plan, stage, syntax};
 
 /// A file, read and planned.
 pub(crate) struct Study<'s> {
+    /// The file.
+    pub(crate) source: &'s str,
     /// What it was planned with.
     pub(crate) options: &'s Options,
     /// Line by line, as written. The arguments of its nodes have gone into the instructions of `program`.
@@ -35,6 +37,13 @@ pub(crate) fn study(input: &Input) -> Study<'_> {
     if tree.nodes.is_empty() || program.stages.is_empty() {
         diagnostics.extend(no_stages(&input.source, &program));
     }
+    if let Err(problem) = asked(input).map_or(Ok(()), |text| Check::read(text).map(drop)) {
+        let mut directives = tree.directives.iter();
+        let place = directives.find(|directive| directive.name == "check");
+        let (span, lines) = place.map(|found| (found.span, found.lines)).unwrap_or_default();
+        diagnostics.push(problem.into_diagnostic(Severity::Error, span, lines));
+        program.broken = true;
+    }
     let plan = plan::plan(&mut program, &input.options, &mut diagnostics);
     let broken = tree
         .diagnostics
@@ -42,6 +51,7 @@ pub(crate) fn study(input: &Input) -> Study<'_> {
         .any(|finding| finding.severity == Severity::Error);
     diagnostics.append(&mut tree.diagnostics);
     Study {
+        source: &input.source,
         options: &input.options,
         tree,
         program,
@@ -49,6 +59,14 @@ pub(crate) fn study(input: &Input) -> Study<'_> {
         diagnostics,
         broken,
     }
+}
+
+/// What lint is asked for: by the build, or by the top of the file.
+pub(crate) fn asked(input: &Input) -> Option<&str> {
+    let given = input.options.build_args.get("BUILDKIT_DOCKERFILE_CHECK");
+    given
+        .map(String::as_str)
+        .or_else(|| check_directive(&input.source))
 }
 
 /// A file without stages builds nothing. Nothing is said where something else was said of its instructions already.

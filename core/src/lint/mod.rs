@@ -1,78 +1,115 @@
 //! Lint: what a file may say, but had better not.
 //!
-//! The rules have the names, addresses and places of BuildKit's own, so that `docker build --check` and this agree;
-//! the words are ours. Each rule is a file in `rules/`, with what it says, an example of each kind and its test.
+//! Some rules have the names, addresses and places of BuildKit's own, so that `docker build --check` and this agree;
+//! the words are ours. The others are for what BuildKit does not look at. Each rule is a file in `rules/`, with what
+//! it says, an example of each kind and its test.
 //!
 //! To add a rule: its file, and its line in `rules/mod.rs`.
 
 mod file;
+mod finding;
+mod moment;
+mod ports;
 mod rules;
 mod settings;
 mod variables;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::analysis::Input;
+use crate::diagnostic::Severity;
 use crate::order;
-use crate::span::{LineRange, Span};
 use crate::study::study;
 
 pub use file::Scope;
+pub use finding::{Finding, Fix, Origin, Report};
 
 use file::File;
+use finding::Found;
 use settings::Settings;
-
-/// Something that had better be written otherwise.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Finding {
-    /// The rule's name, such as `JSONArgsRecommended`.
-    pub rule: String,
-    /// What was found, in one sentence.
-    pub message: String,
-    /// Where the rule is explained; empty where nothing is published.
-    pub url: String,
-    /// The instruction, in bytes.
-    pub span: Span,
-    /// The same in lines.
-    pub lines: LineRange,
-}
 
 /// Looks for what had better be written otherwise, in the order of the file. The directive `# check=` says which
 /// rules are left out, for the file at its top and for an instruction right above it.
 #[must_use]
 pub fn lint(input: &Input, scope: Scope) -> Vec<Finding> {
+    check(input, scope).findings
+}
+
+/// The same, and what becomes of a build with these findings.
+#[must_use]
+pub fn check(input: &Input, scope: Scope) -> Report {
     let study = study(input);
     let file = File::new(&study, scope);
-    let settings = Settings::of_file(&study.tree);
-    let mut findings = Vec::new();
+    let settings = Settings::of(input);
+    let stop = moment::stop(&file);
+    let mut report = Report {
+        stopped: stop.is_some(),
+        ..Report::default()
+    };
     for rule in rules::ALL {
         let mut found = Vec::new();
         (rule.check)(&file, &mut found);
-        for Found { place, message } in found {
-            let own = Settings::of_comments(&place.comments);
-            if settings.allow(&own, rule) {
-                findings.push(Finding {
+        for found in found {
+            if settings.allow(rule, &found.comments) {
+                let beyond = stop.is_some_and(|stop| rule.origin == Origin::Reference && found.when >= stop);
+                report.fails |= settings.error() && rule.origin == Origin::Reference && !beyond;
+                let needed = file.stage_at(found.span.start).is_none_or(|stage| stage.needed);
+                let severity = match found.severity.unwrap_or(rule.severity) {
+                    // Nobody asked for that stage.
+                    _ if !needed => Severity::Info,
+                    Severity::Warning if settings.error() && rule.origin == Origin::Reference => {
+                        Severity::Error
+                    }
+                    severity => severity,
+                };
+                report.findings.push(Finding {
                     rule: rule.name.to_owned(),
-                    message,
-                    url: rule
-                        .url
-                        .map(|name| format!("{ADDRESS}{name}/"))
-                        .unwrap_or_default(),
-                    span: place.span,
-                    lines: place.lines,
+                    origin: rule.origin,
+                    severity,
+                    message: found.message,
+                    url: rule.address(),
+                    span: found.span,
+                    lines: found.lines,
+                    beyond_error: beyond,
+                    fixes: found.fixes,
                 });
             }
         }
     }
-    findings.sort_by_key(|finding| finding.span.start);
-    findings
+    report.fails &= !report.stopped;
+    report.findings.sort_by_key(|finding| finding.span.start);
+    report
 }
 
-/// The names of all rules, by name.
-pub fn names() -> impl Iterator<Item = &'static str> {
-    let names = rules::ALL.iter().map(|rule| rule.name).collect();
-    order::by_text(names, |name| name).into_iter()
+/// What there is to know of a rule.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RuleFacts {
+    /// Its name, which `# check=skip=` and findings have.
+    pub name: &'static str,
+    /// What it is for, in a sentence.
+    pub about: &'static str,
+    /// Whose rule it is.
+    pub origin: Origin,
+    /// Where it is explained, as in [`Finding::url`].
+    pub url: String,
+    /// How much its findings matter where nothing else is said.
+    pub severity: Severity,
+    /// Whether it is silent until a file asks for it.
+    pub experimental: bool,
+}
+
+/// All rules, by name.
+pub fn rules() -> Vec<RuleFacts> {
+    let facts = rules::ALL.iter().map(|rule| RuleFacts {
+        name: rule.name,
+        about: rule.about,
+        origin: rule.origin,
+        url: rule.address(),
+        severity: rule.severity,
+        experimental: rule.experimental,
+    });
+    order::by_text(facts.collect(), |rule| rule.name)
 }
 
 /// Where BuildKit's rules are explained.
@@ -81,26 +118,45 @@ const ADDRESS: &str = "https://docs.docker.com/go/dockerfile/rule/";
 /// A rule.
 struct Rule {
     name: &'static str,
-    /// The last part of the address that explains it.
-    url: Option<&'static str>,
+    /// What it is for, in a sentence; the first line of its file says the same.
+    about: &'static str,
+    origin: Origin,
+    /// The last part of the address that explains it; empty where BuildKit has a rule without one.
+    url: &'static str,
+    /// How much its findings matter.
+    severity: Severity,
     /// Whether it is silent until a file asks for it.
     experimental: bool,
     check: fn(&File<'_>, &mut Vec<Found>),
 }
 
-/// Something that a rule found.
-struct Found {
-    place: Place,
-    message: String,
-}
+impl Rule {
+    /// A rule that BuildKit has too.
+    const fn reference(
+        name: &'static str,
+        url: &'static str,
+        about: &'static str,
+        check: fn(&File<'_>, &mut Vec<Found>),
+    ) -> Self {
+        Self {
+            name,
+            about,
+            origin: Origin::Reference,
+            url,
+            severity: Severity::Warning,
+            experimental: false,
+            check,
+        }
+    }
 
-/// An instruction that a rule speaks of.
-#[derive(Debug, Clone, Default)]
-struct Place {
-    span: Span,
-    lines: LineRange,
-    /// The comments right above it, where they may leave the rule out.
-    comments: Vec<String>,
+    /// Where it is explained.
+    fn address(&self) -> String {
+        match self.origin {
+            Origin::Reference if self.url.is_empty() => String::new(),
+            Origin::Reference => [ADDRESS, self.url, "/"].concat(),
+            Origin::Own => ["docs/rules.md#", &self.name.to_ascii_lowercase()].concat(),
+        }
+    }
 }
 
 /// What `rule` finds in `source`, by line.
@@ -117,65 +173,21 @@ fn lines_of(rule: &str, source: &str) -> Vec<u32> {
         .collect()
 }
 
+/// `source` with the first fix of what `rule` finds first; as it is where there is none.
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_rule_is_left_out_of_a_file_or_an_instruction() {
-        let rule = "JSONArgsRecommended";
-        assert_eq!(lines_of(rule, "FROM scratch\nCMD a\n"), [2]);
-        assert_eq!(
-            lines_of(rule, "# check=skip=JSONArgsRecommended\nFROM scratch\nCMD a\n"),
-            [0; 0]
-        );
-        assert_eq!(lines_of(rule, "FROM scratch\n# check=skip=all\nCMD a\n"), [0; 0]);
-    }
-
-    #[test]
-    fn what_the_target_does_not_need_is_looked_at_when_asked() {
-        let source = "FROM scratch AS a\nCMD a\nFROM scratch AS b\n";
-        let input = Input {
-            source: source.into(),
-            ..Input::default()
-        };
-        assert_eq!(lint(&input, Scope::Target), []);
-        assert_eq!(lint(&input, Scope::All).len(), 1);
-    }
-
-    #[test]
-    fn an_experimental_rule_is_asked_for_by_a_file_or_an_instruction() {
-        let rule = "InvalidDefinitionDescription";
-        assert_eq!(lines_of(rule, "# about it\nFROM scratch AS a\n"), [0; 0]);
-        assert_eq!(
-            lines_of(rule, "# check=experimental=all\n# about it\nFROM scratch AS a\n"),
-            [3]
-        );
-        let above = "ARG A\n# check=experimental=InvalidDefinitionDescription\nFROM scratch AS a\n";
-        assert_eq!(lines_of(rule, above), [3]);
-    }
-
-    #[test]
-    fn every_file_of_a_rule_is_registered() {
-        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/lint/rules");
-        let files = std::fs::read_dir(folder).unwrap();
-        let names = files.map(|file| {
-            file.unwrap()
-                .path()
-                .file_stem()
-                .unwrap()
-                .to_str()
-                .unwrap()
-                .to_owned()
-        });
-        let mut names: Vec<String> = names.filter(|name| name != "mod").collect();
-        names.sort();
-        assert_eq!(names, rules::FILES);
-    }
-
-    #[test]
-    fn every_rule_has_a_name_of_its_own() {
-        let names: std::collections::BTreeSet<&str> = names().collect();
-        assert_eq!(names.len(), rules::ALL.len());
-    }
+fn fixed(rule: &str, source: &str) -> String {
+    let input = Input {
+        source: source.into(),
+        ..Input::default()
+    };
+    let findings = lint(&input, Scope::All).into_iter();
+    let mut findings = findings.filter(|finding| finding.rule == rule);
+    let fix = findings.find_map(|finding| finding.fixes.into_iter().next());
+    fix.map_or_else(
+        || source.to_owned(),
+        |fix| crate::edit::apply(source, &fix.edits).unwrap(),
+    )
 }
+
+#[cfg(test)]
+mod tests;

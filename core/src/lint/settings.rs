@@ -1,75 +1,39 @@
-//! Which rules apply: the directive `# check=skip=…;experimental=…`.
+//! Which rules apply: what `# check=skip=…;experimental=…;error=…` and the build argument in its place ask for.
 
-use crate::syntax::Tree;
+use crate::analysis::Input;
+use crate::study::asked;
+use crate::syntax::{Check, check_comment};
 
 use super::Rule;
 
-/// Which rules are left out, and which experimental ones are asked for.
+/// What is asked of a whole file.
 #[derive(Debug, Default)]
-pub(super) struct Settings {
-    skip: Names,
-    experimental: Names,
-}
-
-#[derive(Debug, Default)]
-struct Names {
-    all: bool,
-    names: Vec<String>,
-}
-
-impl Names {
-    fn read(text: &str) -> Self {
-        let text = text.trim();
-        Self {
-            all: text == "all",
-            names: text.split(',').map(|name| name.trim().to_owned()).collect(),
-        }
-    }
-
-    fn contain(&self, name: &str) -> bool {
-        self.all || self.names.iter().any(|known| known == name)
-    }
-}
+pub(super) struct Settings(Check);
 
 impl Settings {
-    /// What the top of a file says.
-    pub(super) fn of_file(tree: &Tree<'_>) -> Self {
-        let directive = tree.directives.iter().find(|directive| directive.name == "check");
-        directive
-            .map(|directive| Self::read(&directive.value))
-            .unwrap_or_default()
+    /// What the build, or else the top of the file, says. What cannot be read asks for nothing.
+    pub(super) fn of(input: &Input) -> Self {
+        Self(
+            asked(input)
+                .and_then(|text| Check::read(text).ok())
+                .unwrap_or_default(),
+        )
     }
 
-    /// What the comments above an instruction say.
-    pub(super) fn of_comments(comments: &[String]) -> Self {
-        let value = comments.iter().find_map(|comment| {
-            let (name, value) = comment.split_once('=')?;
-            name.trim().eq_ignore_ascii_case("check").then(|| value.trim())
-        });
-        let word = value.and_then(|value| value.split(' ').next());
-        word.map(Self::read).unwrap_or_default()
+    /// Whether a build with findings fails.
+    pub(super) fn error(&self) -> bool {
+        self.0.error
     }
 
-    fn read(text: &str) -> Self {
-        let mut settings = Self::default();
-        for option in text.split(';') {
-            match option.split_once('=').map(|(name, value)| (name.trim(), value)) {
-                Some(("skip", names)) => settings.skip = Names::read(names),
-                Some(("experimental", names)) => settings.experimental = Names::read(names),
-                // That a finding is an error is for whoever asks to decide.
-                _ => {}
-            }
-        }
-        settings
-    }
-
-    /// Whether a rule applies where the file says this, and the comments above an instruction say `own`: each may
-    /// leave a rule out, and each may ask for an experimental one.
-    pub(super) fn allow(&self, own: &Self, rule: &Rule) -> bool {
+    /// Whether a rule applies to an instruction with these comments right above it: each place may leave a rule out,
+    /// and each may ask for an experimental one.
+    pub(super) fn allow(&self, rule: &Rule, comments: &[String]) -> bool {
+        let own = check_comment(comments.iter().map(String::as_str)).and_then(|text| Check::read(text).ok());
+        let own = own.unwrap_or_default();
         if rule.experimental {
-            self.experimental.contain(rule.name) || own.experimental.contain(rule.name)
+            self.0.experimental.contain(rule.name) || own.experimental.contain(rule.name)
         } else {
-            !self.skip.contain(rule.name) && !own.skip.contain(rule.name)
+            !self.0.skip.contain(rule.name) && !own.skip.contain(rule.name)
         }
     }
 }

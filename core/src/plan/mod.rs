@@ -27,6 +27,8 @@ use crate::stage::{self, Globals, Origin, Program, Resolved};
 pub(crate) use build::{Build, Declared, FoundEdge};
 pub(crate) use graph::{Graph, Output, Work};
 pub(crate) use image::FoundImage;
+pub(crate) use lower::expose::read as read_port;
+pub(crate) use path::is_absolute;
 
 use build::{Shared, Step};
 

@@ -46,7 +46,7 @@ pub(super) fn to_slash<'p>(path: &'p str, os: &str) -> Cow<'p, str> {
 }
 
 /// Whether `path` begins at the root. On Windows a drive letter is not looked at.
-pub(super) fn is_absolute(path: &str, os: &str) -> bool {
+pub(crate) fn is_absolute(path: &str, os: &str) -> bool {
     without_drive(path, os, false).is_ok_and(|path| to_slash(&path, os).starts_with('/'))
 }
 

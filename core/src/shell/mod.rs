@@ -112,18 +112,29 @@ impl Lexer {
 
     /// Works `text` out, and tells of words and of variables that are not set.
     pub(crate) fn expand(self, text: &str, variables: &dyn Variables) -> Result<Expanded, ExpandError> {
+        let (unset, result) = self.expand_far(text, variables);
+        let (text, words) = result?;
+        Ok(Expanded { text, words, unset })
+    }
+
+    /// Works `text` out; gives the variables that are not set also where it cannot be worked out, up to that place.
+    pub(crate) fn expand_far(
+        self,
+        text: &str,
+        variables: &dyn Variables,
+    ) -> (BTreeSet<String>, TextAndWords) {
         let mut run = Run {
             words: Some(Words::default()),
             ..Run::new(self, text, variables)
         };
-        let text = run.until(None, self.raw_escapes)?;
-        Ok(Expanded {
-            text,
-            words: run.words.map(Words::finish).unwrap_or_default(),
-            unset: run.unset,
-        })
+        let result = run.until(None, self.raw_escapes);
+        let words = run.words.map(Words::finish).unwrap_or_default();
+        (run.unset, result.map(|text| (text, words)))
     }
 }
+
+/// A text worked out as one word, and as words.
+pub(crate) type TextAndWords = Result<(String, Vec<String>), ExpandError>;
 
 /// Collects words: white space ends one, unless it was quoted.
 #[derive(Default)]

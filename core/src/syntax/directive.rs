@@ -21,6 +21,11 @@ pub(crate) struct Directive {
 
 /// Reads a line as a directive; `None` where it is none, which ends the directives of a file.
 pub(super) fn read(line: &str) -> Option<(String, &str)> {
+    named(line.strip_prefix('#')?)
+}
+
+/// Reads the text of a comment as a directive.
+pub(super) fn named(text: &str) -> Option<(String, &str)> {
     let blank = |letter: char| matches!(letter, '\t' | '\n' | '\u{c}' | '\r' | ' ');
     let name = recognize(pair(
         satisfy(|letter| letter.is_ascii_alphabetic()),
@@ -28,13 +33,10 @@ pub(super) fn read(line: &str) -> Option<(String, &str)> {
     ));
     let equals = (take_while(blank), char('='), take_while(blank));
     let mut directive = preceded(
-        (
-            char::<&str, nom::error::Error<&str>>('#'),
-            take_while(char::is_whitespace),
-        ),
+        take_while::<_, &str, nom::error::Error<&str>>(char::is_whitespace),
         separated_pair(name, equals, rest),
     );
-    let (_, (name, value)) = directive.parse(line).ok()?;
+    let (_, (name, value)) = directive.parse(text).ok()?;
     let name = name.to_ascii_lowercase();
     let value = value.trim_end_matches(blank);
     let known = matches!(name.as_str(), "syntax" | "escape" | "check");

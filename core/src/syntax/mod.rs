@@ -4,6 +4,7 @@
 //! remembers where it stood in the source ([`Line`]), also where continuations and comments lie in between.
 
 mod arguments;
+mod check;
 mod directive;
 #[cfg(test)]
 pub(crate) mod generated;
@@ -15,6 +16,7 @@ mod tree;
 mod words;
 
 pub(crate) use arguments::{Arguments, Pair};
+pub(crate) use check::{Check, check_comment, check_directive};
 pub(crate) use heredoc::{Heredoc, Marker};
 pub(crate) use keyword::Keyword;
 pub(crate) use line::{Line, without_continuation};

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::ValueEnum;
 use stagewright_core::Input;
-use stagewright_core::diagnostic::{Diagnostic, Severity};
+use stagewright_core::diagnostic::Diagnostic;
 use stagewright_core::lint::{self, Scope};
 
 use super::{Failure, dockerfile, print, report};
@@ -71,7 +71,7 @@ fn with_lint(input: &Input, planned: &[Diagnostic]) -> Vec<Diagnostic> {
         if !planned.iter().any(known) {
             let about = format!("see {}", finding.url);
             diagnostics.push(Diagnostic {
-                severity: Severity::Warning,
+                severity: finding.severity,
                 code: finding.rule,
                 message: finding.message,
                 span: finding.span,

@@ -2,15 +2,17 @@
 
 use std::collections::BTreeSet;
 
-use crate::lint::file::{File, of_file};
-use crate::lint::{Found, Rule};
+use crate::lint::Rule;
+use crate::lint::file::File;
+use crate::lint::finding::Found;
+use crate::lint::moment::Moment;
 
-pub(super) const RULE: Rule = Rule {
-    name: "DuplicateStageName",
-    url: Some("duplicate-stage-name"),
-    experimental: false,
+pub(super) const RULE: Rule = Rule::reference(
+    "DuplicateStageName",
+    "duplicate-stage-name",
+    "Of stages with one name only the last can be found by it.",
     check,
-};
+);
 
 fn check(file: &File<'_>, found: &mut Vec<Found>) {
     let mut names = BTreeSet::new();
@@ -20,7 +22,7 @@ fn check(file: &File<'_>, found: &mut Vec<Found>) {
             && !names.insert(name.text.as_str())
         {
             let message = format!("There is a stage {} already, which this one hides.", name.text);
-            found.push(of_file(stage.node, message));
+            found.push(Found::of_file(stage.node, Moment::NAMES, message));
         }
     }
 }

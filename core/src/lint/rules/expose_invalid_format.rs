@@ -1,38 +1,38 @@
 //! `ExposeInvalidFormat`: an image says which ports it has, not where a host shows them.
 
-use crate::instruction::Instruction;
-use crate::lint::file::{File, at};
-use crate::lint::{Found, Rule};
+use crate::edit::TextEdit;
+use crate::lint::Rule;
+use crate::lint::file::File;
+use crate::lint::finding::{Fix, Found};
+use crate::lint::ports::ports;
 
-pub(super) const RULE: Rule = Rule {
-    name: "ExposeInvalidFormat",
-    url: Some("expose-invalid-format"),
-    experimental: false,
+pub(super) const RULE: Rule = Rule::reference(
+    "ExposeInvalidFormat",
+    "expose-invalid-format",
+    "An image says which ports it has, not where a host shows them.",
     check,
-};
+);
 
 fn check(file: &File<'_>, found: &mut Vec<Found>) {
     for step in file.steps() {
-        let Some(Instruction::Expose(expose)) = step.instruction() else {
-            continue;
-        };
-        for port in expose
-            .ports
-            .iter()
-            .filter(|port| !port.text.contains('$') && port.text.contains(':'))
-        {
-            let message = format!(
-                "{} names an address or a port of the host, which is said when it runs.",
-                port.text
-            );
-            found.push(at(step.node, message));
+        for port in ports(step) {
+            if port.text.contains(':') {
+                let message = format!(
+                    "{} names an address or a port of the host, which is said when it runs.",
+                    port.text
+                );
+                let inside = port.text.rsplit(':').next().unwrap_or_default();
+                let edit = port.span.map(|span| TextEdit::replace(span, inside));
+                let fix = edit.map(|edit| Fix::safe(format!("Expose {inside}"), vec![edit]));
+                found.push(port.found(step, message).fix(fix));
+            }
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::lint::lines_of;
+    use crate::lint::{fixed, lines_of};
 
     #[test]
     fn says_so() {
@@ -46,6 +46,15 @@ mod tests {
         assert_eq!(
             lines_of("ExposeInvalidFormat", "FROM scratch\nEXPOSE 80 8000-8010/udp\n"),
             [0; 0]
+        );
+    }
+
+    #[test]
+    fn the_port_inside_stays() {
+        let source = "FROM scratch\nEXPOSE 127.0.0.1:80:8080/udp 9\n";
+        assert_eq!(
+            fixed("ExposeInvalidFormat", source),
+            "FROM scratch\nEXPOSE 8080/udp 9\n"
         );
     }
 }

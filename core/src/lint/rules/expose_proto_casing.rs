@@ -1,26 +1,32 @@
 //! `ExposeProtoCasing`: protocols have names in lower case.
 
-use crate::instruction::Instruction;
-use crate::lint::file::{File, at};
-use crate::lint::{Found, Rule};
+use crate::edit::TextEdit;
+use crate::lint::Rule;
+use crate::lint::file::File;
+use crate::lint::finding::{Fix, Found};
+use crate::lint::ports::ports;
 
-pub(super) const RULE: Rule = Rule {
-    name: "ExposeProtoCasing",
-    url: Some("expose-proto-casing"),
-    experimental: false,
+pub(super) const RULE: Rule = Rule::reference(
+    "ExposeProtoCasing",
+    "expose-proto-casing",
+    "Protocols have names in lower case.",
     check,
-};
+);
 
 fn check(file: &File<'_>, found: &mut Vec<Found>) {
     for step in file.steps() {
-        let Some(Instruction::Expose(expose)) = step.instruction() else {
-            continue;
-        };
-        for port in &expose.ports {
-            let protocol = port.text.split_once('/').map_or("", |(_, protocol)| protocol);
-            if !protocol.contains('$') && protocol.to_lowercase() != protocol {
+        for port in ports(step) {
+            let inside = port.text.rsplit(':').next().unwrap_or_default();
+            let protocol = inside.split_once('/').map_or("", |(_, protocol)| protocol);
+            let lower = protocol.to_lowercase();
+            if lower != protocol {
                 let message = format!("The protocol of {} is best in lower case.", port.text);
-                found.push(at(step.node, message));
+                let edit = port.span.map(|span| {
+                    let start = port.text.strip_suffix(protocol).unwrap_or_default();
+                    TextEdit::replace(span, [start, &lower].concat())
+                });
+                let fix = edit.map(|edit| Fix::safe(format!("Write {lower}"), vec![edit]));
+                found.push(port.found(step, message).fix(fix));
             }
         }
     }
@@ -28,7 +34,7 @@ fn check(file: &File<'_>, found: &mut Vec<Found>) {
 
 #[cfg(test)]
 mod tests {
-    use crate::lint::lines_of;
+    use crate::lint::{fixed, lines_of};
 
     #[test]
     fn says_so() {
@@ -40,5 +46,20 @@ mod tests {
             lines_of("ExposeProtoCasing", "FROM scratch\nEXPOSE 80/tcp\n"),
             [0; 0]
         );
+    }
+
+    #[test]
+    fn the_protocol_is_written_in_lower_case() {
+        let source = "FROM scratch\nEXPOSE 80/TCP 81/Udp\n";
+        assert_eq!(
+            fixed("ExposeProtoCasing", source),
+            "FROM scratch\nEXPOSE 80/tcp 81/Udp\n"
+        );
+    }
+
+    #[test]
+    fn a_variable_may_hold_the_protocol() {
+        let source = "FROM scratch\nENV P=80/TCP\nEXPOSE $P\n";
+        assert_eq!(lines_of("ExposeProtoCasing", source), [3]);
     }
 }

@@ -1,16 +1,18 @@
 //! `FromPlatformFlagConstDisallowed`: a constant platform keeps a file from being built for others.
 
-use crate::lint::file::{File, at};
+use crate::lint::Rule;
+use crate::lint::file::File;
+use crate::lint::finding::Found;
+use crate::lint::moment::Moment;
 use crate::lint::variables::expanded;
-use crate::lint::{Found, Rule};
 use crate::platform::Platform;
 
-pub(super) const RULE: Rule = Rule {
-    name: "FromPlatformFlagConstDisallowed",
-    url: Some("from-platform-flag-const-disallowed"),
-    experimental: false,
+pub(super) const RULE: Rule = Rule::reference(
+    "FromPlatformFlagConstDisallowed",
+    "from-platform-flag-const-disallowed",
+    "A constant platform keeps a file from being built for others.",
     check,
-};
+);
 
 fn check(file: &File<'_>, found: &mut Vec<Found>) {
     for stage in &file.stages {
@@ -30,7 +32,7 @@ fn check(file: &File<'_>, found: &mut Vec<Found>) {
                 "The platform is always {}. Take it from $BUILDPLATFORM or $TARGETPLATFORM.",
                 word.text
             );
-            found.push(at(stage.node, message));
+            found.push(Found::at(stage.node, Moment::platform(stage.index), message));
         }
     }
 }

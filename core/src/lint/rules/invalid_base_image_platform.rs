@@ -3,23 +3,25 @@
 use std::collections::BTreeSet;
 
 use crate::analysis::Base;
-use crate::lint::file::{File, of_file};
-use crate::lint::{Found, Rule};
+use crate::lint::Rule;
+use crate::lint::file::File;
+use crate::lint::finding::Found;
+use crate::lint::moment::Moment;
 use crate::stage::Origin;
 
-pub(super) const RULE: Rule = Rule {
-    name: "InvalidBaseImagePlatform",
-    url: None,
-    experimental: false,
+pub(super) const RULE: Rule = Rule::reference(
+    "InvalidBaseImagePlatform",
+    "",
+    "An image for another platform than the one it is used for.",
     check,
-};
+);
 
 fn check(file: &File<'_>, found: &mut Vec<Found>) {
     let nodes = &file.study.plan.resolved.nodes;
     let mut asked = BTreeSet::new();
     for stage in file.looked_at() {
         if let Some(message) = other_platform(file, stage.index) {
-            found.push(of_file(stage.node, message));
+            found.push(Found::of_file(stage.node, Moment::IMAGES, message));
         }
         // An image that is copied from is spoken of where that is first done.
         let dependencies = nodes
@@ -33,11 +35,13 @@ fn check(file: &File<'_>, found: &mut Vec<Found>) {
             if image.is_none() || !asked.insert(dependency.on) {
                 continue;
             }
-            let mut steps = stage.steps.iter().map(|step| step.node);
-            let node = steps.find(|node| node.span.contains(dependency.span.start));
-            if let (Some(node), Some(message)) = (node, other_platform(file, dependency.on)) {
-                found.push(of_file(node, message));
-            }
+            let Some(message) = other_platform(file, dependency.on) else {
+                continue;
+            };
+            let place = file.place_of(dependency.span.start).and_then(|(_, step)| step);
+            let step = place.and_then(|step| stage.steps.get(step));
+            let node = step.map_or(stage.node, |step| &*step.node);
+            found.push(Found::of_file(node, Moment::IMAGES, message));
         }
     }
 }
@@ -47,8 +51,14 @@ fn other_platform(file: &File<'_>, node: usize) -> Option<String> {
     let Base::Image(image) = file.study.plan.bases.get(node)? else {
         return None;
     };
-    let image = file.study.plan.images.get(*image)?;
-    let facts = file.study.options.images.get(&image.reference)?;
+    let facts = file.facts(*image)?;
+    // An image without layers is as good as scratch, and is for every platform.
+    let image = file
+        .study
+        .plan
+        .images
+        .get(*image)
+        .filter(|image| !image.outputs.is_empty())?;
     let os = facts.config.get("os")?.as_str()?;
     let architecture = facts.config.get("architecture")?.as_str()?;
     let fits = os == image.platform.os && architecture == image.platform.architecture;
@@ -75,7 +85,8 @@ mod tests {
         let mut found = |architecture: &str| {
             let facts = ImageFacts {
                 digest: Digest::of(b""),
-                config: serde_json::json!({ "os": "linux", "architecture": architecture }),
+                config: serde_json::json!({ "os": "linux", "architecture": architecture,
+                    "rootfs": { "type": "layers", "diff_ids": [Digest::of(b"")] } }),
                 size: 0,
                 note: None,
             };

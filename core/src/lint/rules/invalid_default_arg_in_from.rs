@@ -1,23 +1,24 @@
 //! `InvalidDefaultArgInFrom`: without `--build-arg` there is no image to start from.
 
-use crate::lint::file::{File, of_file};
+use crate::lint::Rule;
+use crate::lint::file::File;
+use crate::lint::finding::Found;
+use crate::lint::moment::Moment;
 use crate::lint::variables::Defaults;
-use crate::lint::{Found, Rule};
 use crate::reference::Reference;
-use crate::shell::Lexer;
 
-pub(super) const RULE: Rule = Rule {
-    name: "InvalidDefaultArgInFrom",
-    url: Some("invalid-default-arg-in-from"),
-    experimental: false,
+pub(super) const RULE: Rule = Rule::reference(
+    "InvalidDefaultArgInFrom",
+    "invalid-default-arg-in-from",
+    "Without `--build-arg` there is no image to start from.",
     check,
-};
+);
 
 fn check(file: &File<'_>, found: &mut Vec<Found>) {
     let Some(defaults) = Defaults::of(file) else {
         return;
     };
-    let lexer = Lexer::new(file.study.program.escape.unwrap_or('\\'));
+    let lexer = file.lexer();
     for stage in &file.stages {
         let Some(from) = stage.from else { continue };
         let Ok(base) = lexer.word(&from.base.text, &defaults) else {
@@ -28,7 +29,7 @@ fn check(file: &File<'_>, found: &mut Vec<Found>) {
                 "{} names no image unless a build sets its variables.",
                 from.base.text
             );
-            found.push(of_file(stage.node, message));
+            found.push(Found::of_file(stage.node, Moment::NAMES.after(), message));
         }
     }
 }

@@ -1,27 +1,55 @@
 //! `MaintainerDeprecated`: a label says the same, and more.
 
-use crate::lint::file::{File, at};
-use crate::lint::{Found, Rule};
-use crate::syntax::Keyword;
+use crate::edit::TextEdit;
+use crate::lint::Rule;
+use crate::lint::file::File;
+use crate::lint::finding::{Fix, Found};
+use crate::span::Span;
+use crate::syntax::{Arguments, Keyword, Node};
 
-pub(super) const RULE: Rule = Rule {
-    name: "MaintainerDeprecated",
-    url: Some("maintainer-deprecated"),
-    experimental: false,
+pub(super) const RULE: Rule = Rule::reference(
+    "MaintainerDeprecated",
+    "maintainer-deprecated",
+    "A label says the same, and more.",
     check,
-};
+);
 
 fn check(file: &File<'_>, found: &mut Vec<Found>) {
-    let steps = file.stages.iter().flat_map(|stage| &stage.steps);
-    for step in steps.filter(|step| step.node.keyword == Some(Keyword::Maintainer)) {
+    for node in &file.study.tree.nodes {
+        if node.keyword != Some(Keyword::Maintainer) {
+            continue;
+        }
         let message = "MAINTAINER is a thing of the past: use LABEL org.opencontainers.image.authors=….";
-        found.push(at(step.node, message.to_owned()));
+        found.push(Found::written(node, message.to_owned()).fix(as_label(file, node)));
     }
+}
+
+fn as_label(file: &File<'_>, node: &Node<'_>) -> Option<Fix> {
+    let escape = file.study.tree.escape;
+    let Ok(Arguments::Text(text)) = Node::read(node.line.clone(), escape).arguments else {
+        return None;
+    };
+    // The name was taken as it stands; in a label, quotes and variables mean something.
+    let mut value = String::new();
+    for letter in text.text.chars() {
+        if letter == '"' || letter == '$' || letter == escape {
+            value.push(escape);
+        }
+        value.push(letter);
+    }
+    let name = if node.name.chars().all(char::is_lowercase) {
+        "label"
+    } else {
+        "LABEL"
+    };
+    let label = format!("{name} org.opencontainers.image.authors=\"{value}\"");
+    let span = Span::new(node.name_span.start, text.span.end);
+    Some(Fix::safe("Write a label", vec![TextEdit::replace(span, label)]))
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::lint::lines_of;
+    use crate::lint::{fixed, lines_of};
 
     #[test]
     fn says_so() {
@@ -35,6 +63,17 @@ mod tests {
                 "FROM scratch\nLABEL org.opencontainers.image.authors=me\n"
             ),
             [0; 0]
+        );
+    }
+
+    #[test]
+    fn the_name_goes_into_a_label() {
+        assert_eq!(
+            fixed(
+                "MaintainerDeprecated",
+                "FROM scratch\nMAINTAINER A \"B\" <a@b.c>\n"
+            ),
+            "FROM scratch\nLABEL org.opencontainers.image.authors=\"A \\\"B\\\" <a@b.c>\"\n"
         );
     }
 }

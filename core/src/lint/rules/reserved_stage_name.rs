@@ -1,14 +1,16 @@
 //! `ReservedStageName`: `scratch` and `context` mean something else already.
 
-use crate::lint::file::{File, of_file};
-use crate::lint::{Found, Rule};
+use crate::lint::Rule;
+use crate::lint::file::File;
+use crate::lint::finding::Found;
+use crate::lint::moment::Moment;
 
-pub(super) const RULE: Rule = Rule {
-    name: "ReservedStageName",
-    url: Some("reserved-stage-name"),
-    experimental: false,
+pub(super) const RULE: Rule = Rule::reference(
+    "ReservedStageName",
+    "reserved-stage-name",
+    "`scratch` and `context` mean something else already.",
     check,
-};
+);
 
 fn check(file: &File<'_>, found: &mut Vec<Found>) {
     for stage in &file.stages {
@@ -20,7 +22,7 @@ fn check(file: &File<'_>, found: &mut Vec<Found>) {
                 "{} has a meaning of its own; a stage needs another name.",
                 name.text
             );
-            found.push(of_file(stage.node, message));
+            found.push(Found::of_file(stage.node, Moment::NAMES, message));
         }
     }
 }

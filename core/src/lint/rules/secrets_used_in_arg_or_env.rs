@@ -1,15 +1,16 @@
 //! `SecretsUsedInArgOrEnv`: who has the image has its variables and its history.
 
 use crate::instruction::Instruction;
-use crate::lint::file::{File, at};
-use crate::lint::{Found, Rule};
+use crate::lint::Rule;
+use crate::lint::file::File;
+use crate::lint::finding::Found;
 
-pub(super) const RULE: Rule = Rule {
-    name: "SecretsUsedInArgOrEnv",
-    url: Some("secrets-used-in-arg-or-env"),
-    experimental: false,
+pub(super) const RULE: Rule = Rule::reference(
+    "SecretsUsedInArgOrEnv",
+    "secrets-used-in-arg-or-env",
+    "Who has the image has its variables and its history.",
     check,
-};
+);
 
 const SECRET: [&str; 10] = [
     "apikey",
@@ -27,21 +28,36 @@ const HARMLESS: [&str; 3] = ["public", "file", "version"];
 
 fn check(file: &File<'_>, found: &mut Vec<Found>) {
     for step in file.steps() {
-        let names: Vec<&str> = match step.instruction() {
-            Some(Instruction::Arg(arg)) => arg.declarations.iter().map(|arg| arg.name.as_str()).collect(),
-            Some(Instruction::Env(env)) => env.pairs.iter().map(|pair| pair.key.as_str()).collect(),
+        let failed = step.worked.failed;
+        // The arguments before one that fails were looked at; variables are set all together, or not at all.
+        let names: Vec<(&str, bool)> = match step.instruction() {
+            Some(Instruction::Arg(arg)) => {
+                let names = arg.declarations.iter().map(|arg| arg.name.as_str());
+                let reached = |index| failed.is_none_or(|failed| index <= failed);
+                names
+                    .enumerate()
+                    .map(|(index, name)| (name, reached(index)))
+                    .collect()
+            }
+            Some(Instruction::Env(_)) => {
+                let names = step.worked.words.iter();
+                names.map(|name| (name.as_str(), failed.is_none())).collect()
+            }
             _ => continue,
         };
-        for name in names.into_iter().filter(|name| is_secret(name)) {
+        for (name, reached) in names.into_iter().filter(|(name, _)| is_secret(name)) {
             let message =
                 format!("{name} sounds like a secret, and stays in the image. Use RUN --mount=type=secret.");
-            found.push(at(step.node, message));
+            let finding = Found::done(step, message);
+            found.push(if reached { finding } else { finding.late() });
         }
     }
 }
 
 /// Whether one of the words of a name, between underscores, says that it is secret, and none that it is not.
-fn is_secret(name: &str) -> bool {
+pub(in crate::lint) fn is_secret(name: &str) -> bool {
+    // Two letters of Unicode are k and s in another case.
+    let name = name.replace('\u{212a}', "k").replace('\u{17f}', "s");
     let has = |words: &[&str]| {
         let mut parts = name.split('_');
         parts.any(|part| words.iter().any(|word| part.eq_ignore_ascii_case(word)))

@@ -1,29 +1,38 @@
 //! `UndefinedArgInFrom`: what `FROM` uses has to be declared before the first stage.
 
-use crate::lint::file::{File, at};
-use crate::lint::variables::expanded;
-use crate::lint::{Found, Rule};
+use std::collections::BTreeSet;
 
-pub(super) const RULE: Rule = Rule {
-    name: "UndefinedArgInFrom",
-    url: Some("undefined-arg-in-from"),
-    experimental: false,
+use crate::edit::TextEdit;
+use crate::lint::Rule;
+use crate::lint::file::File;
+use crate::lint::finding::{Fix, Found};
+use crate::lint::moment::Moment;
+
+pub(super) const RULE: Rule = Rule::reference(
+    "UndefinedArgInFrom",
+    "undefined-arg-in-from",
+    "What `FROM` uses has to be declared before the first stage.",
     check,
-};
+);
 
 fn check(file: &File<'_>, found: &mut Vec<Found>) {
+    let args = file.study.plan.args.iter().filter(|arg| arg.stage.is_none());
+    let declared: BTreeSet<&str> = args.map(|arg| arg.name.as_str()).collect();
+    let first = file.stages.first().map_or(0, |stage| stage.node.span.start);
     for stage in &file.stages {
         let Some(from) = stage.from else { continue };
-        for word in std::iter::once(&from.base).chain(&from.platform) {
-            for name in expanded(file, &word.text).into_iter().flat_map(|word| word.unset) {
-                let declared = file.study.plan.args.iter();
-                if !declared
-                    .filter(|arg| arg.stage.is_none())
-                    .any(|arg| arg.name == name)
-                {
-                    let message = format!("{name} is not declared: put ARG {name} before the first FROM.");
-                    found.push(at(stage.node, message));
-                }
+        let base = (Some(&from.base), Moment::base(stage.index));
+        let platform = (from.platform.as_ref(), Moment::platform(stage.index));
+        for (word, when) in [base, platform] {
+            let Some(word) = word else { continue };
+            let (unset, _) = file.lexer().expand_far(&word.text, &file.study.plan.globals);
+            for name in unset.iter().filter(|name| !declared.contains(name.as_str())) {
+                let message = format!("{name} is not declared: put ARG {name} before the first FROM.");
+                let before = file.study.source.get(..first).unwrap_or_default();
+                let line = before.rfind('\n').map_or(0, |newline| newline + 1);
+                let edit = TextEdit::insert(line, format!("ARG {name}\n"));
+                let fix = Fix::changing(format!("Declare {name}"), vec![edit]);
+                found.push(Found::at(stage.node, when, message).fix([fix]));
             }
         }
     }
@@ -31,7 +40,7 @@ fn check(file: &File<'_>, found: &mut Vec<Found>) {
 
 #[cfg(test)]
 mod tests {
-    use crate::lint::lines_of;
+    use crate::lint::{fixed, lines_of};
 
     #[test]
     fn says_so() {
@@ -39,6 +48,14 @@ mod tests {
         assert_eq!(
             lines_of("UndefinedArgInFrom", "ARG MINOR\nFROM alpine:3$MINOR\n"),
             [0; 0]
+        );
+    }
+
+    #[test]
+    fn it_is_declared_before_the_first_stage() {
+        assert_eq!(
+            fixed("UndefinedArgInFrom", "# a\nFROM alpine:3$MINOR\n"),
+            "# a\nARG MINOR\nFROM alpine:3$MINOR\n"
         );
     }
 }

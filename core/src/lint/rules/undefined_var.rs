@@ -1,100 +1,37 @@
 //! `UndefinedVar`: a variable that nobody sets is empty.
 
-use crate::instruction::{Instruction, Sources};
-use crate::lint::file::{File, Step, at};
-use crate::lint::variables::InStage;
-use crate::lint::{Found, Rule};
-use crate::syntax::Word;
+use crate::diagnostic::Severity;
+use crate::lint::Rule;
+use crate::lint::file::File;
+use crate::lint::finding::Found;
 
-pub(super) const RULE: Rule = Rule {
-    name: "UndefinedVar",
-    url: Some("undefined-var"),
-    experimental: false,
+pub(super) const RULE: Rule = Rule::reference(
+    "UndefinedVar",
+    "undefined-var",
+    "A variable that nobody sets is empty.",
     check,
-};
-
-/// Arguments that ask for something of BuildKit, and are no variables.
-const NOT_VARIABLES: [&str; 2] = ["BUILDKIT_SBOM_SCAN_CONTEXT", "BUILDKIT_SBOM_SCAN_STAGE"];
+);
 
 fn check(file: &File<'_>, found: &mut Vec<Found>) {
-    let mut finished = Vec::new();
-    for stage in &file.stages {
-        let mut variables = InStage::at_start(file, stage.index, &finished);
+    for stage in file.looked_at() {
         for step in &stage.steps {
-            for (word, heredoc) in words(file, step) {
-                for name in variables.undefined(file, word, heredoc) {
-                    if stage.looked_at && !NOT_VARIABLES.contains(&name.as_str()) {
-                        let message = format!(
-                            "Nothing sets {name} here, so it is empty. Set it with ARG or ENV first."
-                        );
-                        found.push(at(step.node, message));
-                    }
+            for (name, reached) in &step.worked.undefined {
+                let message = if stage.known {
+                    format!("Nothing sets {name} here, so it is empty. Set it with ARG or ENV first.")
+                } else {
+                    format!("Nothing in this file sets {name} here: it is empty unless the base image does.")
+                };
+                let mut finding = Found::done(step, message);
+                if !reached {
+                    finding = finding.late();
                 }
+                if !stage.known {
+                    finding.severity = Some(Severity::Info);
+                }
+                found.push(finding);
             }
-            variables.take(file, step);
         }
-        finished.push(variables);
     }
-}
-
-/// The words of an instruction in which variables are worked out, and whether each is the content of a heredoc.
-fn words<'s>(file: &File<'_>, step: &'s Step<'_>) -> Vec<(&'s str, bool)> {
-    let all = |words: &'s [Word]| words.iter().map(|word| (word.text.as_str(), false)).collect();
-    let flag = |word: &'s Option<Word>| word.iter().map(|word| (word.text.as_str(), false));
-    match step.instruction() {
-        Some(Instruction::Add(add)) => {
-            let flags = flag(&add.chown)
-                .chain(flag(&add.chmod))
-                .chain(flag(&add.checksum));
-            flags.chain(sources(&add.sources)).collect()
-        }
-        Some(Instruction::Copy(copy)) => {
-            let flags = flag(&copy.chown).chain(flag(&copy.chmod));
-            flags.chain(sources(&copy.sources)).collect()
-        }
-        Some(Instruction::Arg(arg)) => {
-            let declarations = arg.declarations.iter();
-            // Nobody asks for the default of an argument that is given.
-            let used = declarations.filter(|arg| !file.study.options.build_args.contains_key(&arg.name));
-            used.filter_map(|arg| Some((arg.default.as_deref()?, false)))
-                .collect()
-        }
-        Some(Instruction::Env(env)) => pairs(&env.pairs),
-        Some(Instruction::Label(label)) => pairs(&label.pairs),
-        Some(Instruction::Expose(expose)) => all(&expose.ports),
-        Some(Instruction::Run(run)) => {
-            let mounts = run.mounts.iter();
-            mounts.map(|mount| (mount.text.text.as_str(), false)).collect()
-        }
-        Some(Instruction::Stopsignal(stopsignal)) => vec![(&stopsignal.signal.text, false)],
-        Some(Instruction::User(user)) => vec![(&user.user.text, false)],
-        Some(Instruction::Volume(volume)) => all(&volume.paths),
-        Some(Instruction::Workdir(workdir)) => vec![(&workdir.path.text, false)],
-        Some(
-            Instruction::Cmd(_)
-            | Instruction::Entrypoint(_)
-            | Instruction::From(_)
-            | Instruction::Healthcheck(_)
-            | Instruction::Maintainer(_)
-            | Instruction::Onbuild(_)
-            | Instruction::Shell(_),
-        )
-        | None => Vec::new(),
-    }
-}
-
-fn pairs(pairs: &[crate::syntax::Pair]) -> Vec<(&str, bool)> {
-    let words = pairs
-        .iter()
-        .flat_map(|pair| [pair.key.as_str(), pair.value.as_str()]);
-    words.map(|word| (word, false)).collect()
-}
-
-fn sources(sources: &Sources) -> impl Iterator<Item = (&str, bool)> {
-    let paths = sources.paths.iter().chain([&sources.destination]);
-    let contents = sources.contents.iter().filter(|content| content.expand);
-    let paths = paths.map(|path| (path.text.as_str(), false));
-    paths.chain(contents.map(|content| (content.data.as_str(), true)))
 }
 
 #[cfg(test)]

@@ -26,7 +26,7 @@ pub(super) fn lower(step: &mut Step<'_, '_>, expose: &Expose) -> Result<(), Prob
 }
 
 /// Reads `[[address:]port:]port[-port][/protocol]` as the ports inside, each with its protocol.
-fn read(text: &str) -> Result<Vec<String>, &'static str> {
+pub(crate) fn read(text: &str) -> Result<Vec<String>, &'static str> {
     let (outside, inside) = text.rsplit_once(':').unwrap_or(("", text));
     let (address, outside) = outside.rsplit_once(':').unwrap_or(("", outside));
     let (range, protocol) = inside.split_once('/').unwrap_or((inside, ""));

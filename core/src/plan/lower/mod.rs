@@ -6,7 +6,7 @@ mod cmd;
 mod copy;
 mod entrypoint;
 mod env;
-mod expose;
+pub(super) mod expose;
 mod files;
 mod healthcheck;
 mod label;

@@ -1,0 +1,177 @@
+use super::*;
+
+#[test]
+fn a_rule_is_left_out_of_a_file_or_an_instruction() {
+    let rule = "JSONArgsRecommended";
+    assert_eq!(lines_of(rule, "FROM scratch\nCMD a\n"), [2]);
+    assert_eq!(
+        lines_of(rule, "# check=skip=JSONArgsRecommended\nFROM scratch\nCMD a\n"),
+        [0; 0]
+    );
+    assert_eq!(lines_of(rule, "FROM scratch\n# check=skip=all\nCMD a\n"), [0; 0]);
+}
+
+#[test]
+fn what_the_target_does_not_need_is_looked_at_when_asked() {
+    let source = "FROM scratch AS a\nCMD a\nFROM scratch AS b\n";
+    let input = Input {
+        source: source.into(),
+        ..Input::default()
+    };
+    assert_eq!(lint(&input, Scope::Target), []);
+    assert_eq!(lint(&input, Scope::All).len(), 1);
+}
+
+#[test]
+fn an_experimental_rule_is_asked_for_by_a_file_or_an_instruction() {
+    let rule = "InvalidDefinitionDescription";
+    assert_eq!(lines_of(rule, "# about it\nFROM scratch AS a\n"), [0; 0]);
+    assert_eq!(
+        lines_of(rule, "# check=experimental=all\n# about it\nFROM scratch AS a\n"),
+        [3]
+    );
+    let above = "ARG A\n# check=experimental=InvalidDefinitionDescription\nFROM scratch AS a\n";
+    assert_eq!(lines_of(rule, above), [3]);
+}
+
+#[test]
+fn every_file_of_a_rule_is_registered() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/lint/rules");
+    let files = std::fs::read_dir(folder).unwrap();
+    let names = files.map(|file| {
+        file.unwrap()
+            .path()
+            .file_stem()
+            .unwrap()
+            .to_str()
+            .unwrap()
+            .to_owned()
+    });
+    let mut names: Vec<String> = names.filter(|name| name != "mod").collect();
+    names.sort();
+    assert_eq!(names, rules::FILES);
+}
+
+#[test]
+fn every_rule_has_a_name_of_its_own() {
+    let names: std::collections::BTreeSet<&str> = rules().iter().map(|rule| rule.name).collect();
+    assert_eq!(names.len(), rules::ALL.len());
+}
+
+fn input(source: &str) -> Input {
+    Input {
+        source: source.into(),
+        ..Input::default()
+    }
+}
+
+#[test]
+fn a_build_argument_takes_the_place_of_the_directive() {
+    let mut input = input("# check=skip=all;error=true\nFROM scratch\nCMD a\n");
+    assert_eq!(lint(&input, Scope::Target), []);
+    let name = "BUILDKIT_DOCKERFILE_CHECK".to_owned();
+    input.options.build_args.insert(name, String::new());
+    let report = check(&input, Scope::Target);
+    assert_eq!((report.findings.len(), report.fails), (1, false));
+}
+
+#[test]
+fn findings_are_errors_where_a_file_says_so() {
+    let report = check(&input("# check=error=true\nFROM scratch\nCMD a\n"), Scope::Target);
+    assert_eq!(
+        (report.findings[0].severity, report.fails),
+        (Severity::Error, true)
+    );
+    let clean = check(&input("# check=error=true\nFROM scratch\n"), Scope::Target);
+    assert!(!clean.fails);
+}
+
+#[test]
+fn options_that_are_none_end_the_check_before_it_begins() {
+    let report = check(&input("# check=skp=all\nFROM scratch\nCMD a\n"), Scope::Target);
+    assert!(report.stopped && report.findings[0].beyond_error);
+}
+
+#[test]
+fn what_a_stage_says_that_nobody_asked_for_is_information() {
+    let findings = lint(
+        &input("FROM scratch AS a\nCMD a\nFROM scratch\nCMD b\n"),
+        Scope::All,
+    );
+    let severities: Vec<Severity> = findings.iter().map(|finding| finding.severity).collect();
+    assert!(severities.ends_with(&[Severity::Warning]));
+    assert!(
+        severities[..severities.len() - 1]
+            .iter()
+            .all(|severity| *severity == Severity::Info)
+    );
+}
+
+/// Which findings of `rule` come before the first error, by line.
+fn reached(rule: &str, source: &str) -> Vec<(u32, bool)> {
+    let findings = lint(&input(source), Scope::Target).into_iter();
+    let findings = findings.filter(|finding| finding.rule == rule);
+    findings
+        .map(|finding| (finding.lines.start, !finding.beyond_error))
+        .collect()
+}
+
+#[test]
+fn an_instruction_that_cannot_be_read_ends_the_reading() {
+    let source = "FROM a as b\nFROM a as c\nRUNN x\nFROM a as d\nCMD x\n";
+    let expected = [(1, true), (2, true), (4, false)];
+    assert_eq!(reached("FromAsCasing", source), expected);
+    assert_eq!(reached("JSONArgsRecommended", source), [(5, false)]);
+}
+
+#[test]
+fn a_line_that_is_none_keeps_all_from_being_read() {
+    assert_eq!(reached("FromAsCasing", "FROM a as b\nENV X\n"), [(1, false)]);
+    assert_eq!(reached("FromAsCasing", "FROM a as b\nRUN <<E\n"), [(1, false)]);
+    assert_eq!(
+        reached("FromAsCasing", "FROM a as b\nFROM a as 1c\n"),
+        [(1, true), (2, true)]
+    );
+}
+
+#[test]
+fn a_base_that_cannot_be_worked_out_ends_the_check_of_stages() {
+    let source = "FROM a:$A\nFROM $B\nFROM a:$C\nCMD c\n";
+    let expected = [(1, true), (2, true), (3, false)];
+    assert_eq!(reached("UndefinedArgInFrom", source), expected);
+    assert_eq!(reached("JSONArgsRecommended", source), [(4, false)]);
+}
+
+#[test]
+fn an_instruction_that_cannot_be_carried_out_ends_the_check_there() {
+    let source = "FROM scratch\nUSER $A\nLABEL b=$B c=${ d=$D\nLABEL e=$E\nCMD e\n";
+    assert_eq!(
+        reached("UndefinedVar", source),
+        [(2, true), (3, true), (3, false), (4, false)]
+    );
+    assert_eq!(reached("JSONArgsRecommended", source), [(5, false)]);
+    let ports = "FROM scratch\nEXPOSE 80/TCP 81/UDP:x 82/TCP\n";
+    assert_eq!(reached("ExposeProtoCasing", ports), [(2, true), (2, false)]);
+}
+
+#[test]
+fn what_a_base_left_behind_is_found_at_the_from() {
+    let source = "FROM scratch AS a\nONBUILD ENV API_KEY x\nONBUILD CMD c $X\nFROM a\nCMD [\"d\"]\n";
+    let found = |rule| reached(rule, source);
+    assert_eq!(found("LegacyKeyValueFormat"), [(4, true)]);
+    assert_eq!(found("SecretsUsedInArgOrEnv"), [(4, true)]);
+    assert_eq!(found("JSONArgsRecommended"), [(4, true)]);
+    assert_eq!(found("MultipleInstructionsDisallowed"), [(4, true)]);
+    assert!(
+        lint(&input(source), Scope::Target)
+            .iter()
+            .all(|finding| finding.fixes.is_empty())
+    );
+}
+
+#[test]
+fn stages_that_start_from_one_do_not_share_what_they_set() {
+    let source =
+        "FROM scratch AS a\nENV A=1\nFROM a AS b\nENV B=2\nUSER $A\nFROM a\nUSER $A$B\nCOPY --from=b / /\n";
+    assert_eq!(reached("UndefinedVar", source), [(7, true)]);
+}
