@@ -191,6 +191,7 @@ fn input(case: &Case, source: String) -> Input {
             build_platform: None,
             images: BTreeMap::new(),
             local: LocalIdentity::Unique("refdump".into()),
+            ..Options::default()
         },
     };
     let first = analyze(&input);
