@@ -140,6 +140,32 @@ impl Ignore {
         }
         decision
     }
+
+    /// Whether a path is kept out that is matched as it is written, a `/` at its beginning included, which no pattern
+    /// has: how the reference asks of the sources of COPY. The root is kept out where everything is.
+    pub(crate) fn ignores_as_written(&self, path: &str) -> bool {
+        let path = clean(path);
+        if path == "." || path == "/" {
+            let everything = ["*", "**", "**/*"];
+            let mut rules = self.rules.iter().filter(|rule| !rule.negated);
+            if !rules.any(|rule| everything.contains(&rule.pattern.as_str())) {
+                return false;
+            }
+        }
+        let rooted = path.starts_with('/');
+        let matches = |matcher: &Matcher| {
+            matcher.matches(&path)
+                || rooted && matcher.matches("")
+                || parents(&path).any(|parent| matcher.matches(parent))
+        };
+        let mut ignored = false;
+        for (rule, matcher) in self.rules.iter().zip(&self.matchers) {
+            if rule.negated == ignored && matches(matcher) {
+                ignored = !rule.negated;
+            }
+        }
+        ignored
+    }
 }
 
 /// The folders that `path` is in, from the top.

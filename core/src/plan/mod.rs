@@ -29,6 +29,7 @@ pub(crate) use graph::{Graph, Output, Work};
 pub(crate) use image::FoundImage;
 pub(crate) use lower::expose::read as read_port;
 pub(crate) use path::is_absolute;
+pub(crate) use remote::is_remote;
 
 use build::{Shared, Step};
 

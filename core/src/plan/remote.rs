@@ -115,6 +115,11 @@ pub(super) struct Git {
     fetch_by_commit: bool,
 }
 
+/// Whether it is an address of something to fetch, and no path.
+pub(crate) fn is_remote(text: &str) -> bool {
+    is_http(text) || !matches!(git(text), Ok(None))
+}
+
 /// Whether `text` is an address that is fetched by http, and not a git repository.
 pub(super) fn is_http(text: &str) -> bool {
     (text.starts_with("http://") || text.starts_with("https://"))

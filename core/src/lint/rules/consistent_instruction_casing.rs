@@ -1,4 +1,4 @@
-//! `ConsistentInstructionCasing`: a file reads best with all its instructions in one case.
+//! `ConsistentInstructionCasing`: A file reads best with all its instructions in one case.
 
 use crate::edit::TextEdit;
 use crate::lint::Rule;

@@ -1,4 +1,4 @@
-//! `DuplicateStageName`: of stages with one name only the last can be found by it.
+//! `DuplicateStageName`: Of stages with one name only the last can be found by it.
 
 use std::collections::BTreeSet;
 

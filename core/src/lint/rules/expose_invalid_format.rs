@@ -1,4 +1,4 @@
-//! `ExposeInvalidFormat`: an image says which ports it has, not where a host shows them.
+//! `ExposeInvalidFormat`: An image says which ports it has, not where a host shows them.
 
 use crate::edit::TextEdit;
 use crate::lint::Rule;

@@ -1,4 +1,4 @@
-//! `ExposeProtoCasing`: protocols have names in lower case.
+//! `ExposeProtoCasing`: Protocols have names in lower case.
 
 use crate::edit::TextEdit;
 use crate::lint::Rule;

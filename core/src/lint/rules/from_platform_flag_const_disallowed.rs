@@ -1,4 +1,4 @@
-//! `FromPlatformFlagConstDisallowed`: a constant platform keeps a file from being built for others.
+//! `FromPlatformFlagConstDisallowed`: A constant platform keeps a file from being built for others.
 
 use crate::lint::Rule;
 use crate::lint::file::File;

@@ -1,4 +1,4 @@
-//! `InvalidBaseImagePlatform`: an image for another platform than the one it is used for.
+//! `InvalidBaseImagePlatform`: An image for another platform than the one it is used for.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! `InvalidDefaultArgInFrom`: without `--build-arg` there is no image to start from.
+//! `InvalidDefaultArgInFrom`: Without `--build-arg` there is no image to start from.
 
 use crate::lint::Rule;
 use crate::lint::file::File;

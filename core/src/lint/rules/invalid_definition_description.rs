@@ -1,4 +1,4 @@
-//! `InvalidDefinitionDescription`: a comment right above a stage or an argument describes it if it begins with its name.
+//! `InvalidDefinitionDescription`: A comment right above a stage or an argument describes it if it begins with its name.
 
 use crate::edit::TextEdit;
 use crate::instruction::Instruction;

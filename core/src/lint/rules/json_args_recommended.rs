@@ -1,4 +1,4 @@
-//! `JSONArgsRecommended`: a shell between the system and the program keeps signals from it.
+//! `JSONArgsRecommended`: A shell between the system and the program keeps signals from it.
 
 use crate::analysis::Base;
 use crate::edit::TextEdit;

@@ -1,4 +1,4 @@
-//! `LegacyKeyValueFormat`: an `=` leaves no doubt where a name ends.
+//! `LegacyKeyValueFormat`: An `=` leaves no doubt where a name ends.
 
 use crate::edit::TextEdit;
 use crate::instruction::Instruction;

@@ -1,4 +1,4 @@
-//! `MaintainerDeprecated`: a label says the same, and more.
+//! `MaintainerDeprecated`: A label says the same, and more.
 
 use crate::edit::TextEdit;
 use crate::lint::Rule;

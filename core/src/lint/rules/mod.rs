@@ -13,6 +13,7 @@ macro_rules! rules {
 
 rules! {
     consistent_instruction_casing
+    copy_ignored_file
     duplicate_stage_name
     expose_invalid_format
     expose_proto_casing

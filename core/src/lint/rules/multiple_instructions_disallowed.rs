@@ -1,4 +1,4 @@
-//! `MultipleInstructionsDisallowed`: only the last of them counts.
+//! `MultipleInstructionsDisallowed`: Only the last of them counts.
 
 use crate::edit::TextEdit;
 use crate::lint::Rule;

@@ -1,4 +1,4 @@
-//! `NoEmptyContinuation`: an empty line within an instruction will one day end it.
+//! `NoEmptyContinuation`: An empty line within an instruction will one day end it.
 
 use crate::edit::TextEdit;
 use crate::lint::Rule;

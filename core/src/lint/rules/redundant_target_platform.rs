@@ -1,4 +1,4 @@
-//! `RedundantTargetPlatform`: a stage is for the target platform if nothing else is said.
+//! `RedundantTargetPlatform`: A stage is for the target platform if nothing else is said.
 
 use crate::edit::TextEdit;
 use crate::lint::Rule;

@@ -1,4 +1,4 @@
-//! `SecretsUsedInArgOrEnv`: who has the image has its variables and its history.
+//! `SecretsUsedInArgOrEnv`: Who has the image has its variables and its history.
 
 use crate::instruction::Instruction;
 use crate::lint::Rule;

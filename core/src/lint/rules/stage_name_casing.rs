@@ -1,4 +1,4 @@
-//! `StageNameCasing`: a stage is called by its name in lower case, so it is best written that way.
+//! `StageNameCasing`: A stage is called by its name in lower case, so it is best written that way.
 
 use crate::edit::TextEdit;
 use crate::instruction::Instruction;

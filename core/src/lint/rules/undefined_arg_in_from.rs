@@ -1,4 +1,4 @@
-//! `UndefinedArgInFrom`: what `FROM` uses has to be declared before the first stage.
+//! `UndefinedArgInFrom`: What `FROM` uses has to be declared before the first stage.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! `UndefinedVar`: a variable that nobody sets is empty.
+//! `UndefinedVar`: A variable that nobody sets is empty.
 
 use crate::diagnostic::Severity;
 use crate::lint::Rule;

@@ -1,4 +1,4 @@
-//! `WorkdirRelativePath`: a relative path depends on what the base image says.
+//! `WorkdirRelativePath`: A relative path depends on what the base image says.
 
 use crate::analysis::Base;
 use crate::edit::TextEdit;
