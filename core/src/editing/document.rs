@@ -110,6 +110,13 @@ impl<'t, 's> Document<'t, 's> {
         }
         Self { source, tree, rows }
     }
+
+    /// The index of the line at `offset`.
+    pub(super) fn row_at(&self, offset: usize) -> usize {
+        self.rows
+            .partition_point(|row| row.start <= offset)
+            .saturating_sub(1)
+    }
 }
 
 /// Whether an instruction begins a heredoc that never ends.

@@ -5,11 +5,19 @@
 //! being written always is, is served as far as it can be read.
 
 mod document;
+mod folding;
 mod format;
+mod highlight;
+mod pieces;
+mod stages;
+mod symbols;
 
 use crate::syntax;
 
+pub use folding::{FoldingKind, FoldingRange, folding};
 pub use format::{FormatOptions, format};
+pub use highlight::{Token, TokenKind, highlight};
+pub use symbols::{Symbol, symbols};
 
 /// The file written in one way: each instruction on one line, with the comments that belong to it right above. It says
 /// what `source` says, and is for comparing files rather than for people.
@@ -20,8 +28,66 @@ pub fn print(source: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::span::Span;
+    use crate::syntax::generated::{files, mutated_files};
+
     #[test]
     fn a_printed_file_says_the_same() {
-        assert_eq!(super::print("from a\nRUN b \\\n  c"), "from a\nRUN b   c\n");
+        assert_eq!(print("from a\nRUN b \\\n  c"), "from a\nRUN b   c\n");
+    }
+
+    /// What holds of all services, whatever the text is.
+    fn check(source: &str) -> Result<(), TestCaseError> {
+        let inside = |span: Span| {
+            prop_assert!(
+                source.get(span.start..span.end).is_some(),
+                "{span:?} is no part of {source:?}"
+            );
+            Ok(())
+        };
+        let mut end = 0;
+        for token in highlight(source) {
+            inside(token.span)?;
+            prop_assert!(
+                token.span.start >= end && token.span.start < token.span.end,
+                "{token:?} in {source:?}"
+            );
+            end = token.span.end;
+        }
+        for range in folding(source) {
+            inside(range.span)?;
+            prop_assert!(range.lines.start < range.lines.end);
+            prop_assert!(range.lines.end as usize <= source.matches('\n').count() + 1);
+        }
+        for symbol in symbols(source) {
+            for symbol in symbol.children.iter().chain([&symbol]) {
+                inside(symbol.span)?;
+                inside(symbol.selection)?;
+                prop_assert!(
+                    symbol.span.start <= symbol.selection.start && symbol.selection.end <= symbol.span.end
+                );
+            }
+        }
+        Ok(())
+    }
+
+    proptest! {
+        #[test]
+        fn every_file_is_served(source in files()) {
+            check(&source)?;
+        }
+
+        #[test]
+        fn every_broken_file_is_served(source in mutated_files()) {
+            check(&source)?;
+        }
+
+        #[test]
+        fn any_text_is_served(source in any::<String>()) {
+            check(&source)?;
+        }
     }
 }

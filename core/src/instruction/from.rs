@@ -37,14 +37,18 @@ pub(super) fn parse(node: &Node<'_>, arguments: Arguments) -> Result<From, Probl
     })
 }
 
-fn stage_name(word: &Word) -> Result<Word, Problem> {
-    let name = word.text.to_ascii_lowercase();
+/// Whether a stage may be called so, in lower case.
+pub(crate) fn is_stage_name(name: &str) -> bool {
     let letter = |byte: u8| byte.is_ascii_lowercase();
-    let fits = name.bytes().next().is_some_and(letter)
+    name.bytes().next().is_some_and(letter)
         && name
             .bytes()
-            .all(|byte| letter(byte) || byte.is_ascii_digit() || matches!(byte, b'-' | b'_' | b'.'));
-    if !fits {
+            .all(|byte| letter(byte) || byte.is_ascii_digit() || matches!(byte, b'-' | b'_' | b'.'))
+}
+
+fn stage_name(word: &Word) -> Result<Word, Problem> {
+    let name = word.text.to_ascii_lowercase();
+    if !is_stage_name(&name) {
         return Err(Problem::new(
             "bad-stage-name",
             format!("\"{}\" cannot be the name of a stage.", word.text),

@@ -78,6 +78,23 @@ impl<'s> Line<'s> {
         Span::new(start, end.max(start))
     }
 
+    /// The same piece by piece, without the continuations that lie in between.
+    pub(crate) fn spans(&self, range: Range<usize>) -> Vec<Span> {
+        let (start, end) = (range.start, range.end.min(self.text.len()));
+        let first = self.joined.partition_point(|&(joined, _)| joined <= start);
+        let inner = self.joined.iter().skip(first).map(|&(joined, _)| joined);
+        let inner = inner.take_while(|&joined| joined < end);
+        let mut spans = Vec::new();
+        let mut from = start;
+        for to in inner.chain([end]) {
+            if from < to {
+                spans.push(self.span(from..to));
+            }
+            from = to;
+        }
+        spans
+    }
+
     fn offset(&self, at: usize) -> usize {
         let next = self.joined.partition_point(|&(joined, _)| joined <= at);
         match next.checked_sub(1).and_then(|index| self.joined.get(index)) {
@@ -166,6 +183,7 @@ mod tests {
         assert_eq!(line.span(8..9), Span::new(17, 18));
         assert_eq!(&source[17..18], "b");
         assert_eq!(line.span(4..9), Span::new(4, 18));
+        assert_eq!(line.spans(4..9), [Span::new(4, 6), Span::new(15, 18)]);
     }
 
     #[test]

@@ -21,5 +21,5 @@ pub(crate) use heredoc::{Heredoc, Marker};
 pub(crate) use keyword::Keyword;
 pub(crate) use line::{Line, without_continuation};
 pub(crate) use print::print;
-pub(crate) use tree::{Node, Tree, parse, parse_trigger};
+pub(crate) use tree::{Flag, Node, Tree, parse, parse_trigger};
 pub(crate) use words::{Word, comma_separated};
