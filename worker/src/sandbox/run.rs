@@ -351,6 +351,8 @@ async fn watch(child: &Child, limits: &Limits, cancel: &CancellationToken) -> st
 struct Budget {
     left: AtomicU64,
     limit: Option<u64>,
+    /// Whether it was said that some output is missing.
+    told: AtomicBool,
 }
 
 impl Budget {
@@ -358,10 +360,11 @@ impl Budget {
         Self {
             left: AtomicU64::new(limits.log_bytes.unwrap_or(u64::MAX)),
             limit: limits.log_bytes,
+            told: AtomicBool::new(false),
         }
     }
 
-    /// Takes up to `wanted` bytes, and says whether these are the last.
+    /// Takes up to `wanted` bytes, and says whether these are the first that are not all there.
     fn take(&self, wanted: usize) -> (usize, bool) {
         if self.limit.is_none() {
             return (wanted, false);
@@ -376,7 +379,7 @@ impl Budget {
         let granted = before.min(wanted);
         (
             usize::try_from(granted).unwrap_or(usize::MAX),
-            before > 0 && granted < wanted,
+            granted < wanted && !self.told.swap(true, Ordering::Relaxed),
         )
     }
 }
@@ -480,5 +483,27 @@ fn explain_program(step: Step, errno: Errno, spec: &ProcessSpec) -> String {
             format!("the arguments and environment of {program} are longer than the system takes")
         }
         (_, errno) => format!("the program {program} cannot be executed ({errno})"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn that_output_is_missing_is_said_once_wherever_reads_end() {
+        let limits = Limits {
+            log_bytes: Some(10),
+            ..Limits::default()
+        };
+        for (reads, told) in [
+            (&[10, 1, 1][..], &[(10, false), (0, true), (0, false)][..]),
+            (&[4, 9, 9], &[(4, false), (6, true), (0, false)]),
+            (&[10], &[(10, false)]),
+        ] {
+            let budget = Budget::new(&limits);
+            let taken: Vec<_> = reads.iter().map(|&wanted| budget.take(wanted)).collect();
+            assert_eq!(taken, told);
+        }
     }
 }
