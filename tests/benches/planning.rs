@@ -8,6 +8,10 @@ use stagewright_core::lint::{Scope, lint};
 use stagewright_core::{Input, analyze};
 use stagewright_tests::sizes::{LENGTHS, dockerfile};
 
+/// What the worker allocates with.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() {
     divan::main();
 }

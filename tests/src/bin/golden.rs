@@ -188,8 +188,6 @@ fn input(case: &Case, source: String) -> Input {
             target: case.target.clone(),
             build_args: case.args.clone().unwrap_or_default(),
             platform: case.platform.parse().ok(),
-            build_platform: None,
-            images: BTreeMap::new(),
             local: LocalIdentity::Unique("refdump".into()),
             ..Options::default()
         },
