@@ -40,6 +40,8 @@ describe("the planner in a browser", () => {
       assert.deepEqual(definition.ops.map(({ digest }) => digest), digests);
       assert.equal(definition.head, head);
       assert.equal(definition.digest, defSha256);
+      const digest = await page.evaluate(([source, options]) => window.planner.planDigest(source, options), [source, input.options]);
+      assert.equal(digest, defSha256);
     });
   }
 

@@ -23,10 +23,17 @@ pub(crate) fn run(place: &Place) -> Outcome<()> {
         "stagewright-tests",
         "--bin",
         "plan-times",
+        "--",
+        "--sources",
     ]);
+    let sources = place.target.join("scratch/plan-sources.json");
+    native.arg(&sources);
     let native = figures(&process::output(native.current_dir(&place.root))?)?;
     let mut browser = Command::new("node");
-    browser.arg("tests/browser/measure.mjs").current_dir(&place.root);
+    browser
+        .arg("tests/browser/measure.mjs")
+        .arg(&sources)
+        .current_dir(&place.root);
     test::with_places(&mut browser, place);
     let browser = figures(&process::output(&mut browser)?)?;
     print!("{}", table(&native, &browser));
@@ -47,7 +54,7 @@ fn figures(lines: &str) -> Outcome<Vec<Value>> {
 fn table(native: &[Value], browser: &[Value]) -> String {
     let mut text =
         "| planning, median of many (slowest) | natively | in Chromium |\n|---|---|---|\n".to_owned();
-    let planned = |figure: &&Value| figure["what"] == "plan in Chromium";
+    let planned = |figure: &&Value| figure.get("example").is_some();
     let in_browser: BTreeMap<&str, &Value> = browser
         .iter()
         .filter(planned)

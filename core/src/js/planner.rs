@@ -1,4 +1,4 @@
-//! The planner for any web page: two functions, plain objects in and out.
+//! The planner for any web page: three functions, plain objects in and out.
 //!
 //! ```js
 //! import init, { analyze, renderSvg } from "./stagewright_core.js";
@@ -48,6 +48,32 @@ pub fn analyze(
     analysis
         .serialize(&serializer)
         .map_err(|error| JsError::new(&format!("the plan cannot be shown: {error}")))
+}
+
+/// Plans the build of a Dockerfile and tells only what it is: two files with one digest are one build.
+///
+/// @param source - The text of the Dockerfile.
+/// @param options - As for `analyze`.
+/// @returns The `digest` of the `definition` that `analyze` gives; `null` where an error stands in its way.
+/// @throws An `Error` that names the option which could not be read.
+#[wasm_bindgen(js_name = planDigest, unchecked_return_type = "string | null")]
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "an argument from JavaScript may only be optional by value"
+)]
+pub fn plan_digest(
+    source: String,
+    #[wasm_bindgen(unchecked_param_type = "Options | null | undefined")] options: JsValue,
+) -> Result<JsValue, JsError> {
+    let wanted = Wanted::read(&options)?;
+    let analysis = analysis::analyze(&Input {
+        source,
+        options: wanted.plan,
+    });
+    let digest = analysis
+        .definition
+        .map(|definition| definition.digest.to_string());
+    Ok(digest.map_or(JsValue::NULL, JsValue::from))
 }
 
 /// Draws the build of a Dockerfile: its stages, and what is copied from which to which.
