@@ -45,15 +45,31 @@ export function put(host, html) {
   if (before) host.querySelector(`[data-do="${CSS.escape(before)}"]`)?.focus({ preventScroll: true });
 }
 
-/** Tells `done(what, value)` of everything that is pressed or chosen in a view. */
+/**
+ * Tells `done(what, value)` of everything that is pressed, chosen or dropped in a view. A file's name goes along with
+ * what is asked, its text is the value.
+ */
 export function listen(host, done) {
   const doer = (event) => event.target.closest?.("[data-do]");
+  const take = async (what, files) => {
+    for (const file of files) done(`${what} ${file.name}`, await file.text());
+  };
   host.addEventListener("click", (event) => {
     const pressed = doer(event);
     if (pressed?.matches("button")) done(pressed.dataset.do, pressed.value);
   });
   host.addEventListener("change", (event) => {
     const chosen = doer(event);
-    if (chosen?.matches("select, input")) done(chosen.dataset.do, chosen.type === "checkbox" ? String(chosen.checked) : chosen.value);
+    if (chosen?.type === "file") take(chosen.dataset.do, chosen.files);
+    else if (chosen?.matches("select, input")) done(chosen.dataset.do, chosen.value);
+  });
+  const asking = () => host.querySelector('input[type="file"][data-do]');
+  host.addEventListener("dragover", (event) => {
+    if (asking() && event.dataTransfer.types.includes("Files")) event.preventDefault();
+  });
+  host.addEventListener("drop", (event) => {
+    if (!asking() || !event.dataTransfer.files.length) return;
+    event.preventDefault();
+    take(asking().dataset.do, event.dataTransfer.files);
   });
 }

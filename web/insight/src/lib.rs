@@ -16,6 +16,8 @@ mod remarks;
 mod source;
 mod views;
 
-pub use question::{Answer, ContextFile, Mark, Question, TextFile, View};
+pub use question::{
+    Answer, Built, BuiltLayer, BuiltStep, Change, ContextFile, Durations, Mark, Question, TextFile, View,
+};
 pub use remarks::remarks;
 pub use views::draw;

@@ -64,11 +64,11 @@ pub(crate) fn App() -> Html {
                 connection={state.connection.clone()} busy={state.is_busy()} />
             <main class="work">
                 <FilesPane desk={desk.clone()} workspace={state.workspace.clone()} plan={state.plan.clone()}
-                    findings={state.findings.clone()} build={state.build.clone()} chosen={state.chosen} reveal={state.reveal}
+                    findings={state.findings.clone()} build={state.build.clone()} marks={state.marks()} chosen={state.chosen} reveal={state.reveal}
                     edits={state.edits.clone()} now={clock(&state)} />
                 <ViewPane desk={desk.clone()} tab={state.tab} plan={state.plan.clone()} build={state.build.clone()}
                     chosen={state.chosen} now={clock(&state)} narrow={state.narrow} findings={state.findings.len()} insight={state.insight.clone()}
-                    version={state.version} />
+                    version={state.version} marks={state.marks()} pattern={state.has_pattern()} />
             </main>
             <Panel desk={desk.clone()} plan={state.plan.clone()} build={state.build.clone()} launch={state.launch.clone()}
                 open={state.panel_open} now={clock(&state)} connection={state.connection.clone()} />
@@ -240,7 +240,7 @@ fn use_insight(desk: &Desk, state: &State) {
         move || drop(soon)
     });
     let store = desk.store.clone();
-    use_effect_with((state.version, module), move |(_, module)| {
+    use_effect_with((state.plan.clone(), module), move |(_, module)| {
         let here = *module == Module::Here;
         let soon = here.then(|| Timeout::new(rest, move || insight::remark(&store)));
         move || drop(soon)

@@ -7,6 +7,7 @@ use stagewright_insight::Answer;
 use wasm_bindgen::prelude::*;
 
 use super::store::Store;
+use super::theme;
 use crate::state::insight::Module;
 use crate::state::plan::input;
 use crate::state::{Action, json};
@@ -56,9 +57,10 @@ pub(crate) fn fetch(store: &Store) {
 
 /// Has the view drawn that is shown.
 pub(crate) fn draw(store: &Store) {
-    let Some(question) = store.state().question() else {
+    let Some(mut question) = store.state().question() else {
         return;
     };
+    question.dark = theme::is_dark();
     if let Some(answer) = ask::<Answer>(store, "draw", &question) {
         let (view, version) = (question.view, question.version);
         store.dispatch(Action::Drawn {

@@ -14,6 +14,7 @@ use super::rpc::{CallError, Rpc};
 use super::store::Store;
 use super::{browser, images};
 use crate::state::human::count;
+use crate::state::plan::input;
 use crate::state::{Action, Tab};
 
 /// The local source every `COPY` without `--from` reads.
@@ -88,6 +89,7 @@ async fn launch(store: &Store, link: &Link, rpc: &Rpc) -> Result<(), LaunchError
         title: start.title,
         plan: start.digest,
         steps: state.plan.step_vertices(),
+        input: Box::new(input(&state.workspace, &state.choices, &state.images)),
     });
     // A connection that breaks here is found again by the link, and so is the build.
     match link.attach(rpc, &started.id, 0).await {

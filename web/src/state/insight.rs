@@ -2,11 +2,16 @@
 
 use std::rc::Rc;
 
+use stagewright_core::analysis::Input;
 use stagewright_core::diagnostic::Diagnostic;
-use stagewright_insight::{Answer, ContextFile, Mark, Question, TextFile, View};
+use stagewright_insight::{
+    Answer, Built, BuiltLayer, BuiltStep, Change, ContextFile, Durations, Mark, Question, TextFile, View,
+};
 
+use super::build::{Build, Phase, StepState};
 use super::plan::input;
-use super::workspace::{File, Role, Workspace};
+use super::shared::Shared;
+use super::workspace::{File, Role};
 use super::{State, Tab};
 
 /// Where the module is.
@@ -44,7 +49,20 @@ pub struct Drawn {
     /// Its content.
     pub html: Rc<str>,
     /// What it says of steps in the drawing.
-    pub marks: Vec<Mark>,
+    pub marks: Shared<Vec<Mark>>,
+}
+
+/// What a person chose to look at.
+#[derive(Debug, Clone, Default)]
+pub struct Looks {
+    /// The change that is thought of.
+    pub change: Change,
+    /// What was planned when a build was last started, or when it was asked to be remembered.
+    pub before: Option<Input>,
+    /// A log of a build elsewhere.
+    pub log: Option<TextFile>,
+    /// How long a step is taken to take.
+    pub durations: Durations,
 }
 
 impl Insight {
@@ -54,7 +72,7 @@ impl Insight {
             view,
             version,
             html: answer.html.into(),
-            marks: answer.marks,
+            marks: Shared::new(answer.marks),
         });
     }
 
@@ -69,6 +87,11 @@ impl Tab {
     pub fn view(self) -> Option<View> {
         match self {
             Self::Problems => Some(View::Problems),
+            Self::WhatIf => Some(View::WhatIf),
+            Self::Timeline => Some(View::Timeline),
+            Self::Image => Some(View::Image),
+            Self::Context => Some(View::Context),
+            Self::Pattern => Some(View::Pattern),
             Self::Graph | Self::Steps | Self::Llb => None,
         }
     }
@@ -78,31 +101,94 @@ impl State {
     /// What the module has to be asked for the view that is shown.
     pub fn question(&self) -> Option<Question> {
         let view = self.tab.view()?;
-        let workspace = &self.workspace;
-        let files = workspace.context().map(|file| ContextFile {
-            path: file.path.clone(),
-            size: file.content.bytes().len() as u64,
-        });
-        Some(Question {
+        let (workspace, looks) = (&self.workspace, &self.looks);
+        let files = || {
+            let files = workspace.context().map(|file| ContextFile {
+                path: file.path.clone(),
+                size: file.content.bytes().len() as u64,
+            });
+            files.collect()
+        };
+        let mut question = Question {
             view,
             version: self.version,
             path: self.plan.path.clone(),
             input: input(workspace, &self.choices, &self.images),
-            own: self.plan.own.clone(),
-            files: files.collect(),
-            ignore: ignore_file(workspace).map(|file| TextFile {
-                path: file.path.clone(),
-                text: file.content.text().to_owned(),
-            }),
-        })
+            ..Question::default()
+        };
+        match view {
+            View::Problems => question.own.clone_from(&self.plan.own),
+            View::WhatIf => {
+                question.files = files();
+                question.ignore = workspace.ignore_file().map(text_file);
+                question.change.clone_from(&looks.change);
+                question.before.clone_from(&looks.before);
+            }
+            View::Timeline => {
+                question.build = self.build.as_deref().map(built);
+                question.log.clone_from(&looks.log);
+                question.durations = looks.durations;
+            }
+            View::Image => question.build = self.build.as_deref().map(built),
+            View::Context => {
+                question.files = files();
+                question.ignore = workspace.ignore_file().map(text_file);
+            }
+            View::Pattern => {
+                question.files = files();
+                let of_role = |role: Role| workspace.files.iter().filter(move |file| file.role == role);
+                question.dockerfiles = of_role(Role::Dockerfile).map(text_file).collect();
+                question.script = of_role(Role::Script).map(text_file).next();
+            }
+        }
+        Some(question)
+    }
+
+    /// What the drawing says of steps beside what a build says: while a change is thought of, what it would come to.
+    pub fn marks(&self) -> Option<Shared<Vec<Mark>>> {
+        let drawn = self.insight.drawn_of(View::WhatIf)?;
+        let shown = self.tab == Tab::WhatIf && drawn.version == self.version;
+        (shown && !drawn.marks.is_empty()).then(|| drawn.marks.clone())
+    }
+
+    /// Whether there is a script that builds several Dockerfiles: the builder pattern, as it was.
+    pub fn has_pattern(&self) -> bool {
+        let number = |role: Role| {
+            self.workspace
+                .files
+                .iter()
+                .filter(|file| file.role == role)
+                .count()
+        };
+        number(Role::Script) > 0 && number(Role::Dockerfile) > 1
     }
 }
 
-/// The .dockerignore that holds for the planned Dockerfile: its own, else that of the context.
-fn ignore_file(workspace: &Workspace) -> Option<&File> {
-    let own = format!("{}.dockerignore", workspace.dockerfile);
-    [own.as_str(), ".dockerignore"]
-        .into_iter()
-        .filter_map(|path| workspace.file(path))
-        .find(|file| file.role == Role::Ignore)
+fn text_file(file: &File) -> TextFile {
+    TextFile {
+        path: file.path.clone(),
+        text: file.content.text().to_owned(),
+    }
+}
+
+fn built(build: &Build) -> Built {
+    let step = |progress: &super::build::Progress| BuiltStep {
+        vertex: progress.vertex.clone(),
+        started: progress.started,
+        completed: progress.completed,
+        cached: progress.cached,
+        failed: progress.state() == StepState::Failed,
+    };
+    let layer = |layer: &stagewright_core::protocol::Layer| BuiltLayer {
+        vertex: layer.vertex.clone(),
+        size: layer.size,
+        entries: [layer.added, layer.changed, layer.removed],
+    };
+    let image = build.image.as_ref().filter(|_| build.phase == Phase::Done);
+    Built {
+        title: build.title.clone(),
+        steps: build.progress.iter().map(step).collect(),
+        layers: build.layers.iter().map(layer).collect(),
+        image_size: image.map_or(0, |image| image.size),
+    }
 }

@@ -6,6 +6,8 @@ use stagewright_core::diagnostic::{Diagnostic, Severity};
 use stagewright_core::edit::TextEdit;
 use stagewright_core::layout::PALETTE;
 
+use stagewright_insight::Mark;
+
 use super::build::{Build, StepState};
 use super::human;
 use super::offsets::EditorOffsets;
@@ -57,7 +59,13 @@ pub struct Note {
 }
 
 /// The marks of a Dockerfile. `now` is the page's clock.
-pub fn marks(plan: &Plan, build: Option<&Build>, chosen: Option<StepRef>, now: f64) -> Marks {
+pub fn marks(
+    plan: &Plan,
+    build: Option<&Build>,
+    foresight: Option<&[Mark]>,
+    chosen: Option<StepRef>,
+    now: f64,
+) -> Marks {
     let mut marks = Marks::default();
     for stage in &plan.analysis.stages {
         let colour = stage.index % PALETTE;
@@ -77,6 +85,10 @@ pub fn marks(plan: &Plan, build: Option<&Build>, chosen: Option<StepRef>, now: f
             let state = build
                 .zip(step.vertex.as_ref())
                 .map(|(build, vertex)| (build.step_state(vertex), build.step_detail(vertex, now)));
+            let state = match foresight {
+                Some(marks) => Some(foreseen(marks, stage.index, index)),
+                None => state,
+            };
             let (state, mut text) = state.unwrap_or((StepState::Idle, String::new()));
             if state == StepState::Failed {
                 marks.failed.push(Lines {
@@ -98,6 +110,16 @@ pub fn marks(plan: &Plan, build: Option<&Build>, chosen: Option<StepRef>, now: f
     }
     marks.lit = chosen.and_then(|at| lit(plan, at));
     marks
+}
+
+/// How a step would stand after a change, and the word for it.
+pub fn foreseen(marks: &[Mark], stage: usize, step: usize) -> (StepState, String) {
+    let mut marks = marks.iter();
+    match marks.find(|mark| mark.stage == stage && mark.step == step) {
+        Some(mark) if mark.runs => (StepState::Waiting, mark.text.clone()),
+        Some(mark) => (StepState::Cached, mark.text.clone()),
+        None => (StepState::Idle, String::new()),
+    }
 }
 
 /// `golang · 287 MB`, `ships`, `not needed`.

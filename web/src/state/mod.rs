@@ -20,18 +20,18 @@ pub mod workspace;
 
 use std::rc::Rc;
 
-use stagewright_core::analysis::ImageFacts;
+use stagewright_core::analysis::{ImageFacts, Input};
 use stagewright_core::diagnostic::Diagnostic;
 use stagewright_core::digest::Digest;
 use stagewright_core::edit::TextEdit;
 use stagewright_core::protocol::{BuildEvent, BuildId, BuildSummary, Welcome};
 pub use stagewright_insight::human;
-use stagewright_insight::{Answer, View};
+use stagewright_insight::{Answer, Change, Durations, TextFile, View};
 
 use build::{Build, Phase};
 use catalog::Example;
 use connection::Connection;
-use insight::{Insight, Module};
+use insight::{Insight, Looks, Module};
 use plan::{Choices, Images, Plan, StepRef};
 use saved::Saved;
 use shared::Shared;
@@ -46,6 +46,16 @@ pub enum Tab {
     Steps,
     /// Findings.
     Problems,
+    /// What a change would come to.
+    WhatIf,
+    /// When what runs.
+    Timeline,
+    /// What the image holds.
+    Image,
+    /// Which files are sent.
+    Context,
+    /// Several Dockerfiles and a script, as one file.
+    Pattern,
     /// The ops of the definition.
     Llb,
 }
@@ -107,6 +117,8 @@ pub struct State {
     pub findings: Shared<Vec<Diagnostic>>,
     /// How the page stands with the insight module.
     pub insight: Shared<Insight>,
+    /// What a person chose to look at in its views.
+    pub looks: Shared<Looks>,
     /// How the page stands with a worker.
     pub connection: Connection,
     /// Where a build stands before the worker knows of it.
@@ -228,6 +240,14 @@ pub enum Action {
         /// What is to be changed.
         edits: Vec<TextEdit>,
     },
+    /// A change is thought of.
+    ChangeChosen(Change),
+    /// What is planned now is what later changes are compared with.
+    PlanRemembered,
+    /// A log of a build elsewhere was opened, or closed.
+    LogOpened(Option<TextFile>),
+    /// How long a step is taken to take.
+    DurationsChosen(Durations),
     /// The insight module is somewhere else than before.
     ModuleChanged(Module),
     /// The insight module drew a view.
@@ -260,6 +280,8 @@ pub enum Action {
         plan: Digest,
         /// The ops that are steps.
         steps: Vec<Digest>,
+        /// What was planned.
+        input: Box<Input>,
     },
     /// A build was found again.
     BuildAttached(Box<BuildSummary>),
@@ -304,6 +326,7 @@ impl State {
             version: 0,
             findings: Shared::default(),
             insight: Shared::default(),
+            looks: Shared::default(),
             connection: Connection::Connecting,
             launch: Launch::Idle,
             build: None,
@@ -435,6 +458,15 @@ impl State {
                     self.edits = Some((count + 1, Shared::new(edits)));
                 }
             }
+            Action::ChangeChosen(change) => self.look().change = change,
+            Action::PlanRemembered => {
+                let planned = plan::input(&self.workspace, &self.choices, &self.images);
+                let looks = self.look();
+                looks.before = Some(planned);
+                looks.change = Change::SinceBefore;
+            }
+            Action::LogOpened(log) => self.look().log = log,
+            Action::DurationsChosen(durations) => self.look().durations = durations,
             Action::ModuleChanged(module) => self.insight.change().module = module,
             // What was asked of an earlier state is answered too late.
             Action::Drawn {
@@ -465,8 +497,13 @@ impl State {
                 title,
                 plan,
                 steps,
+                input,
             } => {
                 self.launch = Launch::Idle;
+                let looks = self.look();
+                looks.before = Some(*input);
+                // Another build than the log tells of is looked at from now on.
+                looks.log = None;
                 self.build = Some(Shared::new(Build::new(id, title, plan, steps)));
                 self.panel_open = true;
             }
@@ -487,6 +524,8 @@ impl State {
                     for event in &events {
                         build.apply(event, now);
                     }
+                    // Only these two show what a build says.
+                    self.version += u32::from(matches!(self.tab, Tab::Timeline | Tab::Image));
                 }
             }
             Action::Tick => {}
@@ -543,6 +582,7 @@ impl State {
         self.example = Some(id);
         self.chosen = None;
         self.reveal = None;
+        self.looks = Shared::default();
         self.launch = Launch::Idle;
         // A build that runs stays in sight; one that ended belongs to what was left.
         if self
@@ -584,6 +624,12 @@ impl State {
             self.reveal_line(line);
         }
         self.chosen = Some(at);
+    }
+
+    /// What a person chose to look at, to be changed.
+    fn look(&mut self) -> &mut Looks {
+        self.version += 1;
+        self.looks.change()
     }
 
     fn show_planned(&mut self) {

@@ -64,6 +64,7 @@ pub fn input(workspace: &Workspace, choices: &Choices, images: &Images) -> Input
             target: choices.target.clone(),
             build_args: choices.build_args.clone(),
             images: images.facts.clone(),
+            ignore: workspace.ignore_file().map(|file| file.content.text().to_owned()),
             ..Options::default()
         },
     }

@@ -62,6 +62,7 @@ fn started() -> Action {
         title: "counter".into(),
         plan: Digest::of(b"plan"),
         steps: vec![Digest::of(b"step")],
+        input: Box::default(),
     }
 }
 
@@ -188,12 +189,7 @@ fn a_dockerfile_has_the_ignore_file_of_its_name() {
             replace: true,
         });
     let state = after(&page(), puts.chain([Action::TabShown(Tab::Problems)]));
-    let ignore = |state: &State| {
-        state
-            .question()
-            .and_then(|asked| asked.ignore)
-            .map(|file| file.text)
-    };
+    let ignore = |state: &State| state.question().and_then(|asked| asked.input.options.ignore);
     assert_eq!(ignore(&state).as_deref(), Some("c"));
     let state = after(&state, [Action::FileRemoved("Dockerfile.dockerignore".into())]);
     assert_eq!(ignore(&state).as_deref(), Some("b"));

@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use serde::{Deserialize, Serialize};
 use stagewright_core::digest::Digest;
+use stagewright_core::ignore::{Entry, Ignore, IgnoreFile, ignore_file};
 use stagewright_core::protocol::{ContextEntry, ContextEntryKind};
 
 /// What a file is for.
@@ -351,7 +352,42 @@ impl Workspace {
                 },
             );
         }
+        let Some(text) = self.ignore_file().map(|file| file.content.text()) else {
+            return entries;
+        };
+        let (ignore, _) = Ignore::parse(text);
+        let seen: Vec<Entry<'_>> = entries
+            .iter()
+            .map(|entry| Entry {
+                path: &entry.path,
+                folder: entry.kind == ContextEntryKind::Directory,
+            })
+            .collect();
+        let mut verdicts = ignore.walk(&seen).into_iter();
+        entries.retain(|_| verdicts.next().is_none_or(|verdict| verdict.enters));
         entries
+    }
+
+    /// The ignore file that holds for the planned Dockerfile.
+    pub fn ignore_file(&self) -> Option<&File> {
+        let folder = self.dockerfile.rsplit_once('/').map_or("", |(folder, _)| folder);
+        let names = |folder: &'_ str| {
+            let inside = self.files.iter().filter_map(move |file| {
+                let rest = file.path.strip_prefix(folder)?;
+                let name = if folder.is_empty() {
+                    rest
+                } else {
+                    rest.strip_prefix('/')?
+                };
+                (!name.contains('/')).then_some(name)
+            });
+            inside.collect::<Vec<_>>()
+        };
+        match ignore_file(&self.dockerfile, names(folder), names(""))? {
+            IgnoreFile::Own(name) if folder.is_empty() => self.file(&name),
+            IgnoreFile::Own(name) => self.file(&format!("{folder}/{name}")),
+            IgnoreFile::Shared => self.file(".dockerignore"),
+        }
     }
 }
 
@@ -396,6 +432,31 @@ mod tests {
         );
         workspace.show("no such file");
         assert_eq!(workspace.shown, "build.sh");
+    }
+
+    #[test]
+    fn what_is_ignored_is_not_offered_to_a_worker() {
+        let files = vec![
+            text("docker/web.Dockerfile", "FROM a\n"),
+            text(".dockerignore", "src\n"),
+            text("docker/web.Dockerfile.dockerignore", "**/*.md\n!src/keep.md\n"),
+            text("src/app.go", "package main\n"),
+            text("src/keep.md", ""),
+            text("doc/about.md", ""),
+        ];
+        let mut workspace = Workspace::new(files, "docker/web.Dockerfile", 1);
+        let offered = |workspace: &Workspace| {
+            let entries = workspace.manifest().into_iter().map(|entry| entry.path);
+            entries
+                .filter(|path| path.contains('.') && !path.starts_with("docker"))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(
+            offered(&workspace),
+            [".dockerignore", "src/app.go", "src/keep.md"]
+        );
+        workspace.remove("docker/web.Dockerfile.dockerignore");
+        assert_eq!(offered(&workspace), [".dockerignore", "doc/about.md"]);
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use stagewright_core::diagnostic::Diagnostic;
 use stagewright_core::edit::TextEdit;
+use stagewright_insight::Mark;
 use wasm_bindgen::prelude::Closure;
 use yew::prelude::*;
 
@@ -24,6 +25,7 @@ pub(super) struct Props {
     pub(super) workspace: Shared<Workspace>,
     pub(super) plan: Shared<Plan>,
     pub(super) build: Option<Shared<Build>>,
+    pub(super) marks: Option<Shared<Vec<Mark>>>,
     pub(super) chosen: Option<StepRef>,
     pub(super) findings: Shared<Vec<Diagnostic>>,
     pub(super) reveal: Option<(u32, u32)>,
@@ -112,7 +114,13 @@ pub(super) fn Editor(props: &Props) -> Html {
     );
 
     let lines = if is_planned {
-        marks::marks(&props.plan, props.build.as_deref(), props.chosen, props.now)
+        marks::marks(
+            &props.plan,
+            props.build.as_deref(),
+            props.marks.as_ref().map(|marks| marks.as_slice()),
+            props.chosen,
+            props.now,
+        )
     } else {
         Marks::default()
     };

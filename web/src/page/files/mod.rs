@@ -7,6 +7,7 @@ mod tabs;
 
 use stagewright_core::diagnostic::Diagnostic;
 use stagewright_core::edit::TextEdit;
+use stagewright_insight::Mark;
 use web_sys::DragEvent;
 use yew::prelude::*;
 
@@ -26,6 +27,7 @@ pub(super) struct Props {
     pub(super) workspace: Shared<Workspace>,
     pub(super) plan: Shared<Plan>,
     pub(super) build: Option<Shared<Build>>,
+    pub(super) marks: Option<Shared<Vec<Mark>>>,
     pub(super) chosen: Option<StepRef>,
     pub(super) findings: Shared<Vec<Diagnostic>>,
     pub(super) reveal: Option<(u32, u32)>,
@@ -69,7 +71,7 @@ pub(super) fn FilesPane(props: &Props) -> Html {
             ondragover={over} ondragleave={leave} ondrop={drop_files}>
             <FileTabs desk={props.desk.clone()} workspace={props.workspace.clone()} />
             <Editor desk={props.desk.clone()} workspace={props.workspace.clone()} plan={props.plan.clone()}
-                findings={props.findings.clone()} build={props.build.clone()} chosen={props.chosen} reveal={props.reveal}
+                findings={props.findings.clone()} build={props.build.clone()} marks={props.marks.clone()} chosen={props.chosen} reveal={props.reveal}
                 edits={props.edits.clone()} now={props.now} />
             <StatusLine desk={props.desk.clone()} plan={props.plan.clone()} findings={props.findings.clone()} />
         </section>

@@ -61,7 +61,7 @@ pub(super) fn InsightView(props: &Props) -> Html {
                     <button onclick={retry}>{ "Try again" }</button>
                 </div>
             }
-            <div ref={host} data-testid="insight" aria-busy={busy.to_string()}></div>
+            <div class="insight" ref={host} data-testid="insight" aria-busy={busy.to_string()}></div>
         </>
     }
 }

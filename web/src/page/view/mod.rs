@@ -6,7 +6,7 @@ mod llb;
 mod state_icon;
 mod steps;
 
-use stagewright_insight::View;
+use stagewright_insight::{Mark, View};
 use yew::prelude::*;
 
 use super::Desk;
@@ -33,6 +33,9 @@ pub(super) struct Props {
     pub(super) findings: usize,
     pub(super) insight: Shared<Insight>,
     pub(super) version: u32,
+    pub(super) marks: Option<Shared<Vec<Mark>>>,
+    /// Whether there are several Dockerfiles and a script that builds them.
+    pub(super) pattern: bool,
 }
 
 #[component]
@@ -56,8 +59,21 @@ pub(super) fn ViewPane(props: &Props) -> Html {
     let (shown, content) = match props.tab {
         Tab::Graph => (
             "graph",
-            html! { <GraphPane {desk} {plan} {build} chosen={props.chosen} now={props.now} narrow={props.narrow} /> },
+            html! { <GraphPane {desk} {plan} {build} marks={props.marks.clone()} chosen={props.chosen} now={props.now} narrow={props.narrow} /> },
         ),
+        Tab::WhatIf => (
+            "whatif",
+            html! {
+                <div class="split">
+                    <div class="split-graph"><GraphPane {desk} {plan} {build} marks={props.marks.clone()} chosen={props.chosen} now={props.now} narrow={props.narrow} /></div>
+                    <div class="split-view">{ module_view(View::WhatIf) }</div>
+                </div>
+            },
+        ),
+        Tab::Timeline => ("timeline", module_view(View::Timeline)),
+        Tab::Image => ("image", module_view(View::Image)),
+        Tab::Context => ("context", module_view(View::Context)),
+        Tab::Pattern => ("pattern", module_view(View::Pattern)),
         Tab::Steps => (
             "steps",
             html! { <StepsView {desk} {plan} {build} chosen={props.chosen} now={props.now} /> },
@@ -69,8 +85,11 @@ pub(super) fn ViewPane(props: &Props) -> Html {
         <section class="view" aria-label="Plan">
             <div class="tabs view-tabs"><div class="tab-row" role="tablist" aria-label="Views of the plan">
                 { tab(Tab::Graph, "Graph", "graph", 0) }
-                { tab(Tab::Steps, "Steps & layers", "steps", 0) }
+                { tab(Tab::Steps, "Steps", "steps", 0) }
                 { tab(Tab::Problems, "Problems", "problems", props.findings) }
+                { tab(Tab::WhatIf, "What if", "whatif", 0) }
+                { tab(Tab::Timeline, "Timeline", "timeline", 0) }
+                { tab(Tab::Image, "Image", "image", 0) }
                 { tab(Tab::Llb, "LLB", "llb", 0) }
             </div></div>
             <div class="view-body" id="view" role="tabpanel" aria-labelledby={format!("tab-{shown}")}>{ content }</div>

@@ -4,7 +4,9 @@ use yew::prelude::*;
 
 use crate::page::px::px;
 use crate::state::build::{Build, Phase, StepState};
+use crate::state::marks;
 use crate::state::plan::Plan;
+use stagewright_insight::Mark;
 
 /// The shape, around a point of an SVG.
 pub(super) fn shape(state: StepState, x: f64, y: f64) -> Html {
@@ -33,10 +35,14 @@ pub(super) fn icon(state: StepState) -> Html {
 pub(super) fn of_step(
     plan: &Plan,
     build: Option<&Build>,
+    marks: Option<&[Mark]>,
     stage: usize,
     step: usize,
     now: f64,
 ) -> (StepState, String) {
+    if let Some(marks) = marks {
+        return marks::foreseen(marks, stage, step);
+    }
     let Some(build) = build else {
         return (StepState::Idle, String::new());
     };

@@ -70,7 +70,7 @@ fn row(props: &Props, stage: &Stage, index: usize) -> Html {
         step: Some(index),
     };
     let build = props.build.as_deref();
-    let (how, detail) = state_icon::of_step(&props.plan, build, stage.index, index, props.now);
+    let (how, detail) = state_icon::of_step(&props.plan, build, None, stage.index, index, props.now);
     let layer = build
         .zip(step.vertex.as_ref())
         .and_then(|(build, vertex)| build.layers.iter().find(|layer| &layer.vertex == vertex));

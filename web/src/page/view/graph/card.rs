@@ -68,6 +68,7 @@ fn step(props: &Props, card: &Card, row: &Row, hover: &Callback<Option<Hovered>>
     let (how, detail) = state_icon::of_step(
         &props.plan,
         props.build.as_deref(),
+        props.marks.as_ref().map(|marks| marks.as_slice()),
         card.stage,
         row.step,
         props.now,

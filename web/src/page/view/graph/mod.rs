@@ -14,12 +14,15 @@ use crate::state::plan::{Plan, StepRef};
 use crate::state::shared::Shared;
 use camera::use_camera;
 use scene::Scene;
+use stagewright_insight::Mark;
 
 #[derive(Properties, PartialEq)]
 pub(super) struct Props {
     pub(super) desk: Desk,
     pub(super) plan: Shared<Plan>,
     pub(super) build: Option<Shared<Build>>,
+    /// What is said of steps instead of what the build says.
+    pub(super) marks: Option<Shared<Vec<Mark>>>,
     pub(super) chosen: Option<StepRef>,
     pub(super) now: f64,
     pub(super) narrow: bool,
@@ -42,7 +45,8 @@ pub(super) fn GraphPane(props: &Props) -> Html {
             <svg class={classes!("canvas", camera.is_dragging().then_some("dragging"))} ref={camera.node()} role="group" aria-label="Stages, and what flows between them"
                 onpointerdown={camera.on_down()} onpointermove={camera.on_move()} onpointerup={camera.on_up()} onpointercancel={camera.on_up()}>
                 <g transform={camera.transform()}>
-                    <Scene desk={props.desk.clone()} plan={props.plan.clone()} build={props.build.clone()} chosen={props.chosen} now={props.now} />
+                    <Scene desk={props.desk.clone()} plan={props.plan.clone()} build={props.build.clone()} marks={props.marks.clone()}
+                        chosen={props.chosen} now={props.now} />
                 </g>
             </svg>
             if props.plan.analysis.stages.is_empty() {

@@ -9,12 +9,15 @@ use crate::state::plan::{Plan, StepRef};
 use crate::state::shared::Shared;
 use stagewright_core::analysis::EdgeSource;
 use stagewright_core::layout::{EdgeShape, PillKind};
+use stagewright_insight::Mark;
 
 #[derive(Properties, PartialEq)]
 pub(super) struct Props {
     pub(super) desk: Desk,
     pub(super) plan: Shared<Plan>,
     pub(super) build: Option<Shared<Build>>,
+    /// What is said of steps instead of what the build says.
+    pub(super) marks: Option<Shared<Vec<Mark>>>,
     pub(super) chosen: Option<StepRef>,
     pub(super) now: f64,
 }
