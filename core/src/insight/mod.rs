@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! Input + a change                   -> what_if    what runs again, what stays cached, and why
+//! Analysis + durations               -> schedule   when each step runs, what decides, what would save time
 //! Analysis + a log of a build        -> trace      what ran, when, how long, what came from the cache
 //! ```
 //!
@@ -11,10 +12,15 @@
 mod alignment;
 mod glob;
 mod ops;
+mod schedule;
 mod selection;
 mod trace;
 mod what_if;
 
+pub use schedule::{
+    Basis, Durations, Limited, LimitedOp, Phase, Schedule, ScheduledOp, StageWindow, Suggestion,
+    SuggestionKind, schedule,
+};
 pub use trace::{
     InternalKind, InternalRun, MatchedBy, Run, RunState, RunStatus, Trace, TraceTotals, TraceWarning,
     TracedOp, TracedStep, trace,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::super::glob::{Patterns, parts};
 use super::super::ops::Ops;
 use super::super::selection::Reads;
 use super::work::{Use, Work, difference};
@@ -9,6 +10,7 @@ use super::{Cause, CauseKind, Change, OpForecast, Outcome, full};
 use crate::Analysis;
 use crate::analysis::Input;
 use crate::digest::Digest;
+use crate::ignore::{Entry, Ignore, Verdict};
 use crate::llb::OpKind;
 
 /// Everything the forecast is made of.
@@ -173,12 +175,15 @@ impl<'q> Run<'q> {
         } else {
             change.named_contexts.get(name)
         };
-        let ignored = super::super::glob::Patterns::new(&work.local_patterns("local.excludepatterns"));
-        let let_in = |path: &&String| {
-            let plain = super::super::glob::parts(path).collect::<Vec<_>>().join("/");
-            !ignored.matches(&plain)
+        let paths: Vec<&String> = paths.into_iter().flatten().collect();
+        let changed = if name == "context" {
+            let text = self.question.after.input.options.ignore.as_deref();
+            entering(text.unwrap_or_default(), &paths)
+        } else {
+            let ignored = Patterns::new(&work.local_patterns("local.excludepatterns"));
+            let enters = |path: &&&String| !ignored.matches(&plain(path));
+            paths.iter().filter(enters).map(|path| (*path).clone()).collect()
         };
-        let changed: Vec<String> = paths.into_iter().flatten().filter(let_in).cloned().collect();
         let before = exact.or(partner);
         let refiltered = exact.is_none() && before.is_some();
         let value = Value {
@@ -534,6 +539,32 @@ impl<'q> Run<'q> {
             }
         }
     }
+}
+
+/// A path without what says nothing, such as `./` in front.
+fn plain(path: &str) -> String {
+    parts(path).collect::<Vec<_>>().join("/")
+}
+
+/// Those of `paths` that an ignore file of this text lets into the build context. Of a folder something may enter even
+/// where it is kept out itself.
+fn entering(ignore: &str, paths: &[&String]) -> Vec<String> {
+    let (ignore, _) = Ignore::parse(ignore);
+    let plain: Vec<String> = paths.iter().map(|path| plain(path)).collect();
+    let entries: Vec<Entry<'_>> = paths
+        .iter()
+        .zip(&plain)
+        .map(|(path, plain)| Entry {
+            path: plain,
+            folder: path.ends_with('/'),
+        })
+        .collect();
+    let verdicts = ignore.walk(&entries);
+    let enters = |(path, verdict): (&&String, Verdict)| {
+        let folder = path.ends_with('/') && ignore.has_exclusions();
+        (verdict.enters || folder).then(|| (*path).clone())
+    };
+    paths.iter().zip(verdicts).filter_map(enters).collect()
 }
 
 /// More changed paths than this are not listed for one step.

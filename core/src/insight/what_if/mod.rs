@@ -49,6 +49,8 @@ pub struct Change {
     pub images: BTreeMap<String, Option<ImageFacts>>,
     /// The Dockerfile's new text.
     pub source: Option<String>,
+    /// The new text of the `.dockerignore` that counts.
+    pub ignore: Option<String>,
     /// The stage that is built instead; an empty name stands for the last one.
     pub target: Option<String>,
     /// Nothing may come from the cache.
@@ -211,6 +213,9 @@ impl Change {
         }
         if let Some(target) = &self.target {
             input.options.target = Some(target.clone()).filter(|target| !target.is_empty());
+        }
+        if let Some(ignore) = &self.ignore {
+            input.options.ignore = Some(ignore.clone());
         }
         for (name, value) in &self.build_args {
             match value {

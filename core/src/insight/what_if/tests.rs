@@ -105,6 +105,30 @@ fn a_file_that_no_step_reads_changes_nothing() {
 }
 
 #[test]
+fn what_the_ignore_file_keeps_out_changes_nothing() {
+    let mut ignoring = input("FROM a\nCOPY . /\n");
+    ignoring.options.ignore = Some("*.md\ndocs\n!docs/keep\n".into());
+    for (path, expected) in [
+        ("README.md", Outcome::Cached),
+        ("docs/x", Outcome::Cached),
+        ("./docs/keep", Outcome::Reruns),
+        ("docs/", Outcome::MayRerun),
+        ("src/x.md", Outcome::Reruns),
+    ] {
+        assert_eq!(
+            of(&what_if(&ignoring, &touched(&[path])), "COPY"),
+            expected,
+            "{path}"
+        );
+    }
+    let change = Change {
+        ignore: Some("*.md\n".into()),
+        ..Change::default()
+    };
+    assert_eq!(of(&what_if(&ignoring, &change), "COPY"), Outcome::MayRerun);
+}
+
+#[test]
 fn a_build_argument_reruns_the_commands_that_get_it() {
     let change = Change {
         build_args: BTreeMap::from([("LABEL".to_owned(), Some("x".to_owned()))]),
