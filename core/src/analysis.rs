@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::digest::Digest;
+use crate::llb::Attr;
 use crate::platform::Platform;
 use crate::span::{LineRange, Span};
 use crate::study::study;
@@ -46,6 +47,64 @@ pub struct Options {
     /// patterns are part of the definition; what they mean is asked of [`crate::ignore::Ignore`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ignore: Option<String>,
+    /// `--build-context`: what stands in the place of images and stages, by name. A name may end in a platform, as in
+    /// `alpine::linux/arm64`; it counts for that platform only, and before one that does not.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub contexts: BTreeMap<String, NamedContext>,
+    /// `--no-cache`, where it is an empty list; `--no-cache-filter`, where it names stages, in any case.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub no_cache: Option<Vec<String>>,
+}
+
+/// A context beside the one that a build has anyway.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum NamedContext {
+    /// An image by its name; `scratch` is nothing at all.
+    Image(String),
+    /// A folder of the client's.
+    Local(LocalContext),
+    /// The address of a git repository, or of a file that is fetched by http.
+    Remote(String),
+    /// An image in a layout of the client's: `store@sha256:…`.
+    OciLayout(String),
+}
+
+/// A folder of the client's.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct LocalContext {
+    /// What the client calls it when asked for its files.
+    pub name: String,
+    /// What the client says of which folder it is, so that a later build finds the files that were sent already.
+    pub shared_key: String,
+    /// The text of the `.dockerignore` in it, where there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ignore: Option<String>,
+}
+
+impl NamedContext {
+    /// Reads what stands behind `NAME=` in `--build-context`. What is no address is a folder, which goes by `name`.
+    pub fn read(name: &str, text: &str) -> Self {
+        let behind = |scheme: &str| {
+            text.strip_prefix(scheme)
+                .map(|rest| rest.trim_start_matches("//").to_owned())
+        };
+        if let Some(image) = behind("docker-image:") {
+            return Self::Image(image);
+        }
+        if let Some(layout) = behind("oci-layout:") {
+            return Self::OciLayout(layout);
+        }
+        let remote = ["http://", "https://", "git://", "git@"];
+        if remote.iter().any(|scheme| text.starts_with(scheme)) {
+            return Self::Remote(text.to_owned());
+        }
+        Self::Local(LocalContext {
+            name: name.to_owned(),
+            ..LocalContext::default()
+        })
+    }
 }
 
 /// What a registry says of an image.
@@ -72,6 +131,16 @@ pub enum LocalIdentity {
     Unique(String),
     /// The attribute `local.session`: the id of a client's session, as a BuildKit frontend sends it.
     Session(String),
+}
+
+impl LocalIdentity {
+    /// The attribute of a local source.
+    pub(crate) fn attr(&self) -> Attr {
+        match self {
+            Self::Unique(id) => Attr::new("local.unique", id),
+            Self::Session(id) => Attr::new("local.session", id),
+        }
+    }
 }
 
 impl Default for LocalIdentity {
@@ -133,6 +202,9 @@ pub struct Stage {
     pub needed: bool,
     /// Whether it is the target.
     pub ships: bool,
+    /// Whether a named context stands in its place, so that none of its steps is done; [`Self::base`] is that context.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub replaced: bool,
     /// Why it is, or is not, built: one sentence, such as "final copies /app from it".
     pub reason: String,
     /// Digest of the op its base starts from (an image source), where it starts from an image and is needed.
@@ -172,7 +244,7 @@ pub struct Step {
     pub changes_files: bool,
 }
 
-/// An image from outside the Dockerfile.
+/// An image from outside the Dockerfile, or a named context.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ExternalImage {
@@ -180,6 +252,10 @@ pub struct ExternalImage {
     pub name: String,
     /// In full: `docker.io/library/alpine:latest`. It is the key of [`Options::images`].
     pub reference: String,
+    /// The named context that it is, where it is one. Its reference is then the image that stands behind it, or, where
+    /// none does, what it is fetched from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub context: Option<String>,
     /// The platform it is used for.
     pub platform: Platform,
     /// Whether [`Options::images`] knew it.

@@ -44,6 +44,15 @@ impl Reference {
         self.digest.as_ref()
     }
 
+    /// The same without the `latest` that was filled in where `written` has no tag.
+    #[must_use]
+    pub(crate) fn untagged(mut self, written: &str) -> Self {
+        if !written.rsplit('/').next().is_some_and(|name| name.contains(':')) {
+            self.tag = None;
+        }
+        self
+    }
+
     /// The same image, pinned to `digest`.
     #[must_use]
     pub fn with_digest(&self, digest: Digest) -> Self {

@@ -65,6 +65,7 @@ pub(super) fn assemble(
                     }),
                 steps: steps(source.statements, outputs, &digest),
                 needed: needed(index),
+                replaced: node.replaced,
                 ships: plan.target == Some(index),
                 reason: String::new(),
                 base_vertex,
@@ -238,6 +239,7 @@ fn external(
     ExternalImage {
         name: image.name.clone(),
         reference: image.reference.clone(),
+        context: image.context.clone(),
         platform: image.platform.clone(),
         resolved: image.resolved,
         needed: uses

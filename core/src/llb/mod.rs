@@ -7,14 +7,19 @@
 //!
 //! Nothing here knows of Dockerfiles.
 
+mod caps;
+pub mod definition;
 mod exec;
 mod file;
+mod json;
 mod marshal;
 mod op;
+mod print;
 mod source;
 mod validate;
 mod vertices;
 
+pub use definition::Definition;
 pub use exec::{
     CacheOpt, CacheSharing, CdiDevice, ExecOp, HostIp, Meta, Mount, MountContentCache, MountType, NetMode,
     ProxyEnv, SecretEnv, SecretOpt, SecurityMode, SshOpt, TmpfsOpt, Ulimit,
@@ -23,10 +28,12 @@ pub use file::{
     Action, ChownOpt, FileAction, FileActionCopy, FileActionMkDir, FileActionMkFile, FileActionRm,
     FileActionSymlink, FileOp, NamedUserOpt, User, UserOpt,
 };
+pub use json::to_json;
 pub use marshal::{DecodeError, decode, marshal};
 pub use op::{
     DiffOp, Input, LowerDiffInput, MergeInput, MergeOp, Op, OpKind, Platform, UpperDiffInput,
     WorkerConstraints,
 };
+pub use print::print;
 pub use source::{Attr, SourceOp};
 pub use vertices::{Edge, Vertex, Vertices};

@@ -14,6 +14,7 @@ use crate::span::{LineRange, Span};
 use crate::stage::{Command, Globals};
 use crate::syntax::Word;
 
+use super::context::{Contexts, LocalUse};
 use super::env::Env;
 use super::epoch::Epoch;
 use super::graph::{Graph, Output, Vertex, Work};
@@ -39,6 +40,8 @@ pub(crate) struct Build {
     pub(crate) args: Vec<(String, Option<String>)>,
     /// What it takes from the build context.
     pub(crate) context_paths: BTreeSet<String>,
+    /// The folder of the client's that it started from, by index into [`Shared::locals`].
+    pub(crate) local: Option<usize>,
     /// Whether it has a `CMD` of its own.
     pub(crate) has_cmd: bool,
     pub(crate) steps: StepNames,
@@ -115,6 +118,14 @@ pub(crate) struct Shared<'i> {
     pub(crate) labels: Vec<String>,
     /// The `ARG`s of stages, in the order of the file.
     pub(crate) declared: Vec<Declared>,
+    /// What `--build-context` names.
+    pub(crate) contexts: &'i Contexts<'i>,
+    /// Folders of the client's, beside the build context, that are in use.
+    pub(crate) locals: Vec<LocalUse>,
+    /// Whether the stage that is being planned is needed.
+    pub(crate) counts: bool,
+    /// Whether its steps are not to come from the cache.
+    pub(crate) ignore_cache: bool,
 }
 
 /// An `ARG` that was met.
@@ -198,14 +209,35 @@ impl Step<'_, '_> {
             .unwrap_or(Cow::Borrowed(text))
     }
 
-    /// Adds a vertex for this step.
+    /// Adds a vertex for something that this step needs.
     pub(crate) fn add(&mut self, work: Work, name: String) -> Output {
+        self.vertex(work, name, false)
+    }
+
+    /// Adds the vertex that this step is. It is this one that `--no-cache` is about.
+    pub(crate) fn add_main(&mut self, work: Work, name: String) -> Output {
+        self.vertex(work, name, self.shared.ignore_cache)
+    }
+
+    fn vertex(&mut self, work: Work, name: String, ignore_cache: bool) -> Output {
         self.shared.graph.add(Vertex {
             work,
             name,
             stage: Some(self.stage),
             step: self.command.step,
+            ignore_cache,
         })
+    }
+
+    /// Notes that this step needs `path` of what the stage `of` started from, where that is a folder of the client's
+    /// and the step is needed itself.
+    pub(crate) fn takes(&mut self, of: Option<usize>, path: &str) {
+        if !self.shared.counts {
+            return;
+        }
+        if let Some(local) = of.and_then(|local| self.shared.locals.get_mut(local)) {
+            local.take(super::path::join(&["/", path]));
+        }
     }
 
     /// Notes what was done in the image's history.

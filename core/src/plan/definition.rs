@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::analysis::{Definition, LocalIdentity, Options, PlannedOp};
+use crate::analysis::{Definition, Options, PlannedOp};
 use crate::digest::Digest;
 use crate::ignore;
 use crate::llb::{
@@ -45,9 +45,7 @@ pub(crate) fn marshal(graph: Graph, head: Option<Output>, local: SourceOp) -> Ma
                 inputs,
                 ..Op::default()
             },
-            String::new(),
-            None,
-            None,
+            Origin::default(),
         );
     }
     let mut text = String::with_capacity(run.ops.len() * 72);
@@ -83,15 +81,12 @@ pub(crate) fn local_source(options: &Options, paths: &[String]) -> SourceOp {
     if !ignored.is_empty() {
         attrs.push(Attr::new("local.excludepatterns", go_json(&ignored)));
     }
-    attrs.push(match &options.local {
-        LocalIdentity::Unique(id) => Attr::new("local.unique", id),
-        LocalIdentity::Session(id) => Attr::new("local.session", id),
-    });
+    attrs.push(options.local.attr());
     SourceOp::new("local://context".into(), attrs)
 }
 
 /// A JSON array as Go writes it: `<`, `>`, `&` and the two line separators are escaped.
-fn go_json(paths: &[String]) -> String {
+pub(super) fn go_json(paths: &[String]) -> String {
     let mut json = String::from("[");
     for (index, path) in paths.iter().enumerate() {
         if index > 0 {
@@ -112,6 +107,15 @@ fn go_json(paths: &[String]) -> String {
     }
     json.push(']');
     json
+}
+
+/// Where an op comes from.
+#[derive(Default)]
+struct Origin {
+    name: String,
+    stage: Option<usize>,
+    step: Option<usize>,
+    ignore_cache: bool,
 }
 
 struct Run {
@@ -167,7 +171,12 @@ impl Run {
             return;
         };
         let work = std::mem::replace(&mut vertex.work, Work::Context);
-        let (name, stage, step) = (std::mem::take(&mut vertex.name), vertex.stage, vertex.step);
+        let origin = Origin {
+            name: std::mem::take(&mut vertex.name),
+            stage: vertex.stage,
+            step: vertex.step,
+            ignore_cache: vertex.ignore_cache,
+        };
         let mut op = Op {
             constraints: Some(WorkerConstraints::default()),
             ..Op::default()
@@ -199,19 +208,26 @@ impl Run {
                 OpKind::Merge(MergeOp { inputs })
             }
         });
-        let place = self.push(op, name, stage, step);
+        let place = self.push(op, origin);
         if let Some(known) = self.places.get_mut(index.index()) {
             *known = Some(place);
         }
     }
 
-    fn push(&mut self, op: Op, name: String, stage: Option<usize>, step: Option<usize>) -> usize {
+    fn push(&mut self, op: Op, origin: Origin) -> usize {
+        let Origin {
+            name,
+            stage,
+            step,
+            ignore_cache,
+        } = origin;
         let bytes = llb::marshal(&op);
         let digest = Digest::of(&bytes);
         if let Some(&place) = self.known.get(&digest) {
             if let Some(known) = self.ops.get_mut(place) {
                 // What is visited later has the say over the name, as in the reference.
                 (known.name, known.stage, known.step) = (name, stage, step);
+                known.ignore_cache |= ignore_cache;
             }
             return place;
         }
@@ -225,7 +241,7 @@ impl Run {
             inputs,
             stage,
             step,
-            ignore_cache: false,
+            ignore_cache,
         });
         place
     }
@@ -317,6 +333,7 @@ fn fill_owner(action: &mut Action, base: i64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::analysis::LocalIdentity;
 
     #[test]
     fn followed_paths_are_escaped_as_go_escapes_them() {

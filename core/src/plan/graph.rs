@@ -24,6 +24,8 @@ pub(crate) struct Vertex {
     pub(crate) stage: Option<usize>,
     /// The step of that stage; triggers of a base have none.
     pub(crate) step: Option<usize>,
+    /// Whether it is asked never to come from the cache.
+    pub(crate) ignore_cache: bool,
 }
 
 /// What a vertex does.
@@ -95,6 +97,7 @@ impl Graph {
             name,
             stage: None,
             step: None,
+            ignore_cache: false,
         });
         self.context = Some(index);
         index

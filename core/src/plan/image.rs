@@ -13,6 +13,7 @@ use crate::span::Span;
 use crate::stage::{Node, Origin};
 
 use super::build::{Build, Shared, llb_platform};
+use super::context;
 use super::graph::{Output, Vertex, Work};
 use super::lower;
 
@@ -31,11 +32,13 @@ pub(crate) struct FoundImage {
     pub(crate) span: Span,
     /// Its source ops; equal ones become one.
     pub(crate) outputs: Vec<Output>,
+    /// The named context that it is.
+    pub(crate) context: Option<String>,
 }
 
 /// How many steps of a stage progress counts: the image it starts from, and what changes files.
 pub(super) fn count_steps(node: &Node) -> usize {
-    if node.origin == Origin::Hidden {
+    if node.origin == Origin::Hidden || node.replaced {
         return 0;
     }
     let changes = node.commands.iter().filter(|command| {
@@ -54,6 +57,22 @@ pub(super) fn start(
     build: &mut Build,
     images: &mut Vec<FoundImage>,
 ) -> Result<Base, Problem> {
+    let target_platform = shared.target_platform;
+    let place = context::Place {
+        stage: match node.origin {
+            Origin::Written(stage) => Some(stage),
+            Origin::Hidden => None,
+        },
+        span: node.base_span,
+    };
+    let contexts = shared.contexts;
+    if node.replaced {
+        let platform = node.platform.as_ref().unwrap_or(target_platform);
+        return match contexts.find(&node.label, platform) {
+            Some(found) => context::replace(shared, found, place, platform, build, images),
+            None => Ok(Base::Unknown),
+        };
+    }
     if let Some(base) = node.base {
         return Ok(Base::Stage(base));
     }
@@ -77,6 +96,9 @@ pub(super) fn start(
         .clone()
         .unwrap_or_else(|| shared.target_platform.clone());
     let full = reference.to_string();
+    if let Some(found) = contexts.find(&full, &platform) {
+        return context::start(shared, found, place, &platform, build, images);
+    }
     let facts = shared.options.images.get(&full);
     let image = match facts {
         Some(facts) => Image::deserialize(&facts.config).map_err(|error| {
@@ -92,11 +114,9 @@ pub(super) fn start(
         Some(facts) => reference.with_digest(facts.digest.clone()),
         None => reference,
     };
-    let known = images
-        .iter()
-        .position(|known| known.reference == full && known.platform == platform);
-    let index = known.unwrap_or_else(|| {
-        images.push(FoundImage {
+    let index = find_or_add(
+        images,
+        FoundImage {
             name: node.base_name.clone(),
             reference: full,
             platform: platform.clone(),
@@ -105,9 +125,9 @@ pub(super) fn start(
             note: facts.and_then(|facts| facts.note.clone()),
             span: node.base_span,
             outputs: Vec::new(),
-        });
-        images.len() - 1
-    });
+            context: None,
+        },
+    );
     build.image = Image {
         created: None,
         ..image
@@ -116,16 +136,13 @@ pub(super) fn start(
     if !empty {
         let source = SourceOp::new(format!("docker-image://{pinned}"), Vec::new());
         let name = build.steps.next(&[], &format!("FROM {pinned}"));
-        let stage = match node.origin {
-            Origin::Written(stage) => Some(stage),
-            Origin::Hidden => None,
-        };
         let work = Work::Source(source, Some(llb_platform(&platform)));
         let output = shared.graph.add(Vertex {
             work,
             name,
-            stage,
+            stage: place.stage,
             step: None,
+            ignore_cache: false,
         });
         build.output = Some(output);
         build.exec_platform = Some(platform);
@@ -134,6 +151,19 @@ pub(super) fn start(
         }
     }
     Ok(Base::Image(index))
+}
+
+/// The place of an image among those that are in use; one that is used again is listed once.
+pub(super) fn find_or_add(images: &mut Vec<FoundImage>, image: FoundImage) -> usize {
+    let known = images.iter().position(|known| {
+        known.reference == image.reference
+            && known.platform == image.platform
+            && known.context == image.context
+    });
+    known.unwrap_or_else(|| {
+        images.push(image);
+        images.len() - 1
+    })
 }
 
 /// Takes over from the image what processes start with.

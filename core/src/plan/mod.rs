@@ -4,6 +4,7 @@
 //! out of the definition, and what is wrong there is a warning.
 
 pub(crate) mod build;
+mod context;
 pub(crate) mod definition;
 mod env;
 mod epoch;
@@ -32,6 +33,7 @@ pub(crate) use path::is_absolute;
 pub(crate) use remote::is_remote;
 
 use build::{Shared, Step};
+use context::Contexts;
 
 /// All that is known of a file.
 pub(crate) struct Plan {
@@ -88,7 +90,13 @@ pub(crate) fn plan(program: &mut Program, options: &Options, diagnostics: &mut V
             None
         }
     };
-    let mut resolved = stage::resolve(program, &globals, diagnostics);
+    let contexts = Contexts::new(options);
+    let is_context = |name: &str, platform: Option<&Platform>| {
+        contexts
+            .find(name, platform.unwrap_or(&target_platform))
+            .is_some()
+    };
+    let mut resolved = stage::resolve(program, &globals, &is_context, diagnostics);
     let target = target::find(&resolved, program, options.target.as_deref(), diagnostics);
     broken |= target::report_cycle(&mut resolved, target, diagnostics);
 
@@ -106,6 +114,10 @@ pub(crate) fn plan(program: &mut Program, options: &Options, diagnostics: &mut V
         edges: Vec::new(),
         labels: Vec::new(),
         declared: Vec::new(),
+        contexts: &contexts,
+        locals: Vec::new(),
+        counts: true,
+        ignore_cache: false,
     };
     let mut started = Vec::new();
     let mut bases = Vec::new();
@@ -157,7 +169,20 @@ pub(crate) fn plan(program: &mut Program, options: &Options, diagnostics: &mut V
         }
     }
     args.append(&mut shared.declared);
-    let Shared { graph, edges, .. } = shared;
+    // All of what ships is needed.
+    if let Some(local) = result
+        .as_ref()
+        .and_then(|result| shared.locals.get_mut(result.local?))
+    {
+        local.take("/".into());
+    }
+    let Shared {
+        mut graph,
+        edges,
+        locals,
+        ..
+    } = shared;
+    context::settle(locals, &mut graph);
     Plan {
         globals,
         graph,
@@ -250,6 +275,22 @@ fn build_stages(
         } else {
             Severity::Warning
         };
+        if node.replaced {
+            if let Some(finished) = shared.finished.get_mut(index) {
+                *finished = Some(build);
+            }
+            continue;
+        }
+        shared.counts = needed.get(index) == Some(&true);
+        let name = program
+            .stages
+            .get(stage)
+            .and_then(|stage| stage.from.as_ref()?.name.as_ref())
+            .map_or("", |name| name.text.as_str());
+        shared.ignore_cache = match &shared.options.no_cache {
+            None => false,
+            Some(stages) => stages.is_empty() || stages.iter().any(|stage| stage.eq_ignore_ascii_case(name)),
+        };
         let mut build = inherit(shared, node.base, build);
         let in_cycle = node.in_cycle;
         let mut report = |problem: Problem, span, lines, broken: &mut bool| {
@@ -318,8 +359,13 @@ fn context_paths(finished: &[Option<Build>], needed: &[bool]) -> Vec<String> {
         .zip(needed)
         .filter(|(_, needed)| **needed)
         .filter_map(|(build, _)| build.as_ref());
+    followed(builds.flat_map(|build| &build.context_paths).map(String::as_str))
+}
+
+/// Absolute paths as a source names what is needed of it: in order and each once, and none where all is needed.
+fn followed<'p>(needed: impl Iterator<Item = &'p str>) -> Vec<String> {
     let mut paths: BTreeSet<&str> = BTreeSet::new();
-    for path in builds.flat_map(|build| &build.context_paths) {
+    for path in needed {
         if path == "/" {
             return Vec::new();
         }

@@ -113,6 +113,7 @@ pub(super) struct Git {
     pub(super) keep_git_dir: Option<bool>,
     submodules: Option<bool>,
     fetch_by_commit: bool,
+    mtime: String,
 }
 
 /// Whether it is an address of something to fetch, and no path.
@@ -246,7 +247,7 @@ impl Git {
                 "keep-git-dir" => self.keep_git_dir = Some(switch),
                 "submodules" => self.submodules = Some(switch),
                 "fetch-by-commit" => self.fetch_by_commit = switch,
-                "mtime" if matches!(value.as_str(), "checkout" | "commit") => {}
+                "mtime" if matches!(value.as_str(), "checkout" | "commit") => self.mtime = value,
                 _ => return Err(bad(format!("A git address has nothing called \"{key}\"."))),
             }
             seen.push(key);
@@ -267,6 +268,15 @@ impl Git {
             self.reference = full;
         }
         Ok(())
+    }
+
+    /// The source op of a context. Only there does the address say which time files get.
+    pub(super) fn context(&self) -> SourceOp {
+        let mut source = self.source(self.keep_git_dir == Some(true), &self.checksum);
+        if !self.mtime.is_empty() {
+            source.attrs.push(Attr::new("git.mtime", &self.mtime));
+        }
+        SourceOp::new(source.identifier, source.attrs)
     }
 
     /// The source op. Protocols of one repository make one source.

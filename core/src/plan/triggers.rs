@@ -81,8 +81,12 @@ fn add_stage_triggers(
                     format!("The ONBUILD trigger \"{trigger}\" of its base cannot be read."),
                 )
             })
-            .and_then(|mut node| {
-                instruction::parse(&mut node).map(|instruction| Statement::new(&node, Some(instruction)))
+            .and_then(|mut node| match instruction::parse(&mut node)? {
+                Instruction::From(_) => Err(Problem::new(
+                    "bad-trigger",
+                    "Its base wants to begin a stage in the middle of this one.",
+                )),
+                instruction => Ok(Statement::new(&node, Some(instruction))),
             });
         match parsed {
             Ok(statement) => {

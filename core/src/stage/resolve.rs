@@ -36,6 +36,8 @@ pub(crate) struct Node {
     pub(crate) commands: Vec<Command>,
     /// What it copies and mounts from, in the order of its instructions.
     pub(crate) dependencies: Vec<Dependency>,
+    /// Whether a named context stands in its place.
+    pub(crate) replaced: bool,
     /// Whether something in it is wrong.
     pub(crate) broken: bool,
     /// Whether it needs itself in a circle.
@@ -76,7 +78,15 @@ pub(crate) struct Dependency {
 }
 
 /// Finds out what each name means.
-pub(crate) fn resolve(program: &Program, globals: &Globals, diagnostics: &mut Vec<Diagnostic>) -> Resolved {
+///
+/// `is_context` says which names are those of contexts that come from outside: they stand in the place of stages of
+/// that name.
+pub(crate) fn resolve(
+    program: &Program,
+    globals: &Globals,
+    is_context: &dyn Fn(&str, Option<&Platform>) -> bool,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Resolved {
     let escape = program.escape.unwrap_or('\\');
     let mut resolved = Resolved {
         escape,
@@ -104,7 +114,14 @@ pub(crate) fn resolve(program: &Program, globals: &Globals, diagnostics: &mut Ve
         } else {
             node.broken = true;
         }
-        resolved.add(node, name);
+        node.replaced = name
+            .as_ref()
+            .is_some_and(|name| is_context(name, node.platform.as_ref()));
+        let replaced = node.replaced;
+        let index = resolved.add(node, name);
+        if replaced && let Some(node) = resolved.nodes.get_mut(index) {
+            node.base = None;
+        }
     }
     for (index, source) in program.stages.iter().enumerate() {
         let commands = source.statements.iter().enumerate();
@@ -119,7 +136,7 @@ pub(crate) fn resolve(program: &Program, globals: &Globals, diagnostics: &mut Ve
         }
     }
     resolved.named_steps = resolved.nodes.len() > 1;
-    resolved.doubt_names(diagnostics);
+    resolved.doubt_names(is_context, diagnostics);
     resolved
 }
 
@@ -133,6 +150,7 @@ impl Node {
             label: String::new(),
             commands: Vec::new(),
             dependencies: Vec::new(),
+            replaced: false,
             broken: false,
             in_cycle: false,
             base_span: span,
@@ -239,7 +257,11 @@ impl Resolved {
 
     /// A name that is no stage is an image's, as in the reference; one that is a letter or two away from a stage's
     /// name was likely meant to be that.
-    fn doubt_names(&self, diagnostics: &mut Vec<Diagnostic>) {
+    fn doubt_names(
+        &self,
+        is_context: &dyn Fn(&str, Option<&Platform>) -> bool,
+        diagnostics: &mut Vec<Diagnostic>,
+    ) {
         let names: Vec<&str> = self.names.keys().map(String::as_str).collect();
         // The same few images are named again and again, and few are near any stage: each name is compared with all
         // of them once, and more closely only where one of them is near.
@@ -247,7 +269,7 @@ impl Resolved {
         let mut doubt = |name: &str, span: Span, lines: LineRange, known: &[&str]| {
             let near = near
                 .entry(name.to_owned())
-                .or_insert_with(|| closest(name, names.iter().copied()).is_some());
+                .or_insert_with(|| closest(name, names.iter().copied()).is_some() && !is_context(name, None));
             if !*near {
                 return None;
             }

@@ -14,7 +14,7 @@ use std::process::ExitCode;
 
 use serde::Deserialize;
 use serde_json::{Value, json};
-use stagewright_core::analysis::{ImageFacts, Input, LocalIdentity, Options};
+use stagewright_core::analysis::{ImageFacts, Input, LocalContext, LocalIdentity, NamedContext, Options};
 use stagewright_core::calls;
 use stagewright_core::diagnostic::{Diagnostic, Severity};
 use stagewright_core::digest::Digest;
@@ -32,6 +32,22 @@ struct Case {
     #[serde(default)]
     args: Option<BTreeMap<String, String>>,
     platform: String,
+    /// Named contexts, as a frontend is told of them: `docker-image://…`, `local:name`, an address.
+    #[serde(default)]
+    contexts: BTreeMap<String, String>,
+    /// The `.dockerignore` in a folder that is a named context.
+    #[serde(default, rename = "contextIgnore")]
+    context_ignore: BTreeMap<String, String>,
+    /// Stages with commas between; empty for all.
+    #[serde(default, rename = "noCache")]
+    no_cache: Option<String>,
+    #[serde(default)]
+    ignore: Option<String>,
+    /// Configurations of images, by reference.
+    #[serde(default)]
+    images: BTreeMap<String, Value>,
+    #[serde(default)]
+    session: Option<String>,
     ok: bool,
     #[serde(default)]
     error: Option<String>,
@@ -188,33 +204,68 @@ fn input(case: &Case, source: String) -> Input {
             target: case.target.clone(),
             build_args: case.args.clone().unwrap_or_default(),
             platform: case.platform.parse().ok(),
-            local: LocalIdentity::Unique("refdump".into()),
+            local: match &case.session {
+                Some(session) => LocalIdentity::Session(session.clone()),
+                None => LocalIdentity::Unique("refdump".into()),
+            },
+            ignore: case.ignore.clone(),
+            contexts: case
+                .contexts
+                .iter()
+                .map(|(name, text)| (name.clone(), context(case, text)))
+                .collect(),
+            no_cache: case.no_cache.as_ref().map(|stages| {
+                let named = stages.split(',').filter(|_| !stages.is_empty());
+                named.map(str::to_owned).collect()
+            }),
             ..Options::default()
         },
     };
-    let first = analyze(&input);
-    for image in &first.images {
+    // Triggers of a base may name images of their own.
+    while look_up(case, &mut input) {}
+    input
+}
+
+/// Looks up every image that the plan asks for; whether there was any that was not known.
+fn look_up(case: &Case, input: &mut Input) -> bool {
+    let first = analyze(input);
+    let mut found = false;
+    for image in first.images.iter().filter(|image| !image.resolved) {
+        found = true;
         let digest = match image.reference.split_once('@') {
             Some((_, digest)) => digest.parse().unwrap_or_else(|_| Digest::of(b"")),
             None => Digest::of(image.reference.as_bytes()),
         };
-        let config = json!({
+        let usual = json!({
             "architecture": "amd64",
             "os": "linux",
             "config": { "Env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"] },
             "rootfs": { "type": "layers", "diff_ids": [Digest::of(b"")] },
         });
+        let config = case.images.get(&image.reference).unwrap_or(&usual);
         input.options.images.insert(
             image.reference.clone(),
             ImageFacts {
                 digest,
-                config,
+                config: config.clone(),
                 size: 0,
                 note: None,
             },
         );
     }
-    input
+    found
+}
+
+/// A named context as the frontend gets it from its client.
+fn context(case: &Case, text: &str) -> NamedContext {
+    match text.strip_prefix("local:") {
+        Some(name) => NamedContext::Local(LocalContext {
+            name: name.to_owned(),
+            shared_key: String::new(),
+            ignore: case.context_ignore.get(name).cloned(),
+        }),
+        None => NamedContext::read("", text),
+    }
 }
 
 fn formatted(source: &str) -> String {

@@ -51,6 +51,7 @@ fn start(analysis: &mut Analysis, words: &[&str]) {
         span: Span::new(0, 0),
         lines: LineRange { start: 1, end: 1 },
         steps: Vec::new(),
+        replaced: false,
         needed: false,
         ships: false,
         reason: String::new(),
@@ -124,6 +125,7 @@ fn image(analysis: &mut Analysis, name: &str) -> usize {
     analysis.images.push(ExternalImage {
         name: name.into(),
         reference: name.into(),
+        context: None,
         platform: Platform::default(),
         resolved: false,
         needed: false,

@@ -53,12 +53,13 @@ fn other_platform(file: &File<'_>, node: usize) -> Option<String> {
     };
     let facts = file.facts(*image)?;
     // An image without layers is as good as scratch, and is for every platform.
+    // A named context was chosen by whoever builds, for this very platform.
     let image = file
         .study
         .plan
         .images
         .get(*image)
-        .filter(|image| !image.outputs.is_empty())?;
+        .filter(|image| !image.outputs.is_empty() && image.context.is_none())?;
     let os = facts.config.get("os")?.as_str()?;
     let architecture = facts.config.get("architecture")?.as_str()?;
     let fits = os == image.platform.os && architecture == image.platform.architecture;

@@ -9,7 +9,7 @@ use crate::plan::path;
 use super::files::{Transfer, transfer};
 
 pub(super) fn lower(step: &mut Step<'_, '_>, copy: &Copy) -> Result<(), Problem> {
-    let (from, source, span) = match (&copy.from, step.command.sources.first()) {
+    let (from, source, local, span) = match (&copy.from, step.command.sources.first()) {
         (Some(word), Some(Some(node))) => {
             let Some(Some(finished)) = step.shared.finished.get(*node) else {
                 return Err(too_early(step, *node, "copied from").at(word.span));
@@ -20,13 +20,14 @@ pub(super) fn lower(step: &mut Step<'_, '_>, copy: &Copy) -> Result<(), Problem>
                 .get(*node)
                 .copied()
                 .unwrap_or(EdgeSource::Context);
-            (finished.output, source, word.span)
+            (finished.output, source, finished.local, word.span)
         }
         // What it copies from could not be made out, which was said already.
         (Some(_), _) => return Ok(()),
         (None, _) => (
             Some(step.shared.graph.context()),
             EdgeSource::Context,
+            None,
             step.command.statement.span,
         ),
     };
@@ -47,6 +48,9 @@ pub(super) fn lower(step: &mut Step<'_, '_>, copy: &Copy) -> Result<(), Problem>
             fetches: false,
         },
     )?;
+    for path in &paths {
+        step.takes(local, path);
+    }
     if copy.from.is_none() {
         step.build
             .context_paths

@@ -88,17 +88,17 @@ pub(super) fn transfer(step: &mut Step<'_, '_>, transfer: &Transfer<'_>) -> Resu
     }
     let base = step.build.output;
     step.build.output = Some(if transfer.link && chmod.is_empty() {
-        let layer = step.add(Work::File { base: None, actions }, name);
+        let layer = step.add_main(Work::File { base: None, actions }, name);
         match base {
             // Nothing below a layer leaves the layer.
             None => layer,
             Some(base) => {
                 let name = step.link_name(&printed);
-                step.add(Work::Merge(vec![base, layer]), name)
+                step.add_main(Work::Merge(vec![base, layer]), name)
             }
         }
     } else {
-        step.add(Work::File { base, actions }, name)
+        step.add_main(Work::File { base, actions }, name)
     });
     history(step, transfer, &chown, &chmod, &paths, &written);
     Ok(paths)

@@ -66,11 +66,13 @@ impl Mounts {
         let from_context = mount.from.is_empty() && mount.kind != MountKind::Cache;
         let mut source = None;
         let mut edge = None;
+        let mut local = None;
         if !from_context && let Some(node) = node {
             let Some(Some(finished)) = step.shared.finished.get(node) else {
                 return Err(too_early(step, node, "mounted from"));
             };
             source = finished.output;
+            local = finished.local.filter(|_| !mount.from.is_empty());
             edge = step
                 .shared
                 .sources
@@ -114,6 +116,7 @@ impl Mounts {
             source = Some(cache_directory(step, mount, source));
             plan.selector = "/cache".into();
         }
+        step.takes(local, &mount.source);
         if from_context {
             step.build.context_paths.insert(within);
         }
@@ -276,5 +279,6 @@ fn cache_directory(step: &mut Step<'_, '_>, mount: &Mount, base: Option<Output>)
         name,
         stage: Some(step.stage),
         step: step.command.step,
+        ignore_cache: false,
     })
 }

@@ -17,6 +17,8 @@ use super::files::make_file;
 use super::mounts::Mounts;
 
 pub(super) fn lower(step: &mut Step<'_, '_>, run: &Run) -> Result<(), Problem> {
+    // A command may read any file.
+    step.takes(step.build.local, "/");
     let code = &step.command.statement.code;
     let Command { args, shown, script } = command(step, run, code);
     let args = super::with_shell(step, args, run.command.shell);
@@ -79,7 +81,7 @@ pub(super) fn lower(step: &mut Step<'_, '_>, run: &Run) -> Result<(), Problem> {
             .as_ref()
             .unwrap_or(step.shared.target_platform),
     );
-    let output = step.add(
+    let output = step.add_main(
         Work::Exec(Box::new(ExecPlan {
             op,
             platform,
