@@ -9,14 +9,13 @@ impl Op {
     /// those of `COPY`'s patterns, of its required paths and of its modes in letters.
     pub fn caps(&self) -> Vec<&'static str> {
         let mut caps = match &self.kind {
-            None => Vec::new(),
             Some(OpKind::Exec(exec)) => of_exec(exec),
             Some(OpKind::Source(source)) => of_source(source),
             Some(OpKind::File(_)) => vec!["file.base"],
             Some(OpKind::Merge(_)) => vec!["mergeop"],
             Some(OpKind::Diff(_)) => vec!["diffop"],
             Some(OpKind::Passthrough(_)) => vec!["passthroughop"],
-            Some(OpKind::Build(_)) => Vec::new(),
+            Some(OpKind::Build(_)) | None => Vec::new(),
         };
         caps.sort_unstable();
         caps.dedup();
