@@ -102,6 +102,7 @@ impl Drawn<'_, '_> {
                 let known = self.story.pattern.images.get(&reference);
                 EdgeSource::Image(self.image(&ExternalImage {
                     name: name.clone(),
+                    context: None,
                     platform: Platform::default(),
                     resolved: known.is_some(),
                     needed: false,
@@ -165,6 +166,7 @@ impl Drawn<'_, '_> {
                 label,
                 base,
                 steps: stage.steps.iter().map(without_vertex).collect(),
+                replaced: false,
                 needed: false,
                 ships: false,
                 reason: String::new(),
@@ -329,6 +331,7 @@ impl Drawn<'_, '_> {
             lines,
             steps,
             needed: false,
+            replaced: false,
             ships: false,
             reason: String::new(),
             base_vertex: None,
