@@ -8,7 +8,10 @@ mod document;
 mod folding;
 mod format;
 mod highlight;
+mod names;
 mod pieces;
+mod reading;
+mod rename;
 mod stages;
 mod symbols;
 
@@ -17,6 +20,8 @@ use crate::syntax;
 pub use folding::{FoldingKind, FoldingRange, folding};
 pub use format::{FormatOptions, format};
 pub use highlight::{Token, TokenKind, highlight};
+pub use names::{definition, references};
+pub use rename::{RenameError, rename};
 pub use symbols::{Symbol, symbols};
 
 /// The file written in one way: each instruction on one line, with the comments that belong to it right above. It says
@@ -31,6 +36,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::edit::apply;
     use crate::span::Span;
     use crate::syntax::generated::{files, mutated_files};
 
@@ -40,7 +46,7 @@ mod tests {
     }
 
     /// What holds of all services, whatever the text is.
-    fn check(source: &str) -> Result<(), TestCaseError> {
+    fn check(source: &str, offset: usize) -> Result<(), TestCaseError> {
         let inside = |span: Span| {
             prop_assert!(
                 source.get(span.start..span.end).is_some(),
@@ -71,23 +77,38 @@ mod tests {
                 );
             }
         }
+        if let Some(span) = definition(source, offset) {
+            inside(span)?;
+            // A stage without a name is defined by a FROM, which names nothing.
+            let found = references(source, span.start);
+            prop_assert!(
+                found.is_empty() || found.contains(&span),
+                "{span:?} in {source:?}"
+            );
+        }
+        for span in references(source, offset) {
+            inside(span)?;
+        }
+        if let Ok(edits) = rename(source, offset, "other") {
+            prop_assert!(apply(source, &edits).is_ok(), "{edits:?} in {source:?}");
+        }
         Ok(())
     }
 
     proptest! {
         #[test]
-        fn every_file_is_served(source in files()) {
-            check(&source)?;
+        fn every_file_is_served(source in files(), at in any::<prop::sample::Index>()) {
+            check(&source, at.index(source.len() + 3))?;
         }
 
         #[test]
-        fn every_broken_file_is_served(source in mutated_files()) {
-            check(&source)?;
+        fn every_broken_file_is_served(source in mutated_files(), at in any::<prop::sample::Index>()) {
+            check(&source, at.index(source.len() + 3))?;
         }
 
         #[test]
-        fn any_text_is_served(source in any::<String>()) {
-            check(&source)?;
+        fn any_text_is_served(source in any::<String>(), at in any::<prop::sample::Index>()) {
+            check(&source, at.index(source.len() + 3))?;
         }
     }
 }
