@@ -2,6 +2,8 @@
 //!
 //! ```text
 //! Input + a change                   -> what_if    what runs again, what stays cached, and why
+//! Input                              -> reasons    why each stage is built or not, what each name means
+//! Input                              -> image      what the final image holds, and which step made it so
 //! Analysis + durations               -> schedule   when each step runs, what decides, what would save time
 //! Analysis + a log of a build        -> trace      what ran, when, how long, what came from the cache
 //! ```
@@ -11,12 +13,18 @@
 
 mod alignment;
 mod glob;
+mod image;
 mod ops;
+mod reasons;
 mod schedule;
 mod selection;
 mod trace;
 mod what_if;
 
+pub use image::{
+    BaseReport, CommandReport, HealthReport, HistoryReport, ImageReport, LayerReport, Setting, Source, image,
+};
+pub use reasons::{Meaning, NamePlace, NameReason, NameRule, Need, Reasons, StageReason, reasons};
 pub use schedule::{
     Basis, Durations, Limited, LimitedOp, Phase, Schedule, ScheduledOp, StageWindow, Suggestion,
     SuggestionKind, schedule,
