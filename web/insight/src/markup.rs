@@ -47,6 +47,11 @@ impl Markup {
         }
     }
 
+    /// A drawing that core made: an SVG document, in which core has escaped all text.
+    pub(crate) fn drawing(&mut self, svg: &str) {
+        self.0.push_str(svg);
+    }
+
     fn open(&mut self, name: &'static str, attributes: Attributes<'_>) {
         self.0.push('<');
         self.0.push_str(name);

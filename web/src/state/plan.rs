@@ -301,6 +301,7 @@ mod tests {
             needed: true,
             size: 0,
             note: None,
+            context: None,
             vertex: None,
             span: Span::new(5, 11),
         };

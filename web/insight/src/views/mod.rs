@@ -1,6 +1,7 @@
 //! One file for each view.
 
 mod image;
+mod pattern;
 mod problems;
 mod timeline;
 mod what_if;
@@ -19,7 +20,8 @@ pub fn draw(question: &Question) -> Answer {
         View::Timeline => timeline::draw(question, &mut page),
         View::Image => image::draw(question, &mut page),
         View::WhatIf => marks = what_if::draw(question, &mut page),
-        View::Context | View::Pattern => {}
+        View::Pattern => pattern::draw(question, &mut page),
+        View::Context => {}
     }
     Answer {
         html: page.finish(),

@@ -1,7 +1,8 @@
 //! Problems: all that is wrong, and what had better be written otherwise, with what would put it right.
 
 use stagewright_core::diagnostic::{Diagnostic, Severity};
-use stagewright_core::lint::{self, Scope};
+use stagewright_core::edit::{self, TextEdit};
+use stagewright_core::lint::{self, Fix, Scope};
 use stagewright_core::span::{LineRange, Span};
 
 use crate::human::count;
@@ -20,6 +21,8 @@ struct Problem {
     url: String,
     span: Span,
     lines: LineRange,
+    /// What would mend it; the first is the best.
+    fixes: Vec<Fix>,
 }
 
 impl From<Diagnostic> for Problem {
@@ -32,6 +35,7 @@ impl From<Diagnostic> for Problem {
             url: String::new(),
             span: found.span,
             lines: found.lines,
+            fixes: Vec::new(),
         }
     }
 }
@@ -39,13 +43,14 @@ impl From<Diagnostic> for Problem {
 impl From<lint::Finding> for Problem {
     fn from(found: lint::Finding) -> Self {
         Self {
-            severity: Severity::Warning,
+            severity: found.severity,
             code: found.rule,
             message: found.message,
             hint: None,
             url: found.url,
             span: found.span,
             lines: found.lines,
+            fixes: found.fixes,
         }
     }
 }
@@ -57,10 +62,14 @@ pub(super) fn draw(question: &Question, page: &mut Markup) {
         return page.leaf("p", &[("class", "empty")], &text);
     }
     page.element("div", &[("class", "sheet")], |page| {
-        page.leaf("p", &[("class", "muted view-head")], &summary(&problems));
+        page.element("div", &[("class", "view-head")], |page| {
+            page.leaf("p", &[("class", "muted")], &summary(&problems));
+            page.leaf("span", &[("class", "spring")], "");
+            fix_all(question, &problems, page);
+        });
         page.element("ul", &[("class", "problems")], |page| {
             for problem in &problems {
-                draw_one(problem, &question.input.source, page);
+                draw_one(problem, question, page);
             }
         });
     });
@@ -91,7 +100,7 @@ fn summary(problems: &[Problem]) -> String {
     parts.collect::<Vec<_>>().join(" · ")
 }
 
-fn draw_one(problem: &Problem, source: &str, page: &mut Markup) {
+fn draw_one(problem: &Problem, question: &Question, page: &mut Markup) {
     let severity = match problem.severity {
         Severity::Error => "error",
         Severity::Warning => "warning",
@@ -128,10 +137,14 @@ fn draw_one(problem: &Problem, source: &str, page: &mut Markup) {
                 page.leaf("span", &[("class", "problem-line")], &format!("line {line}"));
             },
         );
-        excerpt(source, problem.span, page);
+        excerpt(&question.input.source, problem.span, page);
         page.element("p", &[("class", "problem-foot")], |page| {
+            for fix in &problem.fixes {
+                fix_button(question, &fix.title, &fix.edits, "fix", page);
+            }
             page.leaf("code", &[], &problem.code);
-            if !problem.url.is_empty() {
+            // Rules of our own are explained by a path in the repository, which the page does not have.
+            if problem.url.starts_with("https://") {
                 let explained = [
                     ("href", problem.url.as_str()),
                     ("target", "_blank"),
@@ -141,6 +154,38 @@ fn draw_one(problem: &Problem, source: &str, page: &mut Markup) {
             }
         });
     });
+}
+
+/// One button for everything that can be mended without the build doing anything else than before.
+fn fix_all(question: &Question, problems: &[Problem], page: &mut Markup) {
+    let mut edits: Vec<TextEdit> = Vec::new();
+    let mut number = 0;
+    for problem in problems {
+        let Some(fix) = problem.fixes.iter().find(|fix| fix.safe) else {
+            continue;
+        };
+        // Two fixes may want the same letters, as where one moves what the other rewrites: the first is made now.
+        let together: Vec<TextEdit> = edits.iter().chain(&fix.edits).cloned().collect();
+        if edit::apply(&question.input.source, &together).is_ok() {
+            edits = together;
+            number += 1;
+        }
+    }
+    if number > 1 {
+        let title = format!("Fix all that is safe ({number})");
+        fix_button(question, &title, &edits, "fix-all", page);
+    }
+}
+
+fn fix_button(question: &Question, title: &str, edits: &[TextEdit], id: &str, page: &mut Markup) {
+    let edits = serde_json::to_string(edits).unwrap_or_default();
+    let what = format!("edit {}", question.version);
+    let button = [
+        ("data-do", what.as_str()),
+        ("value", edits.as_str()),
+        ("data-testid", id),
+    ];
+    page.leaf("button", &button, title);
 }
 
 /// The line with the place in it underlined.
@@ -182,6 +227,21 @@ mod tests {
             drawn("FROM scratch\nCOPY a /\n"),
             "<p class=\"empty\">Nothing to say about Dockerfile.</p>"
         );
+    }
+
+    #[test]
+    fn what_is_safe_can_be_fixed_at_once() {
+        let source = "FROM scratch as one\nCOPY a /\nFROM scratch as two\nCOPY --from=one /a /\n";
+        let html = drawn(source);
+        let all = html.split("data-testid=\"fix-all\"").next().unwrap();
+        let value = all.rsplit("value=\"").next().unwrap();
+        let json = value.trim_end().trim_end_matches('"').replace("&quot;", "\"");
+        let edits: Vec<TextEdit> = serde_json::from_str(&json).unwrap();
+        assert_eq!(
+            edit::apply(source, &edits).unwrap(),
+            source.replace(" as ", " AS ")
+        );
+        assert_eq!(html.matches("data-testid=\"fix\"").count(), 2, "{html}");
     }
 
     #[test]
