@@ -169,22 +169,16 @@ fn kind_in(node: &Node<'_>, index: usize, start: usize, text: &str, number: u32)
 
 /// What the empty line behind the last newline belongs to.
 fn last_kind(tree: &Tree<'_>, source: &str, before: Option<&Row>) -> Kind {
+    let endless = |node: usize| tree.nodes.get(node).is_some_and(is_endless);
     match before.map(|row| row.kind) {
-        Some(Kind::Head(node) | Kind::Within(node)) => {
-            let continued = before.is_some_and(|row| {
-                matches!(row.kind, Kind::Within(_))
-                    || without_continuation(row.text(source), tree.escape).is_some()
-            });
-            let heredocs = tree.nodes.get(node).is_some_and(is_endless);
-            if heredocs {
-                Kind::Endless(node)
-            } else if continued {
-                Kind::Within(node)
-            } else {
-                Kind::Empty
-            }
-        }
         Some(Kind::Endless(node)) => Kind::Endless(node),
+        Some(Kind::Head(node) | Kind::End(node, _)) if endless(node) => Kind::Endless(node),
+        Some(Kind::Within(node)) => Kind::Within(node),
+        Some(Kind::Head(node))
+            if before.is_some_and(|row| without_continuation(row.text(source), tree.escape).is_some()) =>
+        {
+            Kind::Within(node)
+        }
         _ => Kind::Empty,
     }
 }
@@ -227,11 +221,12 @@ mod tests {
 
     #[test]
     fn what_the_end_of_a_file_cuts_off_goes_on_there() {
-        use Kind::{Endless, Head, Within};
+        use Kind::{End, Endless, Head, Within};
         assert_eq!(kinds("RUN a \\\n"), [Head(0), Within(0)]);
         assert_eq!(kinds("RUN a \\\n\n"), [Head(0), Within(0), Within(0)]);
         assert_eq!(kinds("RUN <<E\na\n"), [Head(0), Endless(0), Endless(0)]);
         assert_eq!(kinds("RUN <<E\n"), [Head(0), Endless(0)]);
+        assert_eq!(kinds("RUN <<E <<F\nE\n"), [Head(0), End(0, 0), Endless(0)]);
     }
 
     proptest! {

@@ -4,22 +4,28 @@
 //! end or within a letter is taken for the next one before it. A file with mistakes in it, which is what a file that is
 //! being written always is, is served as far as it can be read.
 
+mod complete;
 mod document;
 mod folding;
 mod format;
 mod highlight;
+mod hover;
 mod names;
 mod pieces;
+mod predefined;
 mod reading;
 mod rename;
 mod stages;
 mod symbols;
+mod variables;
 
 use crate::syntax;
 
+pub use complete::{Completion, CompletionKind, Surroundings, complete};
 pub use folding::{FoldingKind, FoldingRange, folding};
 pub use format::{FormatOptions, format};
 pub use highlight::{Token, TokenKind, highlight};
+pub use hover::{Hover, hover};
 pub use names::{definition, references};
 pub use rename::{RenameError, rename};
 pub use symbols::{Symbol, symbols};
@@ -36,6 +42,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::analysis::Input;
     use crate::edit::apply;
     use crate::span::Span;
     use crate::syntax::generated::{files, mutated_files};
@@ -91,6 +98,28 @@ mod tests {
         }
         if let Ok(edits) = rename(source, offset, "other") {
             prop_assert!(apply(source, &edits).is_ok(), "{edits:?} in {source:?}");
+        }
+        let mut input = Input {
+            source: source.to_owned(),
+            ..Input::default()
+        };
+        input.options.build_args.insert("A".into(), "`1".into());
+        if let Some(hover) = hover(&input, offset) {
+            inside(hover.span)?;
+            prop_assert!(!hover.markdown.is_empty());
+        }
+        let around = Surroundings {
+            files: vec!["a/b".into(), "é".into()],
+            images: vec!["alpine:3".into()],
+        };
+        let found = complete(&input, offset, &around);
+        for completion in &found {
+            prop_assert!(
+                apply(source, std::slice::from_ref(&completion.edit)).is_ok(),
+                "{completion:?} in {source:?}"
+            );
+            prop_assert_eq!(completion.edit.span.start, found[0].edit.span.start);
+            prop_assert!(!completion.label.is_empty());
         }
         Ok(())
     }

@@ -4,6 +4,8 @@ use crate::diagnostic::Problem;
 use crate::span::Span;
 use crate::syntax::{Arguments, Node};
 
+use super::guide::Guide;
+
 #[derive(Debug, Clone)]
 pub(crate) struct Arg {
     pub(crate) declarations: Vec<Declaration>,
@@ -16,6 +18,15 @@ pub(crate) struct Declaration {
     pub(crate) default: Option<String>,
     pub(crate) span: Span,
 }
+
+/// What people are told about it.
+pub(crate) const GUIDE: Guide = Guide {
+    text: "Declares a variable that --build-arg may set, and perhaps its default. It holds to the end \
+                   of the stage and is not kept in the image. Before the first FROM it is for FROM alone; \
+                   repeated in a stage without a default, it can be used there.",
+    examples: &["ARG VERSION=1.2", "ARG TARGETARCH"],
+    flags: &[],
+};
 
 pub(super) fn parse(node: &Node<'_>, arguments: Arguments) -> Result<Arg, Problem> {
     let words = arguments.words();

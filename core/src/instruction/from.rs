@@ -4,6 +4,7 @@ use crate::diagnostic::Problem;
 use crate::syntax::{Arguments, Node, Word};
 
 use super::flags::{Flags, Takes};
+use super::guide::{FlagGuide, Guide, Value};
 
 #[derive(Debug, Clone)]
 pub(crate) struct From {
@@ -13,6 +14,26 @@ pub(crate) struct From {
     pub(crate) name: Option<Word>,
     pub(crate) platform: Option<Word>,
 }
+
+/// The flags that it knows.
+pub(super) const FLAGS: &[(&str, Takes)] = &[("platform", Takes::Text)];
+
+/// What people are told about it.
+pub(crate) const GUIDE: Guide = Guide {
+    text: "Begins a stage: names the image or the earlier stage that it starts from, and with AS the \
+                   stage itself. What scratch names is empty.",
+    examples: &[
+        "FROM alpine:3.20 AS build",
+        "FROM --platform=$BUILDPLATFORM golang:1.22",
+        "FROM scratch",
+    ],
+    flags: &[FlagGuide {
+        name: "platform",
+        value: Value::Platform,
+        text: "Which variant of an image is taken. $BUILDPLATFORM is that of the machine that builds; \
+                   without the flag it is what is built for.",
+    }],
+};
 
 pub(super) fn parse(node: &Node<'_>, arguments: Arguments) -> Result<From, Problem> {
     let mut words = arguments.words().into_iter();
@@ -29,7 +50,7 @@ pub(super) fn parse(node: &Node<'_>, arguments: Arguments) -> Result<From, Probl
             .hint("Write FROM image AS name."));
         }
     };
-    let flags = Flags::read(node, &[("platform", Takes::Text)])?;
+    let flags = Flags::read(node, FLAGS)?;
     Ok(From {
         base,
         name,

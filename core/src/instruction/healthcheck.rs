@@ -4,6 +4,7 @@ use crate::diagnostic::Problem;
 use crate::syntax::{Arguments, Node, Word};
 
 use super::flags::{Flags, Takes};
+use super::guide::{FlagGuide, Guide, Value};
 use super::number;
 
 /// Times are in nanoseconds; 0 leaves the choice to the runtime.
@@ -17,6 +18,52 @@ pub(crate) struct Healthcheck {
     pub(crate) start_interval: i64,
     pub(crate) retries: i64,
 }
+
+/// The flags that it knows.
+pub(super) const FLAGS: &[(&str, Takes)] = &[
+    ("interval", Takes::Text),
+    ("timeout", Takes::Text),
+    ("start-period", Takes::Text),
+    ("start-interval", Takes::Text),
+    ("retries", Takes::Text),
+];
+
+/// What people are told about it.
+pub(crate) const GUIDE: Guide = Guide {
+    text: "How to tell that a container is well: a command that is run again and again, and fails where \
+                   it is not. NONE drops the one of the base.",
+    examples: &[
+        "HEALTHCHECK --interval=10s CMD curl -f http://localhost/",
+        "HEALTHCHECK NONE",
+    ],
+    flags: &[
+        FlagGuide {
+            name: "interval",
+            value: Value::Like("30s"),
+            text: "The time between two checks; 30s where it is not given.",
+        },
+        FlagGuide {
+            name: "timeout",
+            value: Value::Like("30s"),
+            text: "How long a check may take before it has failed; 30s where it is not given.",
+        },
+        FlagGuide {
+            name: "start-period",
+            value: Value::Like("10s"),
+            text: "How long failures do not count after the start; 0s where it is not given.",
+        },
+        FlagGuide {
+            name: "start-interval",
+            value: Value::Like("5s"),
+            text: "The time between two checks in the start period; 5s where it is not given.",
+        },
+        FlagGuide {
+            name: "retries",
+            value: Value::Like("3"),
+            text: "How many checks in a row have to fail; 3 where it is not given.",
+        },
+    ],
+};
 
 pub(super) fn parse(node: &Node<'_>, arguments: Arguments) -> Result<Healthcheck, Problem> {
     const EXAMPLE: &str = "HEALTHCHECK --interval=30s CMD curl -f http://localhost/";
@@ -46,16 +93,7 @@ pub(super) fn parse(node: &Node<'_>, arguments: Arguments) -> Result<Healthcheck
         }
         return Ok(unset);
     }
-    let flags = Flags::read(
-        node,
-        &[
-            ("interval", Takes::Text),
-            ("timeout", Takes::Text),
-            ("start-period", Takes::Text),
-            ("start-interval", Takes::Text),
-            ("retries", Takes::Text),
-        ],
-    )?;
+    let flags = Flags::read(node, FLAGS)?;
     if form != "CMD" {
         return Err(Problem::new(
             "bad-healthcheck",

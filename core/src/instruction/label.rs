@@ -4,11 +4,19 @@ use crate::diagnostic::Problem;
 use crate::syntax::{Arguments, Node, Pair};
 
 use super::flags::Flags;
+use super::guide::Guide;
 
 #[derive(Debug, Clone)]
 pub(crate) struct Label {
     pub(crate) pairs: Vec<Pair>,
 }
+
+/// What people are told about it.
+pub(crate) const GUIDE: Guide = Guide {
+    text: "Puts names and values on the image, for people and tools to read.",
+    examples: &["LABEL org.opencontainers.image.source=\"https://example.com/repo\""],
+    flags: &[],
+};
 
 pub(super) fn parse(node: &Node<'_>, arguments: Arguments) -> Result<Label, Problem> {
     Flags::read(node, &[])?;

@@ -1,7 +1,7 @@
 //! What each instruction says, before any variable is worked out. One file per instruction.
 //!
 //! To add one: a variant in [`Instruction`], a line in [`parse`], a file here, a keyword in `syntax`, and a file in
-//! `plan/lower`.
+//! `plan/lower`. The file also says what people are told about it, which `guide` asks for.
 
 pub(crate) mod add;
 pub(crate) mod arg;
@@ -24,12 +24,13 @@ pub(crate) mod workdir;
 
 mod command_line;
 mod flags;
+pub(crate) mod guide;
 mod mount;
 mod number;
 mod sources;
 
 pub(crate) use command_line::CommandLine;
-pub(crate) use mount::{Mount, MountKind, Sharing};
+pub(crate) use mount::{MOUNT_OPTIONS, MOUNTS, Mount, MountKind, Sharing, usual_option};
 pub(crate) use sources::{Inline, Sources};
 
 use crate::diagnostic::Problem;

@@ -4,6 +4,7 @@ use crate::diagnostic::Problem;
 use crate::span::Span;
 use crate::syntax::{Word, comma_separated};
 
+use super::guide::{FlagGuide, MountGuide, Value};
 use super::number;
 
 /// A `--mount` before variables are known: only where it mounts from has to be known by then.
@@ -86,6 +87,126 @@ const KEYS: [&str; 19] = [
     "readwrite",
     "env",
 ];
+
+/// What people are told about the types of mounts.
+pub(crate) const MOUNTS: &[MountGuide] = &[
+    MountGuide {
+        name: "bind",
+        text: "Files of a stage, an image or the build context, as they are. What is written to them is \
+                   thrown away.",
+        options: &["target", "source", "from", "readwrite"],
+    },
+    MountGuide {
+        name: "cache",
+        text: "A directory that is kept from build to build, such as that of a package manager.",
+        options: &[
+            "target", "id", "sharing", "from", "source", "mode", "uid", "gid", "readonly",
+        ],
+    },
+    MountGuide {
+        name: "tmpfs",
+        text: "A directory in memory, which is gone with the command.",
+        options: &["target", "size"],
+    },
+    MountGuide {
+        name: "secret",
+        text: "A file, or a variable, with something secret that reaches neither the image nor the cache.",
+        options: &["id", "target", "env", "required", "mode", "uid", "gid"],
+    },
+    MountGuide {
+        name: "ssh",
+        text: "The SSH agent of who builds, for keys that never get into the build.",
+        options: &["id", "target", "required", "mode", "uid", "gid"],
+    },
+];
+
+/// What people are told about the options of mounts.
+pub(crate) const MOUNT_OPTIONS: &[FlagGuide] = &[
+    FlagGuide {
+        name: "type",
+        value: Value::OneOf(&["bind", "cache", "tmpfs", "secret", "ssh"]),
+        text: "What is mounted; bind where it is not given. It stands before the options that depend on it.",
+    },
+    FlagGuide {
+        name: "target",
+        value: Value::Like("/"),
+        text: "Where the command finds it.",
+    },
+    FlagGuide {
+        name: "source",
+        value: Value::Like("/"),
+        text: "Which part of the source is mounted; all of it where it is not given.",
+    },
+    FlagGuide {
+        name: "from",
+        value: Value::Source,
+        text: "The stage, by name, or the image that it comes from; the build context where it is not \
+                   given, or nothing for a cache.",
+    },
+    FlagGuide {
+        name: "readwrite",
+        value: Value::Switch,
+        text: "Lets the command write to it. What it writes is thrown away.",
+    },
+    FlagGuide {
+        name: "readonly",
+        value: Value::Switch,
+        text: "Keeps the command from writing to it.",
+    },
+    FlagGuide {
+        name: "id",
+        value: Value::Like("name"),
+        text: "What it is called: caches and secrets of one name are the same. The target where it is not \
+                   given.",
+    },
+    FlagGuide {
+        name: "sharing",
+        value: Value::OneOf(&["shared", "private", "locked"]),
+        text: "What happens when two commands want a cache at once: both write to it, the second gets one \
+                   of its own, or waits.",
+    },
+    FlagGuide {
+        name: "required",
+        value: Value::Switch,
+        text: "Makes the build fail where it is not given to it.",
+    },
+    FlagGuide {
+        name: "env",
+        value: Value::Like("NAME"),
+        text: "The variable that holds the secret, in the place of a file or beside it.",
+    },
+    FlagGuide {
+        name: "mode",
+        value: Value::Like("0400"),
+        text: "Its permissions, in octal.",
+    },
+    FlagGuide {
+        name: "uid",
+        value: Value::Like("1000"),
+        text: "The number of the user that owns it; 0 where it is not given.",
+    },
+    FlagGuide {
+        name: "gid",
+        value: Value::Like("1000"),
+        text: "The number of the group that owns it; 0 where it is not given.",
+    },
+    FlagGuide {
+        name: "size",
+        value: Value::Like("64m"),
+        text: "How much it holds at most.",
+    },
+];
+
+/// The name of an option that is meant by another.
+pub(crate) fn usual_option(name: &str) -> &str {
+    match name {
+        "src" => "source",
+        "dst" | "destination" => "target",
+        "ro" => "readonly",
+        "rw" => "readwrite",
+        usual => usual,
+    }
+}
 
 /// Finds where a `--mount` mounts from.
 pub(super) fn source(text: Word) -> Result<MountSource, Problem> {
@@ -303,6 +424,32 @@ mod tests {
         assert!(!read("target=/x,rw").unwrap().read_only);
         assert!(!read("type=cache,target=/x").unwrap().read_only);
         assert!(read("type=cache,target=/x,ro").unwrap().read_only);
+    }
+
+    #[test]
+    fn every_option_is_explained() {
+        for key in KEYS {
+            let known = MOUNT_OPTIONS
+                .iter()
+                .any(|option| option.name == usual_option(key));
+            assert!(known, "{key}");
+        }
+        let names: Vec<&str> = MOUNTS.iter().map(|mount| mount.name).collect();
+        assert_eq!(names, KINDS.map(|(name, _)| name));
+        for mount in MOUNTS {
+            for name in mount.options {
+                let option = MOUNT_OPTIONS.iter().find(|option| option.name == *name).unwrap();
+                let value = match option.value {
+                    Value::Switch => String::new(),
+                    Value::OneOf(values) => format!("={}", values[0]),
+                    Value::Like(value) => format!("={value}"),
+                    Value::Source | Value::Platform | Value::Mount => "=a".into(),
+                };
+                let text = format!("type={},{name}{value}", mount.name);
+                let misplaced = read(&text).is_err_and(|problem| problem.message.contains("no option"));
+                assert!(!misplaced, "{text}");
+            }
+        }
     }
 
     #[test]

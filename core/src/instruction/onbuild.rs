@@ -4,12 +4,21 @@ use crate::diagnostic::Problem;
 use crate::syntax::{Arguments, Keyword, Line, Node};
 
 use super::flags::Flags;
+use super::guide::Guide;
 
 #[derive(Debug, Clone)]
 pub(crate) struct Onbuild {
     /// The instruction as it is kept in the image's configuration, with the heredocs it begins.
     pub(crate) expression: String,
 }
+
+/// What people are told about it.
+pub(crate) const GUIDE: Guide = Guide {
+    text: "Keeps an instruction for those who start from this image or stage: it is done right behind \
+                   their FROM.",
+    examples: &["ONBUILD COPY . /src"],
+    flags: &[],
+};
 
 pub(super) fn parse(node: &Node<'_>, arguments: &Arguments) -> Result<Onbuild, Problem> {
     let Arguments::Trigger(range) = arguments else {

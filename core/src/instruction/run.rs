@@ -5,6 +5,7 @@ use crate::llb::{NetMode, SecurityMode};
 use crate::syntax::{Arguments, Node, Word, comma_separated};
 
 use super::flags::{Flags, Takes};
+use super::guide::{FlagGuide, Guide, Value};
 use super::mount;
 pub(crate) use super::mount::MountSource;
 use super::{CommandLine, number};
@@ -26,16 +27,51 @@ pub(crate) struct Device {
     pub(crate) required: bool,
 }
 
+/// The flags that it knows.
+pub(super) const FLAGS: &[(&str, Takes)] = &[
+    ("mount", Takes::Texts),
+    ("network", Takes::Text),
+    ("security", Takes::Text),
+    ("device", Takes::Texts),
+];
+
+/// What people are told about it.
+pub(crate) const GUIDE: Guide = Guide {
+    text: "Runs a command in the stage; what it does to the files becomes a layer. A text is run by a \
+                   shell, an array is run as it is, and a heredoc is a script.",
+    examples: &[
+        "RUN make && make install",
+        "RUN [\"make\", \"install\"]",
+        "RUN <<EOF\nset -e\nmake\nEOF",
+    ],
+    flags: &[
+        FlagGuide {
+            name: "mount",
+            value: Value::Mount,
+            text: "Gives the command files while it runs: those of a stage, an image or the build context, a \
+                   cache, memory, a secret, or an SSH agent. None of them ends up in the layer.",
+        },
+        FlagGuide {
+            name: "network",
+            value: Value::OneOf(&["default", "none", "host"]),
+            text: "The network that the command sees: the usual one, none at all, or that of the machine where \
+                   the builder allows it.",
+        },
+        FlagGuide {
+            name: "security",
+            value: Value::OneOf(&["sandbox", "insecure"]),
+            text: "Whether the command is confined. With insecure it is not, where the builder allows it.",
+        },
+        FlagGuide {
+            name: "device",
+            value: Value::Like("vendor.com/gpu=all"),
+            text: "A device that the command may use, by its CDI name.",
+        },
+    ],
+};
+
 pub(super) fn parse(node: &Node<'_>, arguments: Arguments) -> Result<Run, Problem> {
-    let flags = Flags::read(
-        node,
-        &[
-            ("mount", Takes::Texts),
-            ("network", Takes::Text),
-            ("security", Takes::Text),
-            ("device", Takes::Texts),
-        ],
-    )?;
+    let flags = Flags::read(node, FLAGS)?;
     let network = match flags.texts("network").first() {
         None => NetMode::Unset,
         Some(word) => match word.text.as_str() {

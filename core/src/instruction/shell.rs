@@ -4,11 +4,20 @@ use crate::diagnostic::Problem;
 use crate::syntax::{Arguments, Node, Word};
 
 use super::flags::Flags;
+use super::guide::Guide;
 
 #[derive(Debug, Clone)]
 pub(crate) struct Shell {
     pub(crate) command: Vec<String>,
 }
+
+/// What people are told about it.
+pub(crate) const GUIDE: Guide = Guide {
+    text: "What reads commands that are written as text from here on: in RUN, CMD, ENTRYPOINT and \
+                   HEALTHCHECK.",
+    examples: &["SHELL [\"/bin/bash\", \"-o\", \"pipefail\", \"-c\"]"],
+    flags: &[],
+};
 
 pub(super) fn parse(node: &Node<'_>, arguments: Arguments) -> Result<Shell, Problem> {
     Flags::read(node, &[])?;

@@ -4,11 +4,20 @@ use crate::diagnostic::Problem;
 use crate::syntax::{Arguments, Node, Word};
 
 use super::flags::Flags;
+use super::guide::Guide;
 
 #[derive(Debug, Clone)]
 pub(crate) struct Volume {
     pub(crate) paths: Vec<Word>,
 }
+
+/// What people are told about it.
+pub(crate) const GUIDE: Guide = Guide {
+    text: "Marks directories whose content belongs to a container rather than to the image. What steps \
+                   write there afterwards may be lost.",
+    examples: &["VOLUME /data", "VOLUME [\"/data\", \"/cache\"]"],
+    flags: &[],
+};
 
 pub(super) fn parse(node: &Node<'_>, arguments: Arguments) -> Result<Volume, Problem> {
     let mut paths = arguments.words();

@@ -81,7 +81,7 @@ impl Marker {
     }
 
     /// The heredocs that an instruction begins, in order.
-    pub(super) fn all(line: &str) -> Result<Vec<Self>, ExpandError> {
+    pub(crate) fn all(line: &str) -> Result<Vec<Self>, ExpandError> {
         let lexer = Lexer {
             raw_quotes: true,
             raw_escapes: true,

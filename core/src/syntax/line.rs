@@ -95,6 +95,19 @@ impl<'s> Line<'s> {
         spans
     }
 
+    /// The text as far as it stands before `offset` in the source.
+    pub(crate) fn before(&self, offset: usize) -> &str {
+        let next = self.joined.partition_point(|&(_, source)| source <= offset);
+        let piece = next.checked_sub(1).and_then(|index| self.joined.get(index));
+        let &(joined, source) = piece.unwrap_or(&(0, self.start));
+        let end = self
+            .joined
+            .get(next)
+            .map_or(self.text.len(), |&(joined, _)| joined);
+        let end = end.min(joined + offset.saturating_sub(source));
+        self.text.get(..end).unwrap_or_default()
+    }
+
     fn offset(&self, at: usize) -> usize {
         let next = self.joined.partition_point(|&(joined, _)| joined <= at);
         match next.checked_sub(1).and_then(|index| self.joined.get(index)) {
@@ -184,6 +197,10 @@ mod tests {
         assert_eq!(&source[17..18], "b");
         assert_eq!(line.span(4..9), Span::new(4, 18));
         assert_eq!(line.spans(4..9), [Span::new(4, 6), Span::new(15, 18)]);
+        assert_eq!(
+            [0, 5, 9, 17, 99].map(|offset| line.before(offset).len()),
+            [0, 5, 6, 8, 9]
+        );
     }
 
     #[test]
