@@ -336,22 +336,29 @@ fn by_unique(old: &[&str], new: &[&str]) -> Vec<(usize, usize)> {
         .map(|(_, left, _, right)| (left, right))
         .collect();
     pairs.sort_unstable();
-    // Patience: `piles` holds the smallest end of an increasing list of each length.
+    let ends: Vec<usize> = pairs.iter().map(|(_, right)| *right).collect();
+    let chosen = increasing(&ends).into_iter();
+    chosen.filter_map(|place| pairs.get(place).copied()).collect()
+}
+
+/// The places of a longest list of `values` that increase.
+pub(super) fn increasing(values: &[usize]) -> Vec<usize> {
+    // Patience: `piles` holds the place of the smallest end of an increasing list of each length.
     let mut piles: Vec<usize> = Vec::new();
-    let mut below: Vec<Option<usize>> = Vec::with_capacity(pairs.len());
-    for (index, (_, right)) in pairs.iter().enumerate() {
-        let pile = piles.partition_point(|top| pairs.get(*top).is_some_and(|(_, top)| top < right));
+    let mut below: Vec<Option<usize>> = Vec::with_capacity(values.len());
+    for (place, value) in values.iter().enumerate() {
+        let pile = piles.partition_point(|top| values.get(*top).is_some_and(|top| top < value));
         below.push(pile.checked_sub(1).and_then(|pile| piles.get(pile)).copied());
         match piles.get_mut(pile) {
-            Some(top) => *top = index,
-            None => piles.push(index),
+            Some(top) => *top = place,
+            None => piles.push(place),
         }
     }
     let mut chosen = Vec::new();
     let mut next = piles.last().copied();
-    while let Some(index) = next {
-        chosen.extend(pairs.get(index).copied());
-        next = below.get(index).copied().flatten();
+    while let Some(place) = next {
+        chosen.push(place);
+        next = below.get(place).copied().flatten();
     }
     chosen.reverse();
     chosen

@@ -186,7 +186,12 @@ pub fn image(input: &Input) -> Option<ImageReport> {
         .map(|facts| &facts.config);
     let sources = sources(&analysis, &stages, facts);
     let (history, layers) = layers(&analysis, config, facts, &sources);
-    let setters = Setters::of(&study, &stages, facts);
+    let done: Vec<usize> = stages
+        .iter()
+        .copied()
+        .filter(|stage| analysis.stages.get(*stage).is_some_and(|stage| !stage.replaced))
+        .collect();
+    let setters = Setters::of(&study, &done, facts);
     let settings = config.get("config").unwrap_or(&Value::Null);
     let notes = notes(base.as_ref());
     Some(ImageReport {
@@ -290,6 +295,8 @@ fn sources(analysis: &Analysis, stages: &[usize], facts: Option<&Value>) -> Vec<
         let steps = analysis
             .stages
             .get(stage)
+            // Where a named context stands in its place, none of its steps is done.
+            .filter(|stage| !stage.replaced)
             .map(|stage| stage.steps.as_slice())
             .unwrap_or_default();
         sources.extend(std::iter::repeat_n(Source::Trigger, triggers));

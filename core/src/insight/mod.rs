@@ -2,6 +2,8 @@
 //!
 //! ```text
 //! Input + a change                   -> what_if    what runs again, what stays cached, and why
+//! Input + a listing of files         -> context    what enters the build context, who reads it, what for nothing
+//! two Analyses                       -> diff       in what two plans differ
 //! Input                              -> reasons    why each stage is built or not, what each name means
 //! Input                              -> image      what the final image holds, and which step made it so
 //! Analysis + durations               -> schedule   when each step runs, what decides, what would save time
@@ -12,6 +14,8 @@
 //! calls none of them: whoever only plans does not carry them along.
 
 mod alignment;
+mod context;
+mod diff;
 mod glob;
 mod image;
 mod ops;
@@ -20,7 +24,10 @@ mod schedule;
 mod selection;
 mod trace;
 mod what_if;
+mod work;
 
+pub use context::{ContextFile, ContextReport, FileReport, KeepOut, ReaderReport, RuleReport, Sum, context};
+pub use diff::{Diff, EdgeDiff, Fate, StageDiff, StepDiff, StepPlace, ValueDiff, WordDiff, diff};
 pub use image::{
     BaseReport, CommandReport, HealthReport, HistoryReport, ImageReport, LayerReport, Setting, Source, image,
 };

@@ -384,7 +384,16 @@ fn from_name(
     } else {
         format!("{} is {name}. ", base.text)
     };
+    let replaced = analysis.stages.get(stage).is_some_and(|stage| stage.replaced);
     let (meaning, rule, text) = match means {
+        Base::Image(image) if replaced => (
+            Meaning::Image(*image),
+            NameRule::NamedContext,
+            format!(
+                "A named context called {} stands in the place of this stage, so {name} is not asked for.",
+                label(analysis, stage)
+            ),
+        ),
         Base::Stage(other) => (
             Meaning::Stage(*other),
             NameRule::EarlierStage,
@@ -495,6 +504,10 @@ fn image_text(analysis: &Analysis, image: usize, name: &str, why: &str) -> (Name
         return (NameRule::NoSuchStage, format!("{name} is an image: {why}."));
     };
     let reference = &found.reference;
+    if let Some(context) = &found.context {
+        let text = format!("{name} is the named context {context}, which is {reference}.");
+        return (NameRule::NamedContext, text);
+    }
     let full = if reference == name {
         String::new()
     } else {
@@ -637,6 +650,39 @@ COPY --from=9 /x /
         );
         assert_eq!(reasons.stages[1].text, "Nothing that stage-2 needs uses it.");
         assert!(!reasons.stages[0].built && reasons.stages[2].built);
+    }
+
+    #[test]
+    fn named_contexts_stand_in_the_place_of_images_and_stages() {
+        use crate::analysis::NamedContext;
+        let mut input = Input {
+            source:
+                "FROM golang AS build\nRUN x\nFROM alpine\nCOPY --from=build /x /\nCOPY --from=extra /y /\n"
+                    .into(),
+            ..Input::default()
+        };
+        for (name, context) in [
+            ("alpine", NamedContext::Image("debian".into())),
+            ("build", NamedContext::read("build", "../build")),
+            ("extra", NamedContext::read("extra", "../extra")),
+        ] {
+            input.options.contexts.insert(name.into(), context);
+        }
+        let found = reasons(&input);
+        let rules: Vec<(&str, NameRule)> = found
+            .names
+            .iter()
+            .map(|name| (name.written.as_str(), name.rule))
+            .collect();
+        assert_eq!(
+            rules,
+            [
+                ("golang", NameRule::NamedContext),
+                ("alpine", NameRule::NamedContext),
+                ("build", NameRule::StageName),
+                ("extra", NameRule::NamedContext),
+            ]
+        );
     }
 
     #[test]

@@ -66,6 +66,22 @@ impl Selection {
         }
     }
 
+    /// The path under which everything is read, where it is as simple as that; empty for all files.
+    pub(super) fn plain(&self) -> Option<String> {
+        let levels = self.levels.as_ref()?;
+        if !self.include.is_empty() || !self.exclude.is_empty() {
+            return None;
+        }
+        let names: Option<Vec<&str>> = levels
+            .iter()
+            .map(|level| match level {
+                Level::Name(name) => Some(name.as_str()),
+                Level::Wildcard(_) => None,
+            })
+            .collect();
+        Some(names?.join("/"))
+    }
+
     /// Whether `path`, seen from the root, is read. A path that ends in `/`, or that the source lies below, is a folder.
     pub(super) fn reads(&self, path: &str) -> Reads {
         let Some(levels) = &self.levels else {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::super::glob::{Patterns, parts};
 use super::super::ops::Ops;
 use super::super::selection::Reads;
-use super::work::{Use, Work, difference};
+use super::super::work::{Use, Work, difference};
 use super::{Cause, CauseKind, Change, OpForecast, Outcome, full};
 use crate::Analysis;
 use crate::analysis::Input;

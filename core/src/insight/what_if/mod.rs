@@ -19,7 +19,6 @@ mod forecast;
 mod pairs;
 #[cfg(test)]
 mod tests;
-mod work;
 
 use std::collections::BTreeMap;
 
@@ -27,11 +26,11 @@ use serde::{Deserialize, Serialize};
 
 use super::alignment::{Alignment, align};
 use super::ops::Ops;
+use super::work::Work;
 use crate::analysis::{ImageFacts, Input};
 use crate::reference::Reference;
 use crate::span::LineRange;
 use crate::{Analysis, analyze};
-use work::Work;
 
 /// A change, or several at once. Whatever is left out stays as it is.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]

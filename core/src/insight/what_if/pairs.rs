@@ -10,7 +10,7 @@ use crate::analysis::Stage;
 
 use super::super::alignment::Alignment;
 use super::super::ops::Ops;
-use super::work::Work;
+use super::super::work::Work;
 
 /// By op of the later plan, its partner in the earlier.
 pub(super) fn pair(

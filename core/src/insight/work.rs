@@ -7,7 +7,7 @@ use crate::analysis::PlannedOp;
 use crate::digest::Digest;
 use crate::llb::{self, Action, ChownOpt, MountType, Op, OpKind, SourceOp, User, UserOpt};
 
-use super::super::selection::Selection;
+use super::selection::Selection;
 
 /// An op, read.
 #[derive(Debug)]
