@@ -1,4 +1,5 @@
 //! What the tests and measurements share.
 
+pub mod fuzzed;
 pub mod sizes;
 pub mod traces;

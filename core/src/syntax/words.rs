@@ -115,12 +115,12 @@ pub(super) fn flags(text: &str, escape: char) -> (Vec<RawFlag>, usize) {
                 Some(open) if open == letter => quote = None,
                 _ if letter == escape => {
                     word.extend(letter_at(at));
-                    at += 1;
+                    at = (at + 1).min(text.len());
                 }
                 _ => word.push(letter),
             }
         }
-        let end = at.min(text.len());
+        let end = at;
         if word == "--" {
             return (flags, end);
         }
@@ -201,6 +201,7 @@ mod tests {
         assert_eq!(&text[rest..], "c --d");
         assert_eq!(flags("-- --a", '\\'), (Vec::new(), 2));
         assert_eq!(flags("--é", '\\').0[0].0, "--Ã©");
+        assert_eq!(flags(r"--a\", '\\'), (vec![("--a".into(), 0..4)], 4), "an escape of nothing");
     }
 
     #[test]
