@@ -67,7 +67,7 @@ impl FromStr for Platform {
                     ..Self::default()
                 });
             }
-            let (architecture, variant) = normal_architecture(os, "");
+            let (architecture, variant) = unversioned(os);
             if is_known_architecture(&architecture) {
                 return Ok(Self {
                     architecture,
@@ -77,7 +77,14 @@ impl FromStr for Platform {
             }
             return Err(invalid());
         };
-        let (architecture, variant) = normal_architecture(architecture, third.unwrap_or_default());
+        let (architecture, variant) = match third {
+            None => unversioned(architecture),
+            Some(third) => match normal_architecture(architecture, third) {
+                // Who writes `arm64/v8` in full keeps it, and so do the ops.
+                (arm64, none) if arm64 == "arm64" && none.is_empty() => (arm64, "v8".into()),
+                other => other,
+            },
+        };
         Ok(Self {
             os: normal_os(os),
             architecture,
@@ -147,6 +154,14 @@ fn normal_architecture(architecture: &str, variant: &str) -> (String, String) {
     (architecture.to_owned(), variant.to_owned())
 }
 
+/// An architecture that is written without its variant. The usual one of `arm` then stays unsaid.
+fn unversioned(architecture: &str) -> (String, String) {
+    match normal_architecture(architecture, "") {
+        (arm, usual) if arm == "arm" && usual == "v7" => (arm, String::new()),
+        other => other,
+    }
+}
+
 fn is_known_os(os: &str) -> bool {
     matches!(
         os,
@@ -209,9 +224,12 @@ mod tests {
         for (written, read) in [
             ("linux/amd64", "linux/amd64"),
             ("linux/x86_64", "linux/amd64"),
-            ("linux/arm64/v8", "linux/arm64"),
+            ("linux/arm64/v8", "linux/arm64/v8"),
+            ("linux/arm64/v9.0", "linux/arm64/v9"),
             ("aarch64", "linux/arm64"),
-            ("linux/arm", "linux/arm/v7"),
+            ("linux/arm", "linux/arm"),
+            ("armhf", "linux/arm"),
+            ("linux/arm/7", "linux/arm/v7"),
             ("windows", "windows/amd64"),
             ("windows(10.0.17763)/amd64", "windows/amd64"),
         ] {
@@ -220,6 +238,18 @@ mod tests {
                 read,
                 "{written}"
             );
+        }
+    }
+
+    #[test]
+    fn normalized_platforms_compare() {
+        for (written, normalized) in [
+            ("linux/arm64/v8", "linux/arm64"),
+            ("linux/arm", "linux/arm/v7"),
+            ("linux/arm/v7", "linux/arm/v7"),
+        ] {
+            let platform: Platform = written.parse().unwrap();
+            assert_eq!(platform.normalized().to_string(), normalized, "{written}");
         }
     }
 

@@ -130,6 +130,7 @@ const MISTAKES: &[(&str, &str, Option<&str>)] = &[
         None,
     ),
     ("unknown network", "FROM alpine\nRUN --network=hots make\n", None),
+    ("RUN without a command", "FROM alpine\nRUN []\n", None),
     ("bad port", "FROM alpine\nEXPOSE 80/http\n", None),
     ("bad signal", "FROM alpine\nSTOPSIGNAL SIGTREM\n", None),
     (

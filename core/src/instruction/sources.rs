@@ -2,7 +2,7 @@
 
 use crate::diagnostic::Problem;
 use crate::span::Span;
-use crate::syntax::{Arguments, Heredoc, Keyword, Marker, Node, Word};
+use crate::syntax::{Arguments, Keyword, Marker, Node, Word};
 
 /// Sources and a destination.
 #[derive(Debug, Clone)]
@@ -46,13 +46,13 @@ impl Sources {
                 paths.push(word);
                 continue;
             };
-            // Of several with one name the last counts, as it does in BuildKit.
+            // Of several with one name the last one's content counts, as it does in BuildKit; how it is read is up to each.
             let heredoc = node
                 .heredocs
                 .iter()
                 .rev()
                 .find(|heredoc| heredoc.marker.name == marker.name);
-            let data = heredoc.map(Heredoc::chomped);
+            let data = heredoc.map(|heredoc| heredoc.read_as(&marker));
             contents.push(Inline {
                 name: marker.name,
                 data: data.unwrap_or_default(),

@@ -32,7 +32,12 @@ pub(crate) struct Heredoc {
 impl Heredoc {
     /// The content as it is used, without its leading tabs where `<<-` says so.
     pub(crate) fn chomped(&self) -> String {
-        if !self.marker.chomp {
+        self.read_as(&self.marker)
+    }
+
+    /// The content as `marker` wants it.
+    pub(crate) fn read_as(&self, marker: &Marker) -> String {
+        if !marker.chomp {
             return self.content.clone();
         }
         self.content

@@ -319,22 +319,25 @@ impl<'s> Parser<'s> {
         let mut node = Node::read(joined, self.tree.escape);
         node.span = Span::new(start, end);
         node.comments = std::mem::take(&mut self.comments);
+        let mut end = None;
         if node.line.text().contains("<<") && node.takes_heredocs(self.tree.escape) {
-            self.heredocs(&mut node);
+            end = self.heredocs(&mut node);
         }
         node.lines = LineRange {
             start: first,
-            end: self.lines.taken,
+            end: end.unwrap_or(self.lines.taken),
         };
         self.tree.nodes.push(node);
     }
 
-    fn heredocs(&mut self, node: &mut Node<'s>) {
+    /// Reads the heredocs of an instruction. Where one never ends it gives the last line of the file, which BuildKit
+    /// looked for its end in.
+    fn heredocs(&mut self, node: &mut Node<'s>) -> Option<u32> {
         let markers = match Marker::all(node.line.text()) {
             Ok(markers) => markers,
             Err(error) => {
                 node.arguments = Err(Problem::new("bad-heredoc", error.to_string()));
-                return;
+                return None;
             }
         };
         for marker in markers {
@@ -343,8 +346,9 @@ impl<'s> Parser<'s> {
                 let message = format!("The heredoc <<{} never ends.", marker.name);
                 let hint = format!("Put a line with nothing but {} behind its content.", marker.name);
                 node.arguments = Err(Problem::new("unterminated-heredoc", message).hint(hint));
+                let last = self.lines.taken;
                 self.resume(after);
-                return;
+                return Some(last);
             };
             node.span.end = end;
             node.heredocs.push(Heredoc {
@@ -353,6 +357,7 @@ impl<'s> Parser<'s> {
                 span,
             });
         }
+        None
     }
 
     fn heredoc(&mut self, marker: &Marker) -> Option<(String, Span, usize)> {

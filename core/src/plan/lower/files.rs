@@ -37,6 +37,7 @@ struct Common {
     mode: i32,
     mode_text: String,
     exclude: Vec<String>,
+    /// Of the source at hand. One that a git address names holds for the sources after it too, as in BuildKit.
     checksum: String,
     /// What progress calls the instruction.
     name: String,
@@ -64,7 +65,7 @@ pub(super) fn transfer(step: &mut Step<'_, '_>, transfer: &Transfer<'_>) -> Resu
     check_checksum(transfer, &checksum, &paths)?;
     let printed = step.printed(&step.command.statement.code);
     let name = step.next_name(&printed);
-    let common = Common {
+    let mut common = Common {
         destination: path::in_action("/", &destination, true),
         owner: if chown.is_empty() {
             None
@@ -80,7 +81,7 @@ pub(super) fn transfer(step: &mut Step<'_, '_>, transfer: &Transfer<'_>) -> Resu
     let mut actions = Vec::with_capacity(paths.len() + transfer.sources.contents.len());
     let mut keep_git_dir = transfer.keep_git_dir;
     for (word, source) in transfer.sources.paths.iter().zip(&paths) {
-        let action = from_path(step, transfer, &common, source, &mut keep_git_dir);
+        let action = from_path(step, transfer, &mut common, source, &mut keep_git_dir);
         actions.push(action.map_err(|problem| problem.at(word.span))?);
     }
     for inline in &transfer.sources.contents {
@@ -224,7 +225,7 @@ fn check_checksum(transfer: &Transfer<'_>, checksum: &str, paths: &[String]) -> 
 fn from_path(
     step: &mut Step<'_, '_>,
     transfer: &Transfer<'_>,
-    common: &Common,
+    common: &mut Common,
     source: &str,
     keep_git_dir: &mut Option<bool>,
 ) -> Result<ActionPlan, Problem> {
@@ -239,18 +240,16 @@ fn from_path(
             ));
         }
         *keep_git_dir = git.keep_git_dir.or(*keep_git_dir);
-        let checksum = match (common.checksum.as_str(), git.checksum.as_str()) {
-            ("", written) => written,
-            (wanted, "") => wanted,
-            (wanted, written) if wanted == written => wanted,
-            _ => {
+        if !git.checksum.is_empty() {
+            if !common.checksum.is_empty() && common.checksum != git.checksum {
                 return Err(Problem::new(
                     "bad-checksum",
                     "--checksum and the address say different things.",
                 ));
             }
-        };
-        let op = git.source(*keep_git_dir == Some(true), checksum);
+            common.checksum.clone_from(&git.checksum);
+        }
+        let op = git.source(*keep_git_dir == Some(true), &common.checksum);
         let output = step.add(Work::Source(op, None), common.name.clone());
         return Ok(ActionPlan {
             action: Action::Copy(common.copy("/".into())),

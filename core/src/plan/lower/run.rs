@@ -22,6 +22,10 @@ pub(super) fn lower(step: &mut Step<'_, '_>, run: &Run) -> Result<(), Problem> {
     let code = &step.command.statement.code;
     let Command { args, shown, script } = command(step, run, code);
     let args = super::with_shell(step, args, run.command.shell);
+    if args.is_empty() {
+        return Err(Problem::new("empty-command", "RUN [] has no command to run.")
+            .hint("Name a program: RUN [\"/bin/true\"]."));
+    }
     let done = history(step, &args);
     let mounts = Mounts::read(step, run)?;
     let printed = {
