@@ -183,7 +183,11 @@ fn assert_analysis(source: &str, analysis: &Analysis) {
         let ops: Vec<&[u8]> = definition.ops.iter().map(|op| op.bytes.as_slice()).collect();
         let vertices = Vertices::decode(&ops).expect("a planned definition can be decoded");
         let vertices = vertices.ops.len();
-        assert_eq!(vertices, ops.len().saturating_sub(1), "all but the last op are vertices");
+        assert_eq!(
+            vertices,
+            ops.len().saturating_sub(1),
+            "all but the last op are vertices"
+        );
         assert!(analysis.image_config.is_some(), "a definition has an image");
     }
 }

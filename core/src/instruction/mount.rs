@@ -235,6 +235,9 @@ pub(super) fn source(text: Word) -> Result<MountSource, Problem> {
 }
 
 fn fields(text: &str, span: Span) -> Result<Vec<String>, Problem> {
+    if text.is_empty() {
+        return Err(Problem::new("bad-mount", "This --mount says nothing.").at(span));
+    }
     comma_separated(text)
         .map_err(|error| Problem::new("bad-mount", format!("This --mount cannot be read: {error}.")).at(span))
 }

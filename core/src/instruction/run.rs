@@ -123,6 +123,9 @@ fn device(word: &Word) -> Result<Device, Problem> {
         name: String::new(),
         required: false,
     };
+    if word.text.is_empty() {
+        return Err(bad("This --device names no device.".into()));
+    }
     let fields = comma_separated(&word.text)
         .map_err(|error| bad(format!("This --device cannot be read: {error}.")))?;
     for field in fields {

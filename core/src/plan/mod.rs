@@ -157,10 +157,13 @@ pub(crate) fn plan(program: &mut Program, options: &Options, diagnostics: &mut V
     let mut args: Vec<Declared> = Vec::new();
     for arg in &program.globals {
         for declaration in &arg.value.declarations {
+            let default = globals.defaults.get(&declaration.name).cloned();
+            // A predefined value is nothing that this declaration says.
+            let given = options.build_args.get(&declaration.name).cloned();
             args.push(Declared {
                 name: declaration.name.clone(),
-                default: globals.defaults.get(&declaration.name).cloned(),
-                value: globals.get(&declaration.name).map(str::to_owned),
+                value: given.or_else(|| default.clone()),
+                default,
                 repeats: false,
                 stage: None,
                 span: declaration.span,

@@ -38,8 +38,11 @@ pub(crate) fn find_cycle(nodes: &[Node]) -> Option<Vec<(usize, Dependency)>> {
                 // The cycle is the part of the path from the node it leads back to.
                 let from = path.iter().position(|&(node, _)| node == on).unwrap_or(0);
                 let chain = path.iter().skip(from).filter_map(|&(node, next)| {
-                    let dependency = nodes.get(node)?.dependencies.get(next.checked_sub(1)?)?;
-                    Some((node, dependency.clone()))
+                    let all = &nodes.get(node)?.dependencies;
+                    let on = all.get(next.checked_sub(1)?)?.on;
+                    // Where a stage is needed several times the last one is named, as BuildKit does.
+                    let last = all.iter().rfind(|dependency| dependency.on == on)?;
+                    Some((node, last.clone()))
                 });
                 return Some(chain.collect());
             }

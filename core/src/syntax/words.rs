@@ -201,7 +201,11 @@ mod tests {
         assert_eq!(&text[rest..], "c --d");
         assert_eq!(flags("-- --a", '\\'), (Vec::new(), 2));
         assert_eq!(flags("--é", '\\').0[0].0, "--Ã©");
-        assert_eq!(flags(r"--a\", '\\'), (vec![("--a".into(), 0..4)], 4), "an escape of nothing");
+        assert_eq!(
+            flags(r"--a\", '\\'),
+            (vec![("--a".into(), 0..4)], 4),
+            "an escape of nothing"
+        );
     }
 
     #[test]

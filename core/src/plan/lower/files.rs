@@ -1,7 +1,6 @@
 //! What ADD and COPY have in common.
 
 use crate::diagnostic::Problem;
-use crate::digest::Digest;
 use crate::instruction::Sources;
 use crate::llb::{
     Action, Attr, ChownOpt, FileActionCopy, FileActionMkFile, NamedUserOpt, SourceOp, User, UserOpt,
@@ -261,14 +260,14 @@ fn from_path(
         let file = remote::http_file_name(source);
         let mut attrs = vec![Attr::new("http.filename", file.as_str())];
         if !common.checksum.is_empty() {
-            let digest: Digest = common.checksum.parse().map_err(|_| {
-                Problem::new(
+            if !is_checksum(&common.checksum) {
+                return Err(Problem::new(
                     "bad-checksum",
                     format!("\"{}\" is not a checksum.", common.checksum),
                 )
-                .hint("Write sha256: and 64 hex digits.")
-            })?;
-            attrs.push(Attr::new("http.checksum", digest.as_str()));
+                .hint("Write sha256: and 64 hex digits."));
+            }
+            attrs.push(Attr::new("http.checksum", &common.checksum));
         }
         let output = step.add(
             Work::Source(SourceOp::new(source.to_owned(), attrs), None),
@@ -298,6 +297,21 @@ fn from_path(
         action: Action::Copy(copy),
         source: transfer.from,
     })
+}
+
+/// Whether `text` is a digest in any of the algorithms that a download may be checked with.
+fn is_checksum(text: &str) -> bool {
+    let (algorithm, digits) = text.split_once(':').unwrap_or_default();
+    let length = match algorithm {
+        "sha256" => 64,
+        "sha384" => 96,
+        "sha512" => 128,
+        _ => return false,
+    };
+    digits.len() == length
+        && digits
+            .bytes()
+            .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 fn refuse_address(transfer: &Transfer<'_>, what: &str) -> Result<(), Problem> {
@@ -392,6 +406,15 @@ impl Common {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn downloads_are_checked_by_any_common_algorithm() {
+        assert!(is_checksum(&format!("sha256:{}", "0".repeat(64))));
+        assert!(is_checksum(&format!("sha512:{}", "f".repeat(128))));
+        for bad in ["", "sha256:", "md5:0", &format!("sha256:{}", "F".repeat(64))] {
+            assert!(!is_checksum(bad), "{bad}");
+        }
+    }
 
     #[test]
     fn modes_are_octal_or_symbolic() {

@@ -99,7 +99,7 @@ impl Mounts {
         match mount.kind {
             MountKind::Cache => {
                 plan.set_mount_type(MountType::Cache);
-                plan.cache_opt = Some(cache(mount));
+                plan.cache_opt = Some(cache(step, mount));
             }
             MountKind::Tmpfs => {
                 plan.set_mount_type(MountType::Tmpfs);
@@ -213,14 +213,8 @@ fn ownership(mount: &Mount, usual: u32) -> (u32, u32, u32) {
 
 /// Where a mount appears.
 fn target(step: &Step<'_, '_>, mount: &Mount) -> Result<String, Problem> {
-    let cleaned = path::clean(&mount.target);
-    let drive = cleaned.as_bytes().get(1) == Some(&b':')
-        && cleaned
-            .bytes()
-            .next()
-            .is_some_and(|byte| byte.is_ascii_alphabetic());
-    let absolute = cleaned.starts_with('/') || (drive && cleaned.len() > 2);
-    let target = if absolute {
+    // Not even on Windows is a path with a drive an absolute one here.
+    let target = if path::clean(&mount.target).starts_with('/') {
         mount.target.clone()
     } else {
         path::join(&["/", &step.build.dir, &mount.target])
@@ -234,7 +228,7 @@ fn target(step: &Step<'_, '_>, mount: &Mount) -> Result<String, Problem> {
     Ok(target)
 }
 
-fn cache(mount: &Mount) -> CacheOpt {
+fn cache(step: &Step<'_, '_>, mount: &Mount) -> CacheOpt {
     let id = if mount.id.is_empty() {
         path::clean(&mount.target)
     } else {
@@ -246,7 +240,7 @@ fn cache(mount: &Mount) -> CacheOpt {
         Some(Sharing::Locked) => CacheSharing::Locked,
     };
     CacheOpt {
-        id: format!("/{id}"),
+        id: format!("{}/{id}", super::run::asked(step, "BUILDKIT_CACHE_MOUNT_NS")),
         sharing: sharing.into(),
     }
 }

@@ -64,6 +64,7 @@ pub(super) fn lower(step: &mut Step<'_, '_>, run: &Run) -> Result<(), Problem> {
         cwd: step.build.dir.clone(),
         user: step.build.user.clone(),
         proxy_env: proxies(step),
+        hostname: asked(step, "BUILDKIT_SANDBOX_HOSTNAME"),
         remove_mount_stubs_recursive: true,
         ..Meta::default()
     };
@@ -79,12 +80,9 @@ pub(super) fn lower(step: &mut Step<'_, '_>, run: &Run) -> Result<(), Problem> {
         cdi_devices: run.devices.iter().map(device).collect(),
         ..ExecOp::default()
     };
-    let platform = llb_platform(
-        step.build
-            .exec_platform
-            .as_ref()
-            .unwrap_or(step.shared.target_platform),
-    );
+    // A command's platform is in the usual spelling, however its stage writes it.
+    let platform = step.build.exec_platform.as_ref();
+    let platform = llb_platform(&platform.unwrap_or(step.shared.target_platform).normalized());
     let output = step.add_main(
         Work::Exec(Box::new(ExecPlan {
             op,
@@ -97,6 +95,12 @@ pub(super) fn lower(step: &mut Step<'_, '_>, run: &Run) -> Result<(), Problem> {
     step.build.output = Some(output);
     step.commit(done, true);
     Ok(())
+}
+
+/// A build argument that asks for something of BuildKit rather than being a variable.
+pub(super) fn asked(step: &Step<'_, '_>, name: &str) -> String {
+    let value = step.shared.options.build_args.get(name);
+    value.cloned().unwrap_or_default()
 }
 
 /// What a RUN runs.
