@@ -77,6 +77,17 @@ const MISTAKES: &[(&str, &str, Option<&str>)] = &[
         None,
     ),
     (
+        "cycle of one, named by its last line",
+        "FROM alpine AS a\nCOPY --from=a /x /y\nCOPY --from=a /z /y\n",
+        None,
+    ),
+    (
+        "mount that says nothing",
+        "FROM alpine\nRUN --mount= make\n",
+        None,
+    ),
+    ("device without a name", "FROM alpine\nRUN --device= make\n", None),
+    (
         "unknown target",
         "FROM alpine AS builder\nRUN make\n",
         Some("buidler"),

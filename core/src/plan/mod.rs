@@ -22,7 +22,7 @@ use std::collections::BTreeSet;
 use crate::analysis::{Base, EdgeSource, Options};
 use crate::diagnostic::{Diagnostic, Problem, Severity};
 use crate::platform::Platform;
-use crate::shell::{Lexer, Variables as _};
+use crate::shell::Lexer;
 use crate::stage::{self, Globals, Origin, Program, Resolved};
 
 pub(crate) use build::{Build, Declared, FoundEdge};
