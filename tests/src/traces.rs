@@ -6,10 +6,11 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use serde_json::Value;
-use stagewright_core::analysis::{ImageFacts, Input, LocalIdentity};
-use stagewright_core::analyze;
+use serde_json::{Value, json};
+use stagewright_core::analysis::{ImageFacts, Input, LocalIdentity, NamedContext};
+use stagewright_core::digest::Digest;
 use stagewright_core::insight::{RunState, Trace, trace};
+use stagewright_core::{analyze, calls};
 
 /// One recording, with what is needed to plan and compare it.
 pub struct Recording {
@@ -82,13 +83,77 @@ fn recording(folder: &Path, infix: &str) -> Result<Recording, String> {
         };
         input.options.images.insert(name.to_owned(), facts);
     }
+    let definition = json(&format!("llb{infix}.json"))?;
+    for (name, text) in options["namedContexts"].as_object().into_iter().flatten() {
+        let mut context = NamedContext::read(name, text.as_str().unwrap_or_default());
+        if let NamedContext::Local(local) = &mut context {
+            local.shared_key = shared_key(&definition, name);
+        }
+        input.options.contexts.insert(name.clone(), context);
+    }
+    if options["noCache"] == true {
+        input.options.no_cache = Some(Vec::new());
+    }
     Ok(Recording {
         title: format!("{}/{log_name}", folder.file_name().unwrap_or_default().display()),
         log: read(&log_name)?,
-        definition: json(&format!("llb{infix}.json"))?,
+        definition,
         options,
         input,
     })
+}
+
+/// What the client said of which folder a named context is: nothing but the recording knows.
+fn shared_key(definition: &Value, name: &str) -> String {
+    let lead = format!("context:{name}-");
+    let ops = definition["ops"].as_array().into_iter().flatten();
+    ops.filter_map(|op| {
+        op.pointer("/Op/Op/source/attrs/local.sharedkeyhint")?
+            .as_str()?
+            .strip_prefix(&lead)
+    })
+    .next()
+    .unwrap_or_default()
+    .to_owned()
+}
+
+/// Plans as the very client of the recording, and compares the definition with the one that was solved: the digests of
+/// all ops, and all that is said of each. `Err` says what differs.
+pub fn compare_definition(recording: &Recording) -> Result<(), String> {
+    let mut input = recording.input.clone();
+    let session = recording.definition["localSession"].as_str().unwrap_or_default();
+    input.options.local = LocalIdentity::Session(session.to_owned());
+    let ours =
+        calls::llb(&input, "Dockerfile").map_err(|errors| format!("ours cannot be planned: {errors:?}"))?;
+    let theirs = recording.definition["ops"]
+        .as_array()
+        .map(Vec::as_slice)
+        .unwrap_or_default();
+    if ours.ops.len() != theirs.len() {
+        return Err(format!(
+            "ours has {} ops, the reference {}",
+            ours.ops.len(),
+            theirs.len()
+        ));
+    }
+    for (bytes, op) in ours.ops.iter().zip(theirs) {
+        let digest = Digest::of(bytes);
+        if op["Digest"] != digest.as_str() {
+            return Err(format!("{digest} is {op} in the reference"));
+        }
+        let said = ours.metadata_of(digest.as_str()).cloned().unwrap_or_default();
+        let mut metadata = json!({ "caps": said.caps });
+        if said.ignore_cache {
+            metadata["ignore_cache"] = true.into();
+        }
+        if !said.description.is_empty() {
+            metadata["description"] = json!(said.description);
+        }
+        if op["OpMetadata"] != metadata {
+            return Err(format!("{metadata}\n      reference {}", op["OpMetadata"]));
+        }
+    }
+    Ok(())
 }
 
 /// Lays a recording over the plan and compares every op with what the log says of it. `Err` says what differs.

@@ -3,9 +3,11 @@
 //! The answers have the shape of BuildKit's subrequests `frontend.targets` and `frontend.outline`, without the text of
 //! the file that BuildKit adds to each.
 
+mod llb;
 mod outline;
 mod targets;
 
+pub use llb::llb;
 pub use outline::{Argument, Grant, Outline, outline};
 pub use targets::{Target, Targets, targets};
 

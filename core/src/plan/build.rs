@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
+use std::rc::Rc;
 
 use crate::analysis::{EdgeKind, EdgeSource, Options};
 use crate::diagnostic::Problem;
@@ -17,7 +18,7 @@ use crate::syntax::Word;
 use super::context::{Contexts, LocalUse};
 use super::env::Env;
 use super::epoch::Epoch;
-use super::graph::{Graph, Output, Vertex, Work};
+use super::graph::{Graph, Output, Vertex, Work, Written};
 
 /// A stage as far as it is planned. A stage that starts from it starts with a copy.
 #[derive(Debug, Clone, Default)]
@@ -211,21 +212,29 @@ impl Step<'_, '_> {
 
     /// Adds a vertex for something that this step needs.
     pub(crate) fn add(&mut self, work: Work, name: String) -> Output {
-        self.vertex(work, name, false)
+        self.vertex(work, name, Written::Nowhere, false)
+    }
+
+    /// Adds the vertex that this step is, where `--no-cache` is not about it.
+    pub(crate) fn add_kept(&mut self, work: Work, name: String) -> Output {
+        let written = Written::Statement(Rc::clone(&self.command.statement));
+        self.vertex(work, name, written, false)
     }
 
     /// Adds the vertex that this step is. It is this one that `--no-cache` is about.
     pub(crate) fn add_main(&mut self, work: Work, name: String) -> Output {
-        self.vertex(work, name, self.shared.ignore_cache)
+        let written = Written::Statement(Rc::clone(&self.command.statement));
+        self.vertex(work, name, written, self.shared.ignore_cache)
     }
 
-    fn vertex(&mut self, work: Work, name: String, ignore_cache: bool) -> Output {
+    fn vertex(&mut self, work: Work, name: String, written: Written, ignore_cache: bool) -> Output {
         self.shared.graph.add(Vertex {
             work,
             name,
             stage: Some(self.stage),
             step: self.command.step,
             ignore_cache,
+            written,
         })
     }
 

@@ -14,7 +14,7 @@ use crate::reference::Reference;
 
 use super::build::{Build, Shared, llb_platform};
 use super::definition::go_json;
-use super::graph::{Graph, Output, Vertex, Work};
+use super::graph::{Graph, Output, Vertex, Work, Written};
 use super::image::{FoundImage, find_or_add};
 use super::remote;
 
@@ -264,6 +264,7 @@ fn load(
         stage: place.stage,
         step: None,
         ignore_cache: false,
+        written: Written::Nowhere,
     });
     let index = find_or_add(images, described);
     if let Some(image) = images.get_mut(index) {

@@ -38,7 +38,9 @@ pub(crate) fn marshal(graph: Graph, head: Option<Output>, local: SourceOp) -> Ma
         places: vec![None; count],
     };
     if let Some(head) = head {
-        run.visit(head);
+        for vertex in order(&run.graph, head) {
+            run.finish(vertex);
+        }
         let inputs = run.input(head).into_iter().collect();
         run.push(
             Op {
@@ -109,6 +111,35 @@ pub(super) fn go_json(paths: &[String]) -> String {
     json
 }
 
+/// The vertices that `head` needs, depth first: each stands after all that it uses. The walk keeps its own stack, for
+/// files are of any length.
+pub(crate) fn order(graph: &Graph, head: Output) -> Vec<Output> {
+    let inputs = |vertex: Output| {
+        let inputs = graph
+            .vertices
+            .node_weight(vertex)
+            .map(|vertex| vertex.work.inputs());
+        inputs.unwrap_or_default().into_iter()
+    };
+    let mut done = vec![false; graph.vertices.node_count()];
+    let mut order = Vec::with_capacity(done.len());
+    let mut open = vec![(head, inputs(head))];
+    while let Some((vertex, rest)) = open.last_mut() {
+        match rest.next() {
+            Some(input) if done.get(input.index()) == Some(&true) => {}
+            Some(input) => open.push((input, inputs(input))),
+            None => {
+                if let Some(done) = done.get_mut(vertex.index()) {
+                    *done = true;
+                }
+                order.push(*vertex);
+                open.pop();
+            }
+        }
+    }
+    order
+}
+
 /// Where an op comes from.
 #[derive(Default)]
 struct Origin {
@@ -129,30 +160,6 @@ struct Run {
 }
 
 impl Run {
-    /// Depth first: an op stands after all of its inputs. The walk keeps its own stack, for files are of any length.
-    fn visit(&mut self, head: Output) {
-        let mut open = vec![(head, self.inputs(head).into_iter())];
-        while let Some((vertex, inputs)) = open.last_mut() {
-            match inputs.next() {
-                Some(input) if self.places.get(input.index()).is_some_and(Option::is_some) => {}
-                Some(input) => open.push((input, self.inputs(input).into_iter())),
-                None => {
-                    let vertex = *vertex;
-                    self.finish(vertex);
-                    open.pop();
-                }
-            }
-        }
-    }
-
-    fn inputs(&self, vertex: Output) -> Vec<Output> {
-        self.graph
-            .vertices
-            .node_weight(vertex)
-            .map(|vertex| vertex.work.inputs())
-            .unwrap_or_default()
-    }
-
     fn digest(&self, vertex: Output) -> Option<&Digest> {
         let place = self.places.get(vertex.index()).copied().flatten()?;
         self.ops.get(place).map(|op| &op.digest)

@@ -1,8 +1,12 @@
 //! The graph of what would be done: vertices that become ops, before their digests are known.
 
+use std::rc::Rc;
+
 use petgraph::graph::{DiGraph, NodeIndex};
 
 use crate::llb::{Action, ExecOp, Mount, Platform, SourceOp};
+use crate::span::LineRange;
+use crate::stage::Statement;
 
 /// The graph. Edges lead from what is used to what uses it.
 #[derive(Debug, Default)]
@@ -26,6 +30,18 @@ pub(crate) struct Vertex {
     pub(crate) step: Option<usize>,
     /// Whether it is asked never to come from the cache.
     pub(crate) ignore_cache: bool,
+    pub(crate) written: Written,
+}
+
+/// Where a vertex was written.
+#[derive(Debug)]
+pub(crate) enum Written {
+    /// Nowhere as such: something needs it.
+    Nowhere,
+    /// It is what an instruction does.
+    Statement(Rc<Statement>),
+    /// It is what a stage starts from, or something copies or mounts from; no lines where a mount does.
+    From(Option<LineRange>),
 }
 
 /// What a vertex does.
@@ -98,6 +114,7 @@ impl Graph {
             stage: None,
             step: None,
             ignore_cache: false,
+            written: Written::Nowhere,
         });
         self.context = Some(index);
         index

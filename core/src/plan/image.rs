@@ -14,7 +14,7 @@ use crate::stage::{Node, Origin};
 
 use super::build::{Build, Shared, llb_platform};
 use super::context;
-use super::graph::{Output, Vertex, Work};
+use super::graph::{Output, Vertex, Work, Written};
 use super::lower;
 
 /// An image that something starts from or copies from.
@@ -143,6 +143,7 @@ pub(super) fn start(
             stage: place.stage,
             step: None,
             ignore_cache: false,
+            written: Written::From((!node.mounted).then_some(node.lines)),
         });
         build.output = Some(output);
         build.exec_platform = Some(platform);

@@ -36,6 +36,8 @@ pub(crate) struct Node {
     pub(crate) commands: Vec<Command>,
     /// What it copies and mounts from, in the order of its instructions.
     pub(crate) dependencies: Vec<Dependency>,
+    /// Whether it is a mount that needs it, in the place of a stage.
+    pub(crate) mounted: bool,
     /// Whether a named context stands in its place.
     pub(crate) replaced: bool,
     /// Whether something in it is wrong.
@@ -150,6 +152,7 @@ impl Node {
             label: String::new(),
             commands: Vec::new(),
             dependencies: Vec::new(),
+            mounted: false,
             replaced: false,
             broken: false,
             in_cycle: false,
@@ -331,8 +334,16 @@ impl Resolved {
                     let name = mount.from.as_deref().unwrap_or("scratch");
                     let found = self.by_name(name);
                     let span = mount.text.span;
-                    let node =
-                        found.unwrap_or_else(|| self.add(Node::hidden(name, span, statement.lines), None));
+                    let node = found.unwrap_or_else(|| {
+                        let hidden = Node::hidden(name, span, statement.lines);
+                        self.add(
+                            Node {
+                                mounted: true,
+                                ..hidden
+                            },
+                            None,
+                        )
+                    });
                     (Some(node), span)
                 };
                 (run.mounts.iter().map(source).collect(), "mounts files of")

@@ -91,6 +91,53 @@ struct ReferenceOp {
     op: Option<Value>,
     #[serde(default)]
     name: Option<String>,
+    /// All else that is known of it.
+    #[serde(flatten)]
+    rest: serde_json::Map<String, Value>,
+}
+
+impl ReferenceOp {
+    /// The op as `llb::to_json` has it.
+    fn whole(&self) -> Value {
+        let mut whole = self.rest.clone();
+        whole.remove("raw");
+        let fields = [
+            ("digest", Some(json!(self.digest))),
+            ("kind", Some(json!(self.kind))),
+            ("inputs", (!self.inputs.is_empty()).then(|| json!(self.inputs))),
+            ("platform", self.platform.clone()),
+            ("op", self.op.clone()),
+            ("name", self.name.as_ref().map(|name| json!(name))),
+        ];
+        for (key, value) in fields {
+            if let Some(value) = value {
+                whole.insert(key.into(), value);
+            }
+        }
+        without_group_ids(Value::Object(whole))
+    }
+}
+
+/// The ids of progress groups are made up for each build.
+fn without_group_ids(mut op: Value) -> Value {
+    if let Some(group) = op.get_mut("progressGroup").and_then(Value::as_object_mut) {
+        group.remove("id");
+    }
+    op
+}
+
+/// Every op of the definition with all that is said of it, through its bytes and back.
+fn whole(input: &Input) -> Result<Vec<Value>, String> {
+    let written = calls::llb(input, "Dockerfile").map_err(|errors| format!("{errors:?}"))?;
+    let (definition, vertices) =
+        llb::Definition::decode(&written.to_bytes()).map_err(|error| error.to_string())?;
+    if definition != written {
+        return Err("it is not read as it was written".into());
+    }
+    let Value::Array(ops) = llb::to_json(&definition, &vertices) else {
+        return Err("it is no list".into());
+    };
+    Ok(ops.into_iter().map(without_group_ids).collect())
 }
 
 /// What a lint rule of the reference found.
@@ -184,14 +231,21 @@ fn main() -> ExitCode {
 }
 
 fn compare_traces(recordings: &[Recording], tallies: &mut BTreeMap<&'static str, Tally>) {
-    let tally = tallies.entry("trace").or_default();
-    for recording in recordings {
-        tally.total += 1;
-        match traces::compare(recording) {
-            Ok(()) => tally.passed += 1,
-            Err(difference) => tally
-                .differences
-                .push(format!("{}\n      {difference}", recording.title)),
+    type Compare = fn(&Recording) -> Result<(), String>;
+    let aspects: [(&'static str, Compare); 2] = [
+        ("trace", traces::compare),
+        ("traceDefinition", traces::compare_definition),
+    ];
+    for (aspect, compare) in aspects {
+        let tally = tallies.entry(aspect).or_default();
+        for recording in recordings {
+            tally.total += 1;
+            match compare(recording) {
+                Ok(()) => tally.passed += 1,
+                Err(difference) => tally
+                    .differences
+                    .push(format!("{}\n      {difference}", recording.title)),
+            }
         }
     }
 }
@@ -486,6 +540,14 @@ fn compare(case: &Case, source: String, tallies: &mut BTreeMap<&'static str, Tal
         let pair = expected.iter().zip(&names).find(|(left, right)| left != right);
         format!("reference, ours: {pair:#?}")
     });
+    if case.ops.is_some() && !counted_twice {
+        let ours = whole(&input);
+        let theirs: Vec<Value> = case.ops.iter().flatten().map(ReferenceOp::whole).collect();
+        check("ops", ours.as_ref() == Ok(&theirs), &|| match &ours {
+            Ok(ours) => value_difference("ops", Some(&json!(theirs)), Some(&json!(ours))),
+            Err(error) => error.clone(),
+        });
+    }
     let image = analysis.image_config.clone().map(without_layers);
     check("image", image == case.image.clone().map(without_layers), &|| {
         value_difference(

@@ -10,7 +10,7 @@ use crate::llb::{
 };
 use crate::plan::build::Step;
 use crate::plan::env::Env;
-use crate::plan::graph::{ActionPlan, MountPlan, Output, Vertex, Work};
+use crate::plan::graph::{ActionPlan, MountPlan, Output, Vertex, Work, Written};
 use crate::plan::path;
 
 use super::copy::too_early;
@@ -274,5 +274,6 @@ fn cache_directory(step: &mut Step<'_, '_>, mount: &Mount, base: Option<Output>)
         stage: Some(step.stage),
         step: step.command.step,
         ignore_cache: false,
+        written: Written::Nowhere,
     })
 }

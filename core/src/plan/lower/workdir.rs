@@ -33,7 +33,7 @@ pub(super) fn lower(step: &mut Step<'_, '_>, workdir: &Workdir) -> Result<(), Pr
             base,
             actions: vec![ActionPlan { action, source: None }],
         };
-        step.build.output = Some(step.add(work, name));
+        step.build.output = Some(step.add_kept(work, name));
     }
     step.commit(format!("WORKDIR {dir}"), makes);
     Ok(())
