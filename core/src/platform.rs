@@ -15,6 +15,9 @@ pub struct Platform {
     /// `v7` in `linux/arm/v7`; empty where there is none.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub variant: String,
+    /// `10.0.17763` in `windows(10.0.17763)/amd64`; empty where there is none.
+    #[serde(rename = "osVersion", default, skip_serializing_if = "String::is_empty")]
+    pub os_version: String,
 }
 
 impl Default for Platform {
@@ -24,13 +27,18 @@ impl Default for Platform {
             os: "linux".into(),
             architecture: "amd64".into(),
             variant: String::new(),
+            os_version: String::new(),
         }
     }
 }
 
 impl fmt::Display for Platform {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{}/{}", self.os, self.architecture)?;
+        formatter.write_str(&self.os)?;
+        if !self.os_version.is_empty() {
+            write!(formatter, "({})", escaped(&self.os_version))?;
+        }
+        write!(formatter, "/{}", self.architecture)?;
         if !self.variant.is_empty() {
             write!(formatter, "/{}", self.variant)?;
         }
@@ -47,7 +55,8 @@ impl FromStr for Platform {
     type Err = InvalidPlatform;
 
     /// Reads `os/arch[/variant]`, or one of `os` and `arch` alone, in any of the spellings that are in use, as
-    /// containerd's `platforms.Parse` does. An operating system's version in brackets is passed over.
+    /// containerd's `platforms.Parse` does: `arm` alone has no variant, `arm64` has one only where one was written.
+    /// [`Platform::normalized`] makes one platform of these. Features of an operating system are passed over.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let invalid = || InvalidPlatform(text.to_owned());
         let mut parts = text.split('/');
@@ -58,12 +67,15 @@ impl FromStr for Platform {
         {
             return Err(invalid());
         }
-        let os = first.split('(').next().unwrap_or_default();
+        let (os, version) = first.split_once('(').unwrap_or((first, ""));
+        let version = version.split(['+', ')']).next().unwrap_or_default();
+        let os_version = unescaped(version).ok_or_else(invalid)?;
         let Some(architecture) = second else {
             let os_alone = normal_os(os);
             if is_known_os(&os_alone) {
                 return Ok(Self {
                     os: os_alone,
+                    os_version,
                     ..Self::default()
                 });
             }
@@ -72,6 +84,7 @@ impl FromStr for Platform {
                 return Ok(Self {
                     architecture,
                     variant,
+                    os_version,
                     ..Self::default()
                 });
             }
@@ -89,6 +102,7 @@ impl FromStr for Platform {
             os: normal_os(os),
             architecture,
             variant,
+            os_version,
         })
     }
 }
@@ -102,8 +116,50 @@ impl Platform {
             os: normal_os(&self.os),
             architecture,
             variant,
+            os_version: self.os_version.clone(),
         }
     }
+
+    /// The same without the version of the operating system.
+    #[must_use]
+    pub(crate) fn without_os_version(&self) -> Self {
+        Self {
+            os_version: String::new(),
+            ..self.clone()
+        }
+    }
+}
+
+/// A version as it stands in brackets.
+fn escaped(version: &str) -> String {
+    let mut text = String::with_capacity(version.len());
+    for letter in version.chars() {
+        match letter {
+            '%' => text.push_str("%25"),
+            '+' => text.push_str("%2B"),
+            '(' => text.push_str("%28"),
+            ')' => text.push_str("%29"),
+            '/' => text.push_str("%2F"),
+            letter => text.push(letter),
+        }
+    }
+    text
+}
+
+fn unescaped(version: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(version.len());
+    let mut rest = version.bytes();
+    while let Some(byte) = rest.next() {
+        let byte = if byte == b'%' {
+            let digit = |byte: Option<u8>| byte.and_then(|byte| char::from(byte).to_digit(16));
+            let (high, low) = (digit(rest.next())?, digit(rest.next())?);
+            u8::try_from(high * 16 + low).ok()?
+        } else {
+            byte
+        };
+        bytes.push(byte);
+    }
+    String::from_utf8(bytes).ok()
 }
 
 fn is_name(part: &str) -> bool {
@@ -122,7 +178,8 @@ fn is_os(part: &str) -> bool {
             let inside = version.strip_suffix(')');
             plain(name)
                 && inside.is_some_and(|text| {
-                    text.is_empty() || text.split('+').all(|part| part.is_empty() || is_name(part))
+                    let known = |part: &str| part.is_empty() || is_name(&part.replace('%', ""));
+                    text.split('+').all(known)
                 })
         }
     }
@@ -231,7 +288,8 @@ mod tests {
             ("armhf", "linux/arm"),
             ("linux/arm/7", "linux/arm/v7"),
             ("windows", "windows/amd64"),
-            ("windows(10.0.17763)/amd64", "windows/amd64"),
+            ("windows(10.0.17763)/amd64", "windows(10.0.17763)/amd64"),
+            ("windows(10.0%2B1+feature)", "windows(10.0%2B1)/amd64"),
         ] {
             assert_eq!(
                 written.parse::<Platform>().unwrap().to_string(),
@@ -263,6 +321,7 @@ mod tests {
             "a/b/c/d",
             "nosuchthing",
             "linux//v7",
+            "windows(10.0%2)/amd64",
         ] {
             assert!(bad.parse::<Platform>().is_err(), "{bad}");
         }

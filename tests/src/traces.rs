@@ -83,6 +83,7 @@ fn recording(folder: &Path, infix: &str) -> Result<Recording, String> {
         };
         input.options.images.insert(name.to_owned(), facts);
     }
+    input.options.ignore = read("context/.dockerignore").ok();
     let definition = json(&format!("llb{infix}.json"))?;
     for (name, text) in options["namedContexts"].as_object().into_iter().flatten() {
         let mut context = NamedContext::read(name, text.as_str().unwrap_or_default());
@@ -91,7 +92,8 @@ fn recording(folder: &Path, infix: &str) -> Result<Recording, String> {
         }
         input.options.contexts.insert(name.clone(), context);
     }
-    if options["noCache"] == true {
+    // The first of two builds fills the cache that the second does without.
+    if options["noCache"] == true && infix.is_empty() {
         input.options.no_cache = Some(Vec::new());
     }
     Ok(Recording {

@@ -264,8 +264,8 @@ fn finished_config(result: crate::plan::Build, options: &Options) -> serde_json:
         if !platform.variant.is_empty() || !same {
             image.variant.clone_from(&platform.variant);
         }
-        if !same {
-            image.os_version.clear();
+        if !platform.os_version.is_empty() || !same {
+            image.os_version = platform.os_version;
         }
         image.os = platform.os;
         image.architecture = platform.architecture;
@@ -274,6 +274,7 @@ fn finished_config(result: crate::plan::Build, options: &Options) -> serde_json:
         os: image.os,
         architecture: image.architecture,
         variant: image.variant,
+        os_version: String::new(),
     }
     .normalized();
     (image.os, image.architecture, image.variant) = (platform.os, platform.architecture, platform.variant);

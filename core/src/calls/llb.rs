@@ -132,7 +132,7 @@ fn command(vertex: &Vertex, study: &Study<'_>) -> Option<String> {
     match (&vertex.work, &vertex.written) {
         (Work::Exec(_), Written::Statement(statement)) => Some(statement.code.to_string()),
         (Work::Source(..), Written::From(_)) => {
-            let froms = study
+            let mut froms = study
                 .tree
                 .nodes
                 .iter()

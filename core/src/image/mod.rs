@@ -183,6 +183,7 @@ impl Image {
             architecture: platform.architecture.clone(),
             os: platform.os.clone(),
             variant: platform.variant.clone(),
+            os_version: platform.os_version.clone(),
             config: Config {
                 env,
                 working_dir: "/".into(),

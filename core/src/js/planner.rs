@@ -187,6 +187,7 @@ fn platform(name: &str, value: JsValue) -> Result<Option<Platform>, JsError> {
         os: os.into(),
         architecture: architecture.into(),
         variant: variant.into(),
+        ..Platform::default()
     }))
 }
 

@@ -95,7 +95,8 @@ fn of_source(source: &SourceOp) -> Vec<&'static str> {
             &[
                 ("git.keepgitdir", "source.git.keepgitdir"),
                 ("git.fullurl", "source.git.fullurl"),
-                ("git.knownsshhosts", "source.git.knownsshhosts"),
+                // Who has an agent also asks who the host is.
+                ("git.mountsshsock", "source.git.knownsshhosts"),
                 ("git.mountsshsock", "source.git.mountsshsock"),
                 ("git.checksum", "source.git.checksum"),
                 ("git.skipsubmodules", "source.git.skipsubmodules"),

@@ -160,16 +160,13 @@ impl Definition {
         self.metadata.get(digest)
     }
 
-    /// The ranges at which the op of this digest was written.
-    pub fn ranges_of(&self, digest: &str) -> impl Iterator<Item = &Range> {
+    /// Every place at which the op of this digest was written.
+    pub fn places_of(&self, digest: &str) -> impl Iterator<Item = &Location> {
         let locations = self
             .source
             .as_ref()
             .and_then(|source| source.locations.get(digest));
-        locations
-            .into_iter()
-            .flat_map(|found| &found.locations)
-            .flat_map(|location| &location.ranges)
+        locations.into_iter().flat_map(|found| &found.locations)
     }
 }
 

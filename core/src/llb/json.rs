@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 
-use super::definition::{COMMAND, CUSTOM_NAME};
+use super::definition::{COMMAND, CUSTOM_NAME, Range};
 use super::{
     Action, ChownOpt, Definition, Edge, ExecOp, FileAction, FileActionCopy, Mount, Op, OpKind, Platform,
     User, UserOpt, Vertex, Vertices,
@@ -71,12 +71,16 @@ fn known(object: &mut Object, definition: &Definition, digest: &str) {
             );
         }
     }
-    let lines = definition.ranges_of(digest).map(|range| {
+    let range = |range: &Range| {
         let (start, end) = (range.start.unwrap_or_default(), range.end.unwrap_or_default());
-        Value::from(format!(
+        format!(
             "{}:{}-{}:{}",
             start.line, start.character, end.line, end.character
-        ))
+        )
+    };
+    let lines = definition.places_of(digest).map(|place| {
+        let ranges: Vec<String> = place.ranges.iter().map(range).collect();
+        Value::from(ranges.join(","))
     });
     object.list("lines", lines.collect());
 }

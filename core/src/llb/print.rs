@@ -81,7 +81,8 @@ fn op(text: &mut String, definition: &Definition, index: usize, vertex: &Vertex)
         line("written", command);
     }
     let lines = definition
-        .ranges_of(vertex.digest.as_str())
+        .places_of(vertex.digest.as_str())
+        .flat_map(|place| &place.ranges)
         .filter_map(|range| Some(range.start?.line.to_string()));
     let lines: Vec<String> = lines.collect();
     if !lines.is_empty() {

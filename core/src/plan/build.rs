@@ -287,6 +287,7 @@ pub(crate) fn llb_platform(platform: &Platform) -> llb::Platform {
         architecture: platform.architecture.clone(),
         os: platform.os.clone(),
         variant: platform.variant.clone(),
+        os_version: platform.os_version.clone(),
         ..llb::Platform::default()
     }
 }

@@ -51,7 +51,7 @@ impl<'o> Contexts<'o> {
         let name = usual_name(name);
         let (key, context) = self
             .by_name
-            .get_key_value(&format!("{name}::{platform}"))
+            .get_key_value(&format!("{name}::{}", platform.normalized()))
             .or_else(|| self.by_name.get_key_value(&name))?;
         Some(Found {
             key,
@@ -117,7 +117,7 @@ pub(super) fn start(
     };
     build.output = loaded.output;
     build.platform = platform.clone();
-    build.exec_platform = Some(platform.clone());
+    build.exec_platform = Some(platform.normalized());
     build.local = loaded.local;
     Ok(loaded.base)
 }
@@ -142,6 +142,7 @@ pub(super) fn replace(
             os: os.clone(),
             architecture: architecture.clone(),
             variant: build.image.variant.clone(),
+            os_version: build.image.os_version.clone(),
         }
         .normalized();
         build.exec_platform = Some(build.platform.clone());
@@ -178,7 +179,7 @@ fn load(
     let mut described = FoundImage {
         name: key.to_owned(),
         reference: String::new(),
-        platform: platform.clone(),
+        platform: platform.normalized(),
         resolved: true,
         size: 0,
         note: None,

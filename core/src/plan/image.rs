@@ -119,7 +119,7 @@ pub(super) fn start(
         FoundImage {
             name: node.base_name.clone(),
             reference: full,
-            platform: platform.clone(),
+            platform: platform.normalized(),
             resolved: facts.is_some(),
             size: facts.map_or(0, |facts| facts.size),
             note: facts.and_then(|facts| facts.note.clone()),
@@ -146,7 +146,7 @@ pub(super) fn start(
             written: Written::From((!node.mounted).then_some(node.lines)),
         });
         build.output = Some(output);
-        build.exec_platform = Some(platform);
+        build.exec_platform = Some(platform.normalized());
         if let Some(image) = images.get_mut(index) {
             image.outputs.push(output);
         }

@@ -58,14 +58,14 @@ pub(crate) fn globals(
 ) -> Globals {
     let mut globals = Globals::default();
     let predefined = [
-        ("BUILDPLATFORM", build.to_string()),
+        ("BUILDPLATFORM", build.without_os_version().to_string()),
         ("BUILDOS", build.os.clone()),
-        ("BUILDOSVERSION", String::new()),
+        ("BUILDOSVERSION", build.os_version.clone()),
         ("BUILDARCH", build.architecture.clone()),
         ("BUILDVARIANT", build.variant.clone()),
         ("TARGETPLATFORM", target_platform.to_string()),
         ("TARGETOS", target_platform.os.clone()),
-        ("TARGETOSVERSION", String::new()),
+        ("TARGETOSVERSION", target_platform.os_version.clone()),
         ("TARGETARCH", target_platform.architecture.clone()),
         ("TARGETVARIANT", target_platform.variant.clone()),
         (

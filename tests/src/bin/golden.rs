@@ -21,7 +21,7 @@ use stagewright_core::digest::Digest;
 use stagewright_core::edit;
 use stagewright_core::editing::{self, FormatOptions};
 use stagewright_core::lint::{self, Finding, Fix, Origin, Report, Scope};
-use stagewright_core::{Analysis, analyze};
+use stagewright_core::{Analysis, analyze, llb};
 use stagewright_tests::traces::{self, Recording};
 
 #[derive(Deserialize)]
@@ -685,7 +685,7 @@ fn first_difference(case: &Case, analysis: &Analysis) -> String {
         if ours.is_some_and(|ours| ours.digest.as_str() == op.digest) {
             continue;
         }
-        let decoded = ours.map(|ours| match stagewright_core::llb::decode(&ours.bytes) {
+        let decoded = ours.map(|ours| match llb::decode(&ours.bytes) {
             Ok(decoded) => format!("{:?}", decoded.kind),
             Err(error) => error.to_string(),
         });

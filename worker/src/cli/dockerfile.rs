@@ -201,6 +201,7 @@ fn platform(text: &str) -> Result<Platform, String> {
                 os,
                 architecture,
                 variant: variant.unwrap_or_default(),
+                ..Platform::default()
             })
         }
         _ => Err("a platform is written os/architecture, such as linux/arm64 or linux/arm/v7".into()),

@@ -606,6 +606,7 @@ fn platform_of(op: &Op) -> Option<Platform> {
         os: platform.os.clone(),
         architecture: platform.architecture.clone(),
         variant: platform.variant.clone(),
+        os_version: platform.os_version.clone(),
     })
 }
 

@@ -141,5 +141,6 @@ fn host() -> Platform {
         os: "linux".into(),
         architecture: architecture.into(),
         variant: variant.into(),
+        ..Platform::default()
     }
 }

@@ -124,6 +124,7 @@ pub(super) fn parse_config(bytes: &[u8]) -> Result<(Platform, Vec<Digest>), Stri
         os: config.os,
         architecture: config.architecture,
         variant: config.variant,
+        ..Platform::default()
     };
     Ok((platform, config.rootfs.diff_ids))
 }

@@ -29,6 +29,8 @@ pub(super) fn normalize(platform: &Platform) -> Platform {
         os,
         architecture: architecture.to_owned(),
         variant: variant.to_owned(),
+        // Which version of Windows runs which is not looked at.
+        os_version: String::new(),
     }
 }
 
@@ -46,6 +48,7 @@ fn served_by(wanted: &Platform) -> Vec<Platform> {
         os: wanted.os.clone(),
         architecture: architecture.to_owned(),
         variant: variant.to_owned(),
+        os_version: String::new(),
     };
     let version = wanted
         .variant
@@ -87,6 +90,7 @@ mod tests {
             os: next(),
             architecture: next(),
             variant: next(),
+            os_version: String::new(),
         }
     }
 
