@@ -15,6 +15,9 @@ use crate::span::{LineRange, Span};
 use crate::study::study;
 
 mod assemble;
+mod platforms;
+
+pub use platforms::{IndexEntry, MultiPlan, PlatformPlan, SharedOp, analyze_platforms};
 
 /// Everything a plan depends on.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -54,6 +57,9 @@ pub struct Options {
     /// `--no-cache`, where it is an empty list; `--no-cache-filter`, where it names stages, in any case.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub no_cache: Option<Vec<String>>,
+    /// Whether steps are named with the platform that they run on, as in a build for several.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub name_platforms: bool,
 }
 
 /// A context beside the one that a build has anyway.

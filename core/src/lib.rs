@@ -41,4 +41,4 @@ mod stage;
 mod study;
 mod syntax;
 
-pub use analysis::{Analysis, Input, analyze};
+pub use analysis::{Analysis, Input, analyze, analyze_platforms};

@@ -8,6 +8,7 @@ use std::rc::Rc;
 use crate::analysis::{EdgeKind, EdgeSource, Options};
 use crate::diagnostic::Problem;
 use crate::image::{History, Image};
+use crate::instruction::Instruction;
 use crate::llb;
 use crate::platform::Platform;
 use crate::shell::{Lexer, Variables};
@@ -19,6 +20,7 @@ use super::context::{Contexts, LocalUse};
 use super::env::Env;
 use super::epoch::Epoch;
 use super::graph::{Graph, Output, Vertex, Work, Written};
+use super::runs_on;
 
 /// A stage as far as it is planned. A stage that starts from it starts with a copy.
 #[derive(Debug, Clone, Default)]
@@ -53,6 +55,8 @@ pub(crate) struct Build {
 pub(crate) struct StepNames {
     /// The stage's name; empty where it is the only one.
     pub(crate) label: String,
+    /// What the step that is named runs on, with a blank behind; empty where that is not said.
+    pub(crate) platform: String,
     /// How many steps there are; 0 where steps are not counted.
     pub(crate) total: usize,
     /// How many have been named.
@@ -68,13 +72,18 @@ impl StepNames {
 
     /// The same for the step that was named last. What stands in `lead` comes before the instruction.
     fn current(&self, lead: &[&str], written: &str) -> String {
-        let Self { label, total, named } = self;
+        let Self {
+            label,
+            platform,
+            total,
+            named,
+        } = self;
         let mut name = String::with_capacity(label.len() + written.len() + 32);
         if let Some(digits) = total.checked_ilog10() {
             let space = if label.is_empty() { "" } else { " " };
             let width = digits as usize + 1;
             // Writing into a String cannot fail.
-            let _ = write!(name, "[{label}{space}{named:>width$}/{total}] ");
+            let _ = write!(name, "[{platform}{label}{space}{named:>width$}/{total}] ");
         }
         for lead in lead {
             name.push_str(lead);
@@ -185,12 +194,26 @@ impl Step<'_, '_> {
     /// What progress calls this step.
     pub(crate) fn next_name(&mut self, text: &str) -> String {
         let lead = self.lead();
+        if self.shared.options.name_platforms {
+            self.build.steps.platform = self.runs_on();
+        }
         self.build.steps.next(&[lead], text)
     }
 
     /// The name of the same step for the vertex that puts its files onto those before.
     pub(crate) fn link_name(&self, text: &str) -> String {
         self.build.steps.current(&[self.lead(), "LINK "], text)
+    }
+
+    /// What a step runs on. Files are copied and made on whatever the stage is for.
+    fn runs_on(&self) -> String {
+        let platform = match &self.command.statement.instruction {
+            Some(Instruction::Run(_)) => self.build.exec_platform.as_ref(),
+            _ => Some(&self.build.platform),
+        };
+        platform
+            .map(|platform| runs_on::shown(platform, Some(&self.build.env)))
+            .unwrap_or_default()
     }
 
     /// Steps that a base left behind say so.
@@ -300,6 +323,7 @@ mod tests {
     fn step_numbers_are_padded() {
         let mut steps = StepNames {
             label: "a".into(),
+            platform: String::new(),
             total: 13,
             named: 0,
         };

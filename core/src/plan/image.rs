@@ -135,6 +135,9 @@ pub(super) fn start(
     build.platform = platform.clone();
     if !empty {
         let source = SourceOp::new(format!("docker-image://{pinned}"), Vec::new());
+        if shared.options.name_platforms {
+            build.steps.platform = super::runs_on::shown(&platform, None);
+        }
         let name = build.steps.next(&[], &format!("FROM {pinned}"));
         let work = Work::Source(source, Some(llb_platform(&platform)));
         let output = shared.graph.add(Vertex {

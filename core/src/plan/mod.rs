@@ -14,6 +14,7 @@ mod image;
 mod lower;
 mod path;
 mod remote;
+mod runs_on;
 mod target;
 mod triggers;
 

@@ -48,6 +48,9 @@ struct Case {
     images: BTreeMap<String, Value>,
     #[serde(default)]
     session: Option<String>,
+    /// Whether it is one of several platforms.
+    #[serde(default, rename = "multiPlatform")]
+    several: bool,
     ok: bool,
     #[serde(default)]
     error: Option<String>,
@@ -263,6 +266,7 @@ fn input(case: &Case, source: String) -> Input {
                 None => LocalIdentity::Unique("refdump".into()),
             },
             ignore: case.ignore.clone(),
+            name_platforms: case.several,
             contexts: case
                 .contexts
                 .iter()
