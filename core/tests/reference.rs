@@ -1,0 +1,221 @@
+//! Small files whose plans are known: what BuildKit makes of them is recorded in `reference.jsonl`, one case a line.
+//!
+//! They hold what a Dockerfile alone does not show: named contexts, `--no-cache`, ignore files, base images that carry
+//! triggers, platforms in many spellings, several platforms at once. Every image is taken to have the sha256 of its
+//! reference for a digest, and, where a case says nothing else, a `PATH` and nothing more.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "these are tests")]
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+use stagewright_core::analysis::{ImageFacts, LocalContext, LocalIdentity, NamedContext, Options};
+use stagewright_core::diagnostic::Severity;
+use stagewright_core::digest::Digest;
+use stagewright_core::llb::{Definition, print, to_json};
+use stagewright_core::{Analysis, Input, analyze, calls};
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Case {
+    dockerfile: String,
+    platform: String,
+    #[serde(default)]
+    target: Option<String>,
+    #[serde(default)]
+    args: BTreeMap<String, String>,
+    #[serde(default)]
+    contexts: BTreeMap<String, String>,
+    /// The ignore files of folders that are contexts.
+    #[serde(default)]
+    context_ignore: BTreeMap<String, String>,
+    #[serde(default)]
+    no_cache: Option<String>,
+    #[serde(default)]
+    ignore: Option<String>,
+    #[serde(default)]
+    images: BTreeMap<String, Value>,
+    #[serde(default)]
+    session: Option<String>,
+    #[serde(default)]
+    multi_platform: bool,
+    /// sha256 over the digests of the ops.
+    #[serde(default)]
+    definition: Option<String>,
+    #[serde(default)]
+    names: Vec<String>,
+    /// The ops that are not to come from the cache.
+    #[serde(default)]
+    uncached: Vec<usize>,
+    #[serde(default)]
+    image: Option<Value>,
+    /// Where the build cannot be planned: the lines that are at fault.
+    #[serde(default)]
+    error_lines: Option<Vec<String>>,
+}
+
+fn cases() -> Vec<Case> {
+    include_str!("reference.jsonl")
+        .lines()
+        .map(|line| serde_json::from_str(line).expect(line))
+        .collect()
+}
+
+fn input(case: &Case) -> Input {
+    let context = |text: &String| match text.strip_prefix("local:") {
+        Some(name) => NamedContext::Local(LocalContext {
+            name: name.to_owned(),
+            ignore: case.context_ignore.get(name).cloned(),
+            ..LocalContext::default()
+        }),
+        None => NamedContext::read("", text),
+    };
+    let contexts = case.contexts.iter();
+    let mut input = Input {
+        source: case.dockerfile.clone(),
+        options: Options {
+            target: case.target.clone(),
+            build_args: case.args.clone(),
+            platform: Some(case.platform.parse().unwrap()),
+            contexts: contexts
+                .map(|(name, text)| (name.clone(), context(text)))
+                .collect(),
+            no_cache: case.no_cache.as_ref().map(|stages| {
+                let named = stages.split(',').filter(|stage| !stage.is_empty());
+                named.map(str::to_owned).collect()
+            }),
+            ignore: case.ignore.clone(),
+            name_platforms: case.multi_platform,
+            local: match &case.session {
+                Some(session) => LocalIdentity::Session(session.clone()),
+                None => LocalIdentity::Unique("refdump".into()),
+            },
+            ..Options::default()
+        },
+    };
+    // Triggers of a base may name images of their own.
+    while look_up(case, &mut input) {}
+    input
+}
+
+fn look_up(case: &Case, input: &mut Input) -> bool {
+    let usual = json!({
+        "architecture": "amd64",
+        "os": "linux",
+        "config": { "Env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"] },
+        "rootfs": { "type": "layers", "diff_ids": [Digest::of(b"")] },
+    });
+    let images = analyze(input).images;
+    let mut found = false;
+    for image in images.into_iter().filter(|image| !image.resolved) {
+        found = true;
+        let digest = match image.reference.split_once('@') {
+            Some((_, digest)) => digest.parse().unwrap(),
+            None => Digest::of(image.reference.as_bytes()),
+        };
+        let facts = ImageFacts {
+            digest,
+            config: case.images.get(&image.reference).unwrap_or(&usual).clone(),
+            size: 0,
+            note: None,
+        };
+        input.options.images.insert(image.reference, facts);
+    }
+    found
+}
+
+#[test]
+fn plans_are_those_of_the_reference() {
+    for case in cases() {
+        let input = input(&case);
+        let analysis = analyze(&input);
+        let said = format!("{}\n{:?}", case.dockerfile, analysis.diagnostics);
+        let Some(expected) = &case.definition else {
+            assert_eq!(analysis.definition, None, "{said}");
+            assert!(analysis.has_errors(), "{said}");
+            lines_are_said(&case, &analysis);
+            continue;
+        };
+        let definition = analysis.definition.as_ref().expect(&said);
+        let names: Vec<&str> = definition.ops.iter().map(|op| op.name.as_str()).collect();
+        assert_eq!(names, case.names, "{said}");
+        assert_eq!(definition.digest.as_str(), expected, "{said}");
+        let ops = definition.ops.iter().enumerate();
+        let uncached: Vec<usize> = ops
+            .filter(|(_, op)| op.ignore_cache)
+            .map(|(index, _)| index)
+            .collect();
+        assert_eq!(uncached, case.uncached, "{said}");
+        assert_eq!(analysis.image_config, case.image, "{said}");
+    }
+}
+
+fn lines_are_said(case: &Case, analysis: &Analysis) {
+    for lines in case.error_lines.iter().flatten() {
+        let line: u32 = lines.split(':').next().unwrap().parse().unwrap();
+        let mut errors = analysis
+            .diagnostics
+            .iter()
+            .filter(|finding| finding.severity == Severity::Error);
+        assert!(
+            errors.any(|finding| finding.lines.start == line),
+            "{}",
+            case.dockerfile
+        );
+    }
+}
+
+#[test]
+fn whole_definitions_are_written_and_read_again() {
+    for case in cases().iter().filter(|case| case.definition.is_some()) {
+        let input = input(case);
+        let written = calls::llb(&input, "Dockerfile").unwrap();
+        let (read, vertices) = Definition::decode(&written.to_bytes()).unwrap();
+        assert_eq!(read, written);
+        let json = to_json(&read, &vertices);
+        let names: Vec<&str> = json
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|op| op["name"].as_str().unwrap_or_default())
+            .collect();
+        assert_eq!(names, case.names, "{}", case.dockerfile);
+        let printed = print(&read, &vertices);
+        assert_eq!(
+            printed.matches("\nop ").count() + 2,
+            case.names.len().max(2),
+            "{printed}"
+        );
+    }
+}
+
+#[test]
+fn source_maps_lead_back_to_the_lines() {
+    let input = Input {
+        source: "FROM alpine AS a\nRUN one \\\n  two\nFROM alpine\nCOPY --from=a /x /y\n".into(),
+        ..Input::default()
+    };
+    let definition = calls::llb(&input, "web.Dockerfile").unwrap();
+    let (read, vertices) = Definition::decode(&definition.to_bytes()).unwrap();
+    let ops = to_json(&read, &vertices);
+    let lines: Vec<String> = ops
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|op| op["lines"].to_string())
+        .collect();
+    assert_eq!(
+        lines,
+        [
+            // Both stages start from one op; each place is told.
+            r#"["4:0-4:0","1:0-1:0"]"#,
+            r#"["2:0-2:0,3:0-3:0"]"#,
+            r#"["5:0-5:0"]"#,
+            "null"
+        ]
+    );
+    let source = read.source.unwrap();
+    assert_eq!(source.infos[0].filename, "web.Dockerfile");
+    assert_eq!(source.infos[0].data, input.source.as_bytes());
+}
