@@ -199,6 +199,7 @@ pub fn image(input: &Input) -> Option<ImageReport> {
             os: text(config, "os"),
             architecture: text(config, "architecture"),
             variant: text(config, "variant"),
+            os_version: text(config, "os.version"),
         },
         env: strings(settings, "Env")
             .into_iter()
