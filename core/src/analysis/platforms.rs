@@ -120,7 +120,7 @@ fn index(plans: &[PlatformPlan]) -> Vec<IndexEntry> {
         let config = plan.analysis.image_config.as_ref()?;
         if platform.os == "windows" && platform.os_version.is_empty() {
             let version = config.get("os.version").and_then(serde_json::Value::as_str);
-            platform.os_version = version.unwrap_or_default().to_owned();
+            version.unwrap_or_default().clone_into(&mut platform.os_version);
         }
         Some(IndexEntry {
             id: plan.platform.to_string(),

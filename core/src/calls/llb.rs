@@ -130,7 +130,7 @@ impl Said {
 /// The instruction as it was written, for those kinds of op that say it.
 fn command(vertex: &Vertex, study: &Study<'_>) -> Option<String> {
     match (&vertex.work, &vertex.written) {
-        (Work::Exec(_), Written::Statement(statement)) => Some(statement.code.to_string()),
+        (Work::Exec(_), Written::Statement(statement)) => Some(statement.code.clone()),
         (Work::Source(..), Written::From(_)) => {
             let mut froms = study
                 .tree

@@ -24,6 +24,10 @@ pub(crate) struct Resolved {
 
 /// A stage, or an image in the place of one.
 #[derive(Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is true or not whatever the others are"
+)]
 pub(crate) struct Node {
     pub(crate) origin: Origin,
     /// What it starts from, with variables worked out; empty where that failed.
