@@ -33,6 +33,7 @@ pub(super) struct File<'f> {
 }
 
 /// A stage.
+#[expect(clippy::struct_excessive_bools, reason = "each is asked for by itself")]
 pub(super) struct Stage<'f> {
     /// Its place in the file.
     pub(super) index: usize,
@@ -40,6 +41,8 @@ pub(super) struct Stage<'f> {
     pub(super) looked_at: bool,
     /// Whether the target needs it.
     pub(super) needed: bool,
+    /// Whether its layers are those of the result: the target is it, or starts from it.
+    pub(super) ships: bool,
     /// Its `FROM`, as written.
     pub(super) node: &'f Node<'f>,
     /// Its `FROM`, as understood.
@@ -111,6 +114,7 @@ impl<'f> File<'f> {
                 index,
                 looked_at: scope == Scope::All || needed,
                 needed,
+                ships: false,
                 node,
                 from: source.from.as_ref(),
                 words: arguments.map(syntax::Arguments::words).unwrap_or_default(),
@@ -119,6 +123,12 @@ impl<'f> File<'f> {
                 known,
                 steps,
             });
+        }
+        let mut ships = study.plan.target;
+        while let Some(stage) = ships.and_then(|index| file.stages.get_mut(index)) {
+            stage.ships = true;
+            // A base stands before what starts from it.
+            ships = stage.base.filter(|base| *base < stage.index);
         }
         let worked = variables::work(&file);
         for (stage, worked) in file.stages.iter_mut().zip(worked) {

@@ -6,6 +6,7 @@
 //!
 //! To add a rule: its file, and its line in `rules/mod.rs`.
 
+mod commands;
 mod file;
 mod finding;
 mod moment;
@@ -55,8 +56,8 @@ pub fn check(input: &Input, scope: Scope) -> Report {
                 report.fails |= settings.error() && rule.origin == Origin::Reference && !beyond;
                 let needed = file.stage_at(found.span.start).is_none_or(|stage| stage.needed);
                 let severity = match found.severity.unwrap_or(rule.severity) {
-                    // Nobody asked for that stage.
-                    _ if !needed => Severity::Info,
+                    // Nobody asked for that stage, so what it says is not shouted.
+                    _ if !needed && found.severity.is_none() => Severity::Info,
                     Severity::Warning if settings.error() && rule.origin == Origin::Reference => {
                         Severity::Error
                     }
@@ -149,6 +150,19 @@ impl Rule {
         }
     }
 
+    /// A rule of our own.
+    const fn own(name: &'static str, about: &'static str, check: fn(&File<'_>, &mut Vec<Found>)) -> Self {
+        Self {
+            name,
+            about,
+            origin: Origin::Own,
+            url: "",
+            severity: Severity::Warning,
+            experimental: false,
+            check,
+        }
+    }
+
     /// Where it is explained.
     fn address(&self) -> String {
         match self.origin {
@@ -159,30 +173,29 @@ impl Rule {
     }
 }
 
-/// What `rule` finds in `source`, by line.
+/// What `rule` finds in `source`.
 #[cfg(test)]
-fn lines_of(rule: &str, source: &str) -> Vec<u32> {
+fn findings_of(rule: &str, source: &str) -> Vec<Finding> {
     let input = Input {
         source: source.into(),
         ..Input::default()
     };
     let findings = lint(&input, Scope::All).into_iter();
-    findings
-        .filter(|finding| finding.rule == rule)
-        .map(|finding| finding.lines.start)
-        .collect()
+    findings.filter(|finding| finding.rule == rule).collect()
+}
+
+/// The same, by line.
+#[cfg(test)]
+fn lines_of(rule: &str, source: &str) -> Vec<u32> {
+    let findings = findings_of(rule, source).into_iter();
+    findings.map(|finding| finding.lines.start).collect()
 }
 
 /// `source` with the first fix of what `rule` finds first; as it is where there is none.
 #[cfg(test)]
 fn fixed(rule: &str, source: &str) -> String {
-    let input = Input {
-        source: source.into(),
-        ..Input::default()
-    };
-    let findings = lint(&input, Scope::All).into_iter();
-    let mut findings = findings.filter(|finding| finding.rule == rule);
-    let fix = findings.find_map(|finding| finding.fixes.into_iter().next());
+    let findings = findings_of(rule, source).into_iter();
+    let fix = findings.flat_map(|finding| finding.fixes).next();
     fix.map_or_else(
         || source.to_owned(),
         |fix| crate::edit::apply(source, &fix.edits).unwrap(),

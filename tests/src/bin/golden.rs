@@ -253,6 +253,19 @@ fn compare_traces(recordings: &[Recording], tallies: &mut BTreeMap<&'static str,
     }
 }
 
+/// Prints what the rules say that the reference does not have, for someone to judge.
+fn say_own(case: &Case, source: &str) {
+    let input = input(case, source.to_owned());
+    for finding in lint::lint(&input, Scope::All) {
+        if finding.origin == Origin::Own {
+            println!(
+                "{} {:?} {}:{} {}",
+                finding.rule, finding.severity, case.file, finding.lines.start, finding.message
+            );
+        }
+    }
+}
+
 /// A case as input, with every image that it asks for looked up.
 fn input(case: &Case, source: String) -> Input {
     let mut input = Input {
@@ -568,10 +581,11 @@ fn mended(input: &Input, before: &Report, finding: &Finding, fix: &Fix) -> Optio
         Ok(source) => source,
         Err(error) => return Some(error.to_string()),
     };
-    let mended = Input {
+    let mut mended = Input {
         source,
         options: input.options.clone(),
     };
+    look_up(&mut mended);
     let scope = match input.options.target {
         Some(_) => Scope::Target,
         None => Scope::All,

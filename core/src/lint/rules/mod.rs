@@ -12,8 +12,11 @@ macro_rules! rules {
 }
 
 rules! {
+    cache_breaking_order
     consistent_instruction_casing
+    copy_from_missing_path
     copy_ignored_file
+    could_be_multi_stage
     duplicate_stage_name
     expose_invalid_format
     expose_proto_casing
@@ -25,13 +28,18 @@ rules! {
     json_args_recommended
     legacy_key_value_format
     maintainer_deprecated
+    moving_tag
     multiple_instructions_disallowed
     no_empty_continuation
+    package_cache_in_layer
     redundant_target_platform
     reserved_stage_name
+    secret_in_layer
     secrets_used_in_arg_or_env
     stage_name_casing
     undefined_arg_in_from
     undefined_var
+    unpinned_base
+    unused_stage
     workdir_relative_path
 }
