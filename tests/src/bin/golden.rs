@@ -221,6 +221,9 @@ fn main() -> ExitCode {
             }
         };
         compared += 1;
+        if own && case.target.is_none() && case.args.is_none() {
+            say_own(&case, &source);
+        }
         if arguments.iter().any(|argument| argument == "--rewrite") {
             let input = input(&case, source.clone());
             let tally = tallies.entry("print").or_default();

@@ -38,7 +38,8 @@ fn check(file: &File<'_>, found: &mut Vec<Found>) {
         let (Some(facts), Ok(reference)) = (file.facts(*image), from.base.text.parse::<Reference>()) else {
             continue;
         };
-        if reference.digest().is_none() {
+        // What has no tag at all is for `UnpinnedBase`.
+        if reference.digest().is_none() && reference.tag() != Some("latest") {
             let name = &from.base.text;
             let message = format!(
                 "{name} is {} now, and may be another image tomorrow.",

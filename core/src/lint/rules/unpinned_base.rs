@@ -45,7 +45,9 @@ fn check(file: &File<'_>, found: &mut Vec<Found>) {
                 .then(|| file.facts(*image))
                 .flatten()
                 .map(|facts| {
-                    let pinned = format!("{name}@{}", facts.digest);
+                    // The tag says what it was; without it, it would be another source to a build.
+                    let tag = if name.ends_with(":latest") { "" } else { ":latest" };
+                    let pinned = format!("{name}{tag}@{}", facts.digest);
                     Fix::safe(
                         "Pin it to what it is now",
                         vec![TextEdit::replace(from.base.span, pinned)],
