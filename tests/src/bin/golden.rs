@@ -221,7 +221,10 @@ fn main() -> ExitCode {
             }
         };
         compared += 1;
-        if own && case.target.is_none() && case.args.is_none() {
+        if arguments.iter().any(|argument| argument == "--own")
+            && case.target.is_none()
+            && case.args.is_none()
+        {
             say_own(&case, &source);
         }
         if arguments.iter().any(|argument| argument == "--rewrite") {
@@ -514,7 +517,7 @@ fn compare(case: &Case, source: String, tallies: &mut BTreeMap<&'static str, Tal
     }
     for finding in &checked.findings {
         for fix in &finding.fixes {
-            let difference = mended(&input, &checked, finding, fix);
+            let difference = mended(case, &input, &checked, finding, fix);
             check("fixes", difference.is_none(), &|| {
                 format!("{finding:#?}\n      {}", difference.clone().unwrap_or_default())
             });
@@ -579,7 +582,7 @@ fn compare(case: &Case, source: String, tallies: &mut BTreeMap<&'static str, Tal
 }
 
 /// What is wrong with a file after a fix was made: it has the finding still, or new errors, or builds something else.
-fn mended(input: &Input, before: &Report, finding: &Finding, fix: &Fix) -> Option<String> {
+fn mended(case: &Case, input: &Input, before: &Report, finding: &Finding, fix: &Fix) -> Option<String> {
     let source = match edit::apply(&input.source, &fix.edits) {
         Ok(source) => source,
         Err(error) => return Some(error.to_string()),
@@ -588,7 +591,7 @@ fn mended(input: &Input, before: &Report, finding: &Finding, fix: &Fix) -> Optio
         source,
         options: input.options.clone(),
     };
-    look_up(&mut mended);
+    while look_up(case, &mut mended) {}
     let scope = match input.options.target {
         Some(_) => Scope::Target,
         None => Scope::All,
