@@ -107,12 +107,15 @@ impl<'f> File<'f> {
             for (place, step) in steps.iter_mut().enumerate() {
                 step.when = Moment::doing(index, place);
             }
-            let base = study.plan.resolved.nodes.get(index).and_then(|node| node.base);
+            let resolved = study.plan.resolved.nodes.get(index);
+            let base = resolved.and_then(|node| node.base);
+            // What stands in the place of a stage is built by nobody, whatever the file says.
+            let replaced = resolved.is_some_and(|node| node.replaced);
             let (os, known) = file.origin(index, base);
             let arguments = Node::read(node.line.clone(), study.tree.escape).arguments;
             file.stages.push(Stage {
                 index,
-                looked_at: scope == Scope::All || needed,
+                looked_at: scope == Scope::All || needed && !replaced,
                 needed,
                 ships: false,
                 node,

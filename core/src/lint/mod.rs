@@ -12,6 +12,7 @@ mod finding;
 mod moment;
 mod ports;
 mod rules;
+mod sarif;
 mod settings;
 mod variables;
 
@@ -24,6 +25,7 @@ use crate::study::study;
 
 pub use file::Scope;
 pub use finding::{Finding, Fix, Origin, Report};
+pub use sarif::sarif;
 
 use file::File;
 use finding::Found;

@@ -176,3 +176,67 @@ fn stages_that_start_from_one_do_not_share_what_they_set() {
         "FROM scratch AS a\nENV A=1\nFROM a AS b\nENV B=2\nUSER $A\nFROM a\nUSER $A$B\nCOPY --from=b / /\n";
     assert_eq!(reached("UndefinedVar", source), [(7, true)]);
 }
+
+/// What the files of rules say at their top: the name of the rule, the sentence behind it, and all that follows.
+fn headers() -> Vec<(String, String, String)> {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/lint/rules");
+    let read = |file: &&str| {
+        let text = std::fs::read_to_string(folder.join(file).with_extension("rs")).unwrap();
+        let lines = text.lines().map_while(|line| line.strip_prefix("//!"));
+        let lines: Vec<&str> = lines.map(|line| line.strip_prefix(' ').unwrap_or(line)).collect();
+        let (name, about) = lines[0].split_once(": ").unwrap();
+        (
+            name.trim_matches('`').to_owned(),
+            about.to_owned(),
+            lines[1..].join("\n"),
+        )
+    };
+    rules::FILES.iter().map(read).collect()
+}
+
+#[test]
+fn what_a_rule_is_for_stands_at_the_top_of_its_file() {
+    for (rule, (name, about, _)) in rules::ALL.iter().zip(headers()) {
+        assert_eq!((rule.name, rule.about), (name.as_str(), about.as_str()));
+    }
+}
+
+/// `docs/rules.md` is what the files of rules say. `UPDATE_DOCS=1 cargo test -p stagewright-core` writes it.
+#[test]
+fn the_page_of_rules_is_what_their_files_say() {
+    let mut page = String::from(
+        "# Rules\n\nWhat lint looks for, rule by rule. How to leave one out, and what findings look like, is in \
+         [lint.md](lint.md).\n\nThis page is made from the files in `core/src/lint/rules/`.\n",
+    );
+    for (origin, title) in [(Origin::Own, "Our own"), (Origin::Reference, "BuildKit's")] {
+        page.extend(["\n## ", title, "\n"]);
+        for (rule, (name, about, rest)) in rules::ALL.iter().zip(headers()) {
+            if rule.origin != origin {
+                continue;
+            }
+            page.extend(["\n### ", &name, "\n\n", &about, "\n"]);
+            if !rest.trim().is_empty() {
+                page.extend(["\n", rest.trim(), "\n"]);
+            }
+            if rule.experimental {
+                page.extend([
+                    "\nIt is silent until `# check=experimental=",
+                    &name,
+                    "` asks for it.\n",
+                ]);
+            }
+            if origin == Origin::Reference && !rule.url.is_empty() {
+                page.extend(["\n[BuildKit's page](", &rule.address(), ")\n"]);
+            }
+        }
+    }
+    let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/rules.md");
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        std::fs::write(&file, &page).unwrap();
+    }
+    let written = std::fs::read_to_string(&file).unwrap_or_default();
+    assert!(
+        written == page,
+        "docs/rules.md is out of date: run UPDATE_DOCS=1 cargo test -p stagewright-core"
+    );
+}

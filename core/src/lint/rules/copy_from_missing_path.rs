@@ -10,6 +10,7 @@
 //! COPY --from=assets /images /usr/share/nginx/html
 //! ```
 
+use crate::analysis::Base;
 use crate::instruction::Instruction;
 use crate::lint::Rule;
 use crate::lint::file::{File, Stage};
@@ -68,9 +69,11 @@ struct Contents {
 impl Contents {
     /// `None` where it cannot be known.
     fn of(file: &File<'_>, stage: &Stage<'_>, before: &[Option<Self>]) -> Option<Self> {
-        use crate::analysis::Base;
+        let node = file.study.plan.resolved.nodes.get(stage.index)?;
         let mut contents = match file.study.plan.bases.get(stage.index)? {
-            Base::Scratch => Self::default(),
+            // A folder of the client's may stand in the place of an image, or of the whole stage.
+            _ if node.replaced => return None,
+            Base::Scratch if node.base_name == "scratch" => Self::default(),
             Base::Stage(base) => before.get(*base)?.clone()?,
             _ => return None,
         };

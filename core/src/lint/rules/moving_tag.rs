@@ -35,6 +35,10 @@ fn check(file: &File<'_>, found: &mut Vec<Found>) {
         let Some(Base::Image(image)) = file.study.plan.bases.get(stage.index) else {
             continue;
         };
+        let image_used = file.study.plan.images.get(*image);
+        if image_used.is_some_and(|image| image.context.is_some()) {
+            continue;
+        }
         let (Some(facts), Ok(reference)) = (file.facts(*image), from.base.text.parse::<Reference>()) else {
             continue;
         };

@@ -73,9 +73,13 @@ fn check(file: &File<'_>, found: &mut Vec<Found>) {
 fn is_image(file: &File<'_>, name: &str) -> bool {
     let nodes = file.study.plan.resolved.nodes.iter().zip(&file.study.plan.bases);
     let mut nodes = nodes.filter(|(node, _)| node.origin == Origin::Hidden && node.base_name == name);
-    nodes
-        .next()
-        .is_some_and(|(_, base)| matches!(base, Base::Image(_)))
+    nodes.next().is_some_and(|(_, base)| match base {
+        Base::Image(image) => {
+            let image = file.study.plan.images.get(*image);
+            image.is_some_and(|image| image.context.is_none())
+        }
+        _ => false,
+    })
 }
 
 fn is_unpinned(name: &str) -> bool {
