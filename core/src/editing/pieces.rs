@@ -597,10 +597,13 @@ impl Scan<'_, '_> {
     /// A heredoc's beginning; gives where it ends.
     fn heredoc(&mut self, text: &str, start: usize, end: usize) -> Option<usize> {
         let rest = text.get(start..end)?;
+        let begins = if rest.starts_with("<<-") { 3 } else { 2 };
         let mut quote = None;
         let mut length = rest.len();
-        for (at, letter) in rest.char_indices() {
+        for (at, letter) in rest.char_indices().skip(begins) {
             match quote {
+                // No word with another < in it begins one.
+                _ if letter == '<' => return None,
                 Some(open) if open == letter => quote = None,
                 None if matches!(letter, '\'' | '"') => quote = Some(letter),
                 None if letter.is_whitespace() => {
