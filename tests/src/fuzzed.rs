@@ -12,10 +12,15 @@
 use std::collections::BTreeMap;
 
 use stagewright_core::analysis::{ImageFacts, Options};
+use stagewright_core::convert::{Pattern, SourceFile, convert as converted};
 use stagewright_core::diagnostic::render;
 use stagewright_core::digest::Digest;
+use stagewright_core::edit::{TextEdit, apply};
+use stagewright_core::editing::{self, FormatOptions, Surroundings};
+use stagewright_core::ignore::{Entry, Ignore};
+use stagewright_core::insight;
 use stagewright_core::lint::{Scope, lint};
-use stagewright_core::llb::{self, Vertices};
+use stagewright_core::llb::{self, Definition, Vertices};
 use stagewright_core::span::{LineRange, Span};
 use stagewright_core::{Analysis, Input, analyze, calls};
 
@@ -23,10 +28,14 @@ use stagewright_core::{Analysis, Input, analyze, calls};
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All of them. `fuzz/fuzz_targets` and `fuzz/corpus` have an entry for each.
-pub const TARGETS: [Target; 5] = [
+pub const TARGETS: [Target; 9] = [
     ("parse", parse),
     ("plan", plan),
     ("check", check),
+    ("edit", edit),
+    ("ignore", ignore),
+    ("trace", trace),
+    ("convert", convert),
     ("op", op),
     ("definition", definition),
 ];
@@ -75,12 +84,128 @@ pub fn check(bytes: &[u8]) {
             found.len() <= 4 * input.source.len() + 16,
             "more findings than the file can have"
         );
+        for fix in found.iter().flat_map(|finding| &finding.fixes) {
+            assert_edits(&input.source, &fix.edits);
+        }
     }
     if let Err(errors) = calls::outline(&input) {
         assert_places(
             &input.source,
             errors.iter().map(|error| (error.span, error.lines)),
         );
+    }
+}
+
+/// What an editor asks for, at a place that the bytes choose.
+pub fn edit(bytes: &[u8]) {
+    let Some(input) = input(bytes) else { return };
+    let source = &input.source;
+    for token in editing::highlight(source) {
+        assert_span(source, token.span);
+    }
+    for range in editing::folding(source) {
+        assert_places(source, [(range.span, range.lines)]);
+    }
+    let mut waiting = editing::symbols(source);
+    while let Some(symbol) = waiting.pop() {
+        assert_span(source, symbol.span);
+        assert_span(source, symbol.selection);
+        waiting.extend(symbol.children);
+    }
+    let offset = bytes.iter().map(|byte| usize::from(*byte)).sum::<usize>() % (source.len() + 2);
+    for completion in editing::complete(&input, offset, &Surroundings::default()) {
+        assert_edits(source, &[completion.edit]);
+    }
+    if let Some(hover) = editing::hover(&input, offset) {
+        assert_span(source, hover.span);
+    }
+    for span in editing::references(source, offset)
+        .into_iter()
+        .chain(editing::definition(source, offset))
+    {
+        assert_span(source, span);
+    }
+    if let Ok(edits) = editing::rename(source, offset, "renamed") {
+        assert_edits(source, &edits);
+    }
+    let printed = editing::print(source);
+    assert_eq!(
+        editing::print(&printed),
+        printed,
+        "printing settles after one round"
+    );
+    let edits = editing::format(source, &FormatOptions::default());
+    let formatted = Input {
+        source: assert_edits(source, &edits),
+        ..input.clone()
+    };
+    let digest = |input: &Input| analyze(input).definition.map(|definition| definition.digest);
+    assert_eq!(digest(&formatted), digest(&input), "formatting changes no plan");
+}
+
+/// An ignore file, and behind its first NUL the paths that are asked about.
+pub fn ignore(bytes: &[u8]) {
+    let Some(text) = text(bytes) else { return };
+    let mut parts = text.split('\0');
+    let source = parts.next().unwrap_or_default();
+    let (ignore, problems) = Ignore::parse(source);
+    assert_places(source, problems.iter().map(|found| (found.span, found.lines)));
+    assert!(ignore.rules().len() <= source.lines().count(), "a rule is a line");
+    for rule in ignore.rules() {
+        assert_span(source, rule.span);
+    }
+    let paths: Vec<&str> = parts.filter(|path| !path.is_empty()).take(32).collect();
+    let entry = |path: &&'_ str| (path.trim_end_matches('/').to_owned(), path.ends_with('/'));
+    let entries: Vec<(String, bool)> = paths.iter().map(entry).collect();
+    for (path, _) in &entries {
+        let decision = ignore.decide(path);
+        assert_eq!(decision.ignored, ignore.ignores(path));
+        assert!(
+            decision.rule.is_none_or(|rule| rule < ignore.rules().len()),
+            "a rule that is there"
+        );
+    }
+    let entries: Vec<Entry<'_>> = entries
+        .iter()
+        .map(|(path, is_folder)| Entry {
+            path: path.as_str(),
+            folder: *is_folder,
+        })
+        .collect();
+    assert_eq!(ignore.walk(&entries).len(), entries.len(), "a verdict for each");
+}
+
+/// A recorded log over the plan of a file: the file, a NUL, the log.
+pub fn trace(bytes: &[u8]) {
+    let Some((source, log)) = text(bytes).and_then(|text| text.split_once('\0')) else {
+        return;
+    };
+    let analysis = analyze(&Input {
+        source: source.to_owned(),
+        ..Input::default()
+    });
+    let trace = insight::trace(&analysis, log);
+    assert_eq!(trace, insight::trace(&analysis, log), "twice is the same");
+}
+
+/// The builder pattern: a script, and behind a NUL each the Dockerfiles of `Dockerfile.build` and `Dockerfile`.
+pub fn convert(bytes: &[u8]) {
+    let Some(text) = text(bytes) else { return };
+    let mut parts = text.split('\0');
+    let file = |(name, text): (&str, &str)| SourceFile {
+        name: name.to_owned(),
+        text: text.to_owned(),
+    };
+    let script = file(("build.sh", parts.next().unwrap_or_default()));
+    let names = ["Dockerfile.build", "Dockerfile"];
+    let pattern = Pattern {
+        script,
+        dockerfiles: names.into_iter().zip(parts).map(file).collect(),
+        ..Pattern::default()
+    };
+    let conversion = converted(&pattern);
+    for note in &conversion.notes {
+        assert_places(&pattern.script.text, [(note.span, note.lines)]);
     }
 }
 
@@ -98,8 +223,13 @@ pub fn op(bytes: &[u8]) {
     }
 }
 
-/// Decoding a whole definition: ops in a row, each behind its length in two bytes.
+/// Decoding a whole definition, and ops in a row, each behind its length in two bytes.
 pub fn definition(bytes: &[u8]) {
+    if let Ok((definition, vertices)) = Definition::decode(bytes) {
+        assert!(!llb::print(&definition, &vertices).is_empty(), "it can be shown");
+        let (again, _) = Definition::decode(&definition.to_bytes()).expect("what was written can be read");
+        assert_eq!(again, definition);
+    }
     let mut ops = Vec::new();
     let mut rest = bytes;
     while let [high, low, tail @ ..] = rest {
@@ -203,6 +333,10 @@ fn assert_places(source: &str, places: impl IntoIterator<Item = (Span, LineRange
             "lines {lines:?} of a file with {last}"
         );
     }
+}
+
+fn assert_edits(source: &str, edits: &[TextEdit]) -> String {
+    apply(source, edits).expect("edits that can be made")
 }
 
 fn assert_span(source: &str, span: Span) {
