@@ -1,13 +1,12 @@
 //! Builds that really run.
 
 use std::collections::BTreeMap;
-use std::io::Read as _;
 
 use serde_json::json;
-use stagewright_core::digest::Digest;
 use stagewright_core::protocol::{BuildState, Event};
 
 use crate::client::get;
+use crate::image::tree;
 use crate::process::{Worker, cached_and_run, can_build, follow, plan, send_context, start};
 
 const DIAMOND: &str = include_str!("../../../static/examples/diamond/Dockerfile");
@@ -23,53 +22,6 @@ fn diamond_context() -> BTreeMap<&'static str, Vec<u8>> {
             include_bytes!("../../../static/examples/diamond/right.txt").to_vec(),
         ),
     ])
-}
-
-/// The text of `path` in an OCI archive's topmost layer that has it.
-fn file_in_image(archive: &[u8], path: &str) -> Option<String> {
-    let mut blobs = BTreeMap::new();
-    let mut index = Vec::new();
-    for entry in tar::Archive::new(archive).entries().unwrap() {
-        let mut entry = entry.unwrap();
-        if !entry.header().entry_type().is_file() {
-            continue;
-        }
-        let name = entry.path().unwrap().to_string_lossy().into_owned();
-        let mut content = Vec::new();
-        entry.read_to_end(&mut content).unwrap();
-        match name.strip_prefix("blobs/sha256/") {
-            Some(hex) => {
-                assert_eq!(Digest::of(&content).hex(), hex, "a blob is what its name says");
-                blobs.insert(format!("sha256:{hex}"), content);
-            }
-            None if name == "index.json" => index = content,
-            None => {}
-        }
-    }
-    let parse = |bytes: &[u8]| serde_json::from_slice::<serde_json::Value>(bytes).unwrap();
-    let index = parse(&index);
-    let manifest = parse(&blobs[index["manifests"][0]["digest"].as_str().unwrap()]);
-    manifest["layers"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .rev()
-        .find_map(|layer| {
-            let blob = &blobs[layer["digest"].as_str().unwrap()];
-            let plain: Box<dyn std::io::Read> = match layer["mediaType"].as_str().unwrap() {
-                gzip if gzip.ends_with("gzip") => Box::new(flate2::read::GzDecoder::new(blob.as_slice())),
-                zstd if zstd.ends_with("zstd") => Box::new(zstd::Decoder::new(blob.as_slice()).unwrap()),
-                _ => Box::new(blob.as_slice()),
-            };
-            tar::Archive::new(plain).entries().unwrap().find_map(|entry| {
-                let mut entry = entry.unwrap();
-                (entry.path().unwrap().as_os_str() == path).then(|| {
-                    let mut text = String::new();
-                    entry.read_to_string(&mut text).unwrap();
-                    text
-                })
-            })
-        })
 }
 
 #[tokio::test]
@@ -104,10 +56,8 @@ async fn diamond_is_built_cached_and_downloaded() {
         if format == "oci" {
             let text = |name| String::from_utf8(files[name].clone()).unwrap();
             let wanted = format!("base\n{}base\n{}", text("left.txt"), text("right.txt"));
-            assert_eq!(
-                file_in_image(&archive.body, "work/all.txt").as_deref(),
-                Some(wanted.as_str())
-            );
+            let tree = tree(&archive.body);
+            assert_eq!(tree["work/all.txt"].content, wanted.as_bytes());
         }
     }
 

@@ -10,8 +10,10 @@
     reason = "these are tests"
 )]
 
+mod builder_pattern;
 mod builds;
 #[path = "../server/client.rs"]
 #[allow(dead_code, reason = "shared with the server's tests, which use more of it")]
 mod client;
+mod image;
 mod process;

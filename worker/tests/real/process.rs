@@ -19,6 +19,9 @@ use tokio_tungstenite::tungstenite::Message;
 
 use crate::client::Client;
 
+/// Most bytes of content in one frame.
+const MOST_CONTENT: usize = 1 << 20;
+
 pub(crate) struct Worker {
     process: Child,
     pub(crate) address: SocketAddr,
@@ -128,9 +131,15 @@ pub(crate) async fn plan(client: &mut Client, dockerfile: &str) -> Analysis {
 
 /// Offers files as the context, and sends what is lacking.
 pub(crate) async fn send_context(client: &mut Client, files: &BTreeMap<&str, Vec<u8>>) -> Digest {
-    let entries = files.iter().map(|(path, data)| ContextEntry {
+    let files = files.iter().map(|(path, data)| (*path, (0o644, data.clone())));
+    send_files(client, &files.collect()).await
+}
+
+/// The same of files with modes of their own.
+pub(crate) async fn send_files(client: &mut Client, files: &BTreeMap<&str, (u32, Vec<u8>)>) -> Digest {
+    let entries = files.iter().map(|(path, (mode, data))| ContextEntry {
         path: (*path).into(),
-        mode: 0o644,
+        mode: *mode,
         kind: ContextEntryKind::File {
             digest: Digest::of(data),
             size: data.len() as u64,
@@ -148,16 +157,23 @@ pub(crate) async fn send_context(client: &mut Client, files: &BTreeMap<&str, Vec
     for lacking in answer.lacks {
         let data = files
             .values()
+            .map(|(_, data)| data)
             .find(|data| Digest::of(data) == lacking.digest)
             .unwrap();
         let from = usize::try_from(lacking.have).unwrap();
-        let frame = ContentFrame {
-            digest: lacking.digest,
-            offset: lacking.have,
-            data: &data[from..],
-        };
-        client.socket.send(Message::binary(frame.encode())).await.unwrap();
-        assert_eq!(client.notification().await["method"], "content.received");
+        let mut offset = lacking.have;
+        // An empty file is one frame too.
+        let last = data[from..].is_empty().then_some(&[][..]);
+        for piece in data[from..].chunks(MOST_CONTENT).chain(last) {
+            let frame = ContentFrame {
+                digest: lacking.digest.clone(),
+                offset,
+                data: piece,
+            };
+            client.socket.send(Message::binary(frame.encode())).await.unwrap();
+            assert_eq!(client.notification().await["method"], "content.received");
+            offset += piece.len() as u64;
+        }
     }
     answer.id
 }
