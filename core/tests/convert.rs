@@ -442,6 +442,33 @@ fn what_is_known_of_the_context_decides_where_a_folder_goes() {
 }
 
 #[test]
+fn a_file_that_the_ignore_file_leaves_out_is_spoken_of() {
+    let files = [("Dockerfile.build", GO), ("Dockerfile", FINAL)];
+    let mut pattern = pattern(TAKE, &files);
+    pattern.ignore = Some("app\n".into());
+    let conversion = convert(&pattern);
+    let codes: Vec<&str> = conversion
+        .findings
+        .iter()
+        .map(|finding| finding.diagnostic.code.as_str())
+        .collect();
+    assert_eq!(codes, ["ignored-file"]);
+    assert!(conversion.dockerfile.is_some());
+}
+
+#[test]
+fn the_dockerfiles_that_a_script_builds_are_named() {
+    let conversion = convert(&pattern(
+        "cd sub\ndocker build -f b.Dockerfile .\ndocker build ..\n",
+        &[],
+    ));
+    assert_eq!(
+        conversion.lacking,
+        ["sub/b.Dockerfile", "Dockerfile", "Containerfile"]
+    );
+}
+
+#[test]
 fn a_long_script_is_read_in_the_time_of_its_length() {
     let mut script = String::new();
     for number in 0..3_000 {

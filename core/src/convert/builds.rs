@@ -270,6 +270,7 @@ impl<'p> Story<'p> {
             .iter()
             .find_map(|wanted| names.iter().position(|name| name == wanted));
         if found.is_none() {
+            self.lacking.extend(wanted.iter().cloned());
             let wanted = wanted.first().map_or("", String::as_str);
             let message = format!("The script builds {wanted}, which is not among the Dockerfiles.");
             let problem = Problem::new("unknown-dockerfile", message)
@@ -458,6 +459,7 @@ impl<'p> Story<'p> {
                 self.host.context.insert(path);
             }
             for take in &taken.takes {
+                self.ignored(context, take);
                 if let Some(carried) = self.carried.get_mut(take.carried) {
                     carried.uses.insert(Use::Step {
                         unit,
@@ -476,6 +478,20 @@ impl<'p> Story<'p> {
                 step,
                 sources,
             })
+    }
+
+    /// A file that was carried into the context, and does not enter the build from there.
+    fn ignored(&mut self, context: &str, take: &Take) {
+        let inside = host::inside(context, &take.host).unwrap_or_default();
+        if inside.is_empty() || !self.ignore.as_ref().is_some_and(|ignore| ignore.ignores(inside)) {
+            return;
+        }
+        let message =
+            format!("The ignore file leaves {inside} out of the context, so the build did not see it there.");
+        let problem = Problem::new("ignored-file", message);
+        let hint = "The conversion copies it from its stage, where no ignore file holds; leave the COPY out if it is not meant.";
+        let span = self.carried.get(take.carried).map(|carried| carried.span);
+        self.report(Severity::Warning, span.unwrap_or_default(), problem.hint(hint));
     }
 
     /// A COPY takes a file that a command of the script makes.

@@ -55,6 +55,8 @@ pub struct Pattern {
     /// Paths of the files that lie beside the script before it runs, folders with a `/` at the end; `None` where
     /// that is not known.
     pub files: Option<Vec<String>>,
+    /// The text of the ignore file that holds for the context, where there is one.
+    pub ignore: Option<String>,
     /// What is known of images, as for [`crate::analyze`].
     pub images: BTreeMap<String, ImageFacts>,
 }
@@ -71,6 +73,8 @@ pub struct Conversion {
     pub graph: Picture,
     /// What became of each command of the script, in its order.
     pub notes: Vec<Note>,
+    /// Dockerfiles that the script builds and that were not among those given, by the names that they may have.
+    pub lacking: Vec<String>,
     /// All that is wrong or cannot be kept: first of the script, then of the Dockerfiles in their order.
     pub findings: Vec<Finding>,
 }
@@ -188,6 +192,7 @@ pub fn convert(pattern: &Pattern) -> Conversion {
         command,
         graph,
         notes,
+        lacking: std::mem::take(&mut story.lacking),
         findings,
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::diagnostic::{Problem, Severity};
+use crate::ignore::Ignore;
 use crate::reference::Reference;
 use crate::span::{LineRange, Span};
 
@@ -76,6 +77,10 @@ pub(super) struct Story<'p> {
     pub(super) notes: Vec<Note>,
     pub(super) findings: Vec<Finding>,
     pub(super) last: Option<LastBuild>,
+    /// Names of Dockerfiles that are not there.
+    pub(super) lacking: Vec<String>,
+    /// What does not enter the context.
+    pub(super) ignore: Option<Ignore>,
     /// Images made here, by their names in full.
     pub(super) images: BTreeMap<String, Source>,
     /// Containers by name.
@@ -107,6 +112,8 @@ pub(super) fn follow(pattern: &Pattern) -> Story<'_> {
         notes: Vec::new(),
         findings: Vec::new(),
         last: None,
+        lacking: Vec::new(),
+        ignore: pattern.ignore.as_deref().map(|text| Ignore::parse(text).0),
         images: BTreeMap::new(),
         running: BTreeMap::new(),
         host: Host::new(

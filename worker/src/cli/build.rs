@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use super::dockerfile::Dockerfile;
 use super::progress::Progress;
 use super::signals::{INTERRUPTED, Signals};
+use super::style::Style;
 use super::{Failure, context, dockerfile, machine, print, report};
 use crate::backend::BackendError;
 use crate::build::Builds;
@@ -79,6 +80,7 @@ async fn build(arguments: &Arguments, mut dockerfile: Dockerfile) -> Result<Exit
         () = stop.cancelled() => return Ok(ExitCode::from(INTERRUPTED)),
     };
     tell(&report::findings(
+        Style::err(),
         &dockerfile.name,
         &dockerfile.input.source,
         &analysis.diagnostics,
@@ -161,7 +163,7 @@ fn ignore(dockerfile: &Dockerfile) -> Result<Ignore, Failure> {
         return Ok(ignore);
     }
     let name = dockerfile.ignore_name.as_deref().unwrap_or(".dockerignore");
-    tell(&report::findings(name, text, &diagnostics));
+    tell(&report::findings(Style::err(), name, text, &diagnostics));
     Err(Failure::new(
         Failure::WORK,
         format!("what {name} keeps out of the build context cannot be told"),
@@ -305,7 +307,12 @@ fn unresolved(dockerfile: &Dockerfile, image: &ExternalImage, error: &BackendErr
         },
         hint: None,
     };
-    tell(&report::findings(&dockerfile.name, source, &[finding]));
+    tell(&report::findings(
+        Style::err(),
+        &dockerfile.name,
+        source,
+        &[finding],
+    ));
     Failure::new(
         Failure::WORK,
         format!("{} cannot be built without {}", dockerfile.name, image.name),

@@ -8,6 +8,7 @@ use stagewright_core::Input;
 use stagewright_core::diagnostic::Diagnostic;
 use stagewright_core::lint::{self, Scope};
 
+use super::style::Style;
 use super::{Failure, dockerfile, print, report};
 
 /// Check a Dockerfile without building it
@@ -38,7 +39,12 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let diagnostics = with_lint(&dockerfile.input, &analysis.diagnostics);
     match arguments.format {
         Format::Text => {
-            let mut text = report::findings(&dockerfile.name, &dockerfile.input.source, &diagnostics);
+            let mut text = report::findings(
+                Style::out(),
+                &dockerfile.name,
+                &dockerfile.input.source,
+                &diagnostics,
+            );
             let tally = report::tally(&diagnostics);
             let tally = tally.as_deref().unwrap_or("nothing to complain about");
             _ = writeln!(text, "{}: {tally}", dockerfile.name);

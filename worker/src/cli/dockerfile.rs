@@ -64,15 +64,12 @@ impl Arguments {
     pub(super) fn read(&self) -> Result<Dockerfile, Failure> {
         let mut options = Options {
             target: self.target.clone(),
-            build_args: build_args(&self.build_arg, |name| std::env::var(name).ok())?,
+            build_args: named_values("--build-arg", &self.build_arg, |name| std::env::var(name).ok())?,
             platform: self.platform.clone(),
             ..Options::default()
         };
         let (name, source) = match &self.file {
-            Some(file) if file == Path::new("-") => {
-                ("<stdin>".to_owned(), from(std::io::stdin(), "<stdin>")?)
-            }
-            Some(file) => (file.display().to_string(), open(file)?),
+            Some(file) => text(file)?,
             // A file where the context is expected can only mean the Dockerfile itself.
             None if self.path.is_file() => (self.path.display().to_string(), open(&self.path)?),
             None => {
@@ -134,6 +131,14 @@ impl Arguments {
     }
 }
 
+/// The text of a file, and what to call it; `-` is standard input.
+pub(super) fn text(path: &Path) -> Result<(String, String), Failure> {
+    if path == Path::new("-") {
+        return Ok(("<stdin>".to_owned(), from(std::io::stdin(), "<stdin>")?));
+    }
+    Ok((path.display().to_string(), open(path)?))
+}
+
 fn open(path: &Path) -> Result<String, Failure> {
     let name = path.display().to_string();
     let file = std::fs::File::open(path).map_err(|error| {
@@ -167,7 +172,9 @@ fn from(reader: impl std::io::Read, name: &str) -> Result<String, Failure> {
     })
 }
 
-fn build_args(
+/// Names and values as a flag has them.
+pub(super) fn named_values(
+    flag: &str,
     given: &[String],
     environment: impl Fn(&str) -> Option<String>,
 ) -> Result<BTreeMap<String, String>, Failure> {
@@ -180,8 +187,8 @@ fn build_args(
         };
         if name.is_empty() {
             return Err(
-                Failure::new(Failure::USAGE, format!("--build-arg {argument:?} has no name"))
-                    .hint("write --build-arg NAME=VALUE"),
+                Failure::new(Failure::USAGE, format!("{flag} {argument:?} has no name"))
+                    .hint(format!("write {flag} NAME=VALUE")),
             );
         }
         if let Some(value) = value {
@@ -215,12 +222,12 @@ mod tests {
     #[test]
     fn build_arg_without_value_comes_from_the_environment_or_stays_unset() {
         let given = ["A=1=2".to_owned(), "B".to_owned(), "C".to_owned()];
-        let args = build_args(&given, |name| (name == "B").then(|| "env".into())).unwrap();
+        let args = named_values("--build-arg", &given, |name| (name == "B").then(|| "env".into())).unwrap();
         assert_eq!(
             args,
             BTreeMap::from([("A".into(), "1=2".into()), ("B".into(), "env".into())])
         );
-        assert!(build_args(&["=x".to_owned()], |_| None).is_err());
+        assert!(named_values("--build-arg", &["=x".to_owned()], |_| None).is_err());
     }
 
     #[test]

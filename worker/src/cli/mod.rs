@@ -3,24 +3,32 @@
 //! A command returns its exit code or a [`Failure`]; only [`run`] turns the latter into text, so every error reads
 //! alike: what happened, then what to do.
 
-use std::fmt;
+use std::fmt::{Display, Formatter, Result as FmtResult};
+use std::fs::{self, File};
 use std::io::Write as _;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
 mod build;
+mod changes;
 mod check;
 mod context;
+mod convert;
 mod dockerfile;
 mod doctor;
+mod fmt;
 mod machine;
+mod outline;
 mod plan;
 mod progress;
 mod report;
 mod serve;
 mod signals;
 mod state;
+mod style;
+mod targets;
 
 /// Plans container builds and carries them out.
 #[derive(Debug, Parser)]
@@ -42,6 +50,10 @@ enum Command {
     Build(build::Arguments),
     Plan(plan::Arguments),
     Check(check::Arguments),
+    Outline(outline::Arguments),
+    Targets(targets::Arguments),
+    Convert(convert::Arguments),
+    Fmt(fmt::Arguments),
     Doctor(doctor::Arguments),
 }
 
@@ -77,8 +89,8 @@ impl Failure {
     }
 }
 
-impl fmt::Display for Failure {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Display for Failure {
+    fn fmt(&self, formatter: &mut Formatter<'_>) -> FmtResult {
         write!(formatter, "error: {}", self.message)?;
         if let Some(hint) = &self.hint {
             write!(formatter, "\n  help: {hint}")?;
@@ -94,6 +106,10 @@ pub fn run() -> ExitCode {
         Command::Build(arguments) => build::run(&arguments),
         Command::Plan(arguments) => plan::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
+        Command::Outline(arguments) => outline::run(&arguments),
+        Command::Targets(arguments) => targets::run(&arguments),
+        Command::Convert(arguments) => convert::run(&arguments),
+        Command::Fmt(arguments) => fmt::run(&arguments),
         Command::Doctor(arguments) => doctor::run(&arguments),
     };
     match result {
@@ -115,6 +131,34 @@ fn print(text: &str) -> Result<(), Failure> {
         )),
         Ok(()) | Err(_) => Ok(()),
     }
+}
+
+/// Writes a file beside its place and renames it, so that it is whole whatever happens; its mode stays.
+fn replace_file(path: &Path, text: &str) -> Result<(), Failure> {
+    let cannot = |error: std::io::Error| {
+        Failure::new(
+            Failure::PLACE,
+            format!("cannot write {}: {error}", path.display()),
+        )
+        .hint("see whether you may write to the file and to its folder")
+    };
+    // A link stays one: what it leads to is written.
+    let place = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let mut beside = place.as_os_str().to_owned();
+    beside.push(".part");
+    let beside = PathBuf::from(beside);
+    let written = File::create(&beside).and_then(|mut file| {
+        file.write_all(text.as_bytes())?;
+        if let Ok(known) = fs::metadata(&place) {
+            file.set_permissions(known.permissions())?;
+        }
+        fs::rename(&beside, &place)
+    });
+    written.map_err(|error| {
+        // What is left of it is of no use; where it cannot even be removed, its name says what it is.
+        _ = fs::remove_file(&beside);
+        cannot(error)
+    })
 }
 
 #[cfg(test)]

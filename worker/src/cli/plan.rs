@@ -7,8 +7,9 @@ use std::process::ExitCode;
 use clap::ValueEnum;
 use stagewright_core::analysis::{Analysis, Base, EdgeKind, EdgeSource, Stage};
 use stagewright_core::layout::svg::{SvgOptions, render_svg};
-use stagewright_core::layout::{self, LayoutOptions};
+use stagewright_core::layout::{self, LayoutOptions, dot, mermaid};
 
+use super::style::{COLUMNS, Style, cut, wrapped};
 use super::{Failure, dockerfile, print, report};
 
 /// Show what a build would do, without building
@@ -33,16 +34,25 @@ enum Format {
     Json,
     /// The drawing that the playground shows, as a document of its own
     Svg,
+    /// Stages and what flows between them, for Graphviz
+    Dot,
+    /// The same as a Mermaid flowchart, which many sites draw where they show Markdown
+    Mermaid,
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let dockerfile = arguments.dockerfile.read()?;
     let analysis = stagewright_core::analyze(&dockerfile.input);
-    let findings = report::findings(&dockerfile.name, &dockerfile.input.source, &analysis.diagnostics);
+    let findings = report::findings(
+        Style::err(),
+        &dockerfile.name,
+        &dockerfile.input.source,
+        &analysis.diagnostics,
+    );
     // Where standard error is closed the findings are lost, but the plan and the exit code are not.
     _ = std::io::stderr().write_all(findings.as_bytes());
     match arguments.format {
-        Format::Table => print(&table(&analysis))?,
+        Format::Table => print(&table(Style::out(), &analysis))?,
         Format::Json => {
             let json = serde_json::to_string_pretty(&analysis)
                 .map_err(|error| Failure::new(Failure::WORK, format!("cannot write the plan: {error}")))?;
@@ -52,6 +62,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
             let drawing = layout::layout(&analysis, &LayoutOptions::default());
             print(&render_svg(&analysis, &drawing, &SvgOptions::default()))?;
         }
+        Format::Dot => print(&dot::render_dot(&analysis))?,
+        Format::Mermaid => print(&mermaid::render_mermaid(&analysis))?,
     }
     Ok(if analysis.has_errors() {
         ExitCode::from(Failure::WORK)
@@ -60,13 +72,20 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     })
 }
 
-fn table(analysis: &Analysis) -> String {
+/// Room for the line number and the digest before a step.
+const STEP: usize = 2 + 4 + 2 + 12 + 2;
+
+fn table(style: Style, analysis: &Analysis) -> String {
     let mut text = String::new();
     for stage in &analysis.stages {
-        heading(&mut text, analysis, stage);
+        heading(&mut text, style, analysis, stage);
         for (index, step) in stage.steps.iter().enumerate() {
             let digest = step.vertex.as_ref().map_or("", |digest| digest.short());
-            _ = writeln!(text, "  {:>4}  {:<12}  {}", step.lines.start, digest, step.text);
+            let line = style.dim(&format!("{:>4}", step.lines.start));
+            let digest = style.dim(&format!("{digest:<12}"));
+            let code = cut(&step.text, COLUMNS - STEP);
+            let code = if stage.needed { code } else { style.dim(&code) };
+            _ = writeln!(text, "  {line}  {digest}  {code}");
             for edge in &analysis.edges {
                 if edge.to_stage == stage.index && edge.to_step == Some(index) {
                     let verb = match edge.kind {
@@ -74,12 +93,14 @@ fn table(analysis: &Analysis) -> String {
                         EdgeKind::Copy => "copies from",
                         EdgeKind::Mount => "mounts",
                     };
-                    _ = writeln!(
-                        text,
-                        "        {:<12}  ↳ {verb} {}",
-                        "",
-                        source(analysis, edge.from)
-                    );
+                    let flow = format!("↳ {verb} {}", source(analysis, edge.from));
+                    let loud = edge.kind == EdgeKind::Copy && edge.from != EdgeSource::Context && edge.needed;
+                    let flow = if loud {
+                        style.accent(&flow)
+                    } else {
+                        style.dim(&flow)
+                    };
+                    _ = writeln!(text, "{:STEP$}{flow}", "");
                 }
             }
         }
@@ -92,18 +113,15 @@ fn table(analysis: &Analysis) -> String {
         .map(|image| image.name.as_str())
         .collect();
     if !unknown.is_empty() {
-        _ = writeln!(
-            text,
-            "Assumed of {}: nothing but a default PATH.",
-            unknown.join(", ")
-        );
+        let assumed = format!("Assumed of {}: nothing but a default PATH.", unknown.join(", "));
+        _ = writeln!(text, "{}", wrapped(&assumed, 0, 2));
     }
     match &analysis.definition {
         Some(definition) => {
             _ = writeln!(
                 text,
-                "Plan {} of {} operations.",
-                definition.digest,
+                "Plan {}… of {} operations.",
+                definition.digest.to_string().get(..19).unwrap_or_default(),
                 definition.ops.len()
             );
         }
@@ -112,7 +130,7 @@ fn table(analysis: &Analysis) -> String {
     text
 }
 
-fn heading(text: &mut String, analysis: &Analysis, stage: &Stage) {
+fn heading(text: &mut String, style: Style, analysis: &Analysis, stage: &Stage) {
     let base = match &stage.base {
         Base::Scratch => "scratch".to_owned(),
         Base::Stage(index) => source(analysis, EdgeSource::Stage(*index)),
@@ -124,7 +142,13 @@ fn heading(text: &mut String, analysis: &Analysis, stage: &Stage) {
         (false, true) => "needed",
         (false, false) => "skipped",
     };
-    _ = writeln!(text, "{}  from {base}: {role}. {}", stage.label, stage.reason);
+    let role = if stage.needed {
+        style.good(role)
+    } else {
+        style.dim(role)
+    };
+    _ = writeln!(text, "{} from {base}: {role}", style.bold(&stage.label));
+    _ = writeln!(text, "  {}", style.dim(&wrapped(&stage.reason, 2, 2)));
 }
 
 fn source(analysis: &Analysis, source: EdgeSource) -> String {

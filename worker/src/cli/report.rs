@@ -1,14 +1,54 @@
 //! Findings as people read them: the line, and carets under the words that are meant.
 
 use std::fmt::Write as _;
+use std::io::Write as _;
 
+use clap::ValueEnum;
+use serde::Serialize;
 use stagewright_core::diagnostic::{Diagnostic, Severity};
 
+use super::Failure;
+use super::dockerfile::Dockerfile;
+use super::style::Style;
+
+/// How a command prints its answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Format {
+    /// For people
+    Text,
+    /// For programs
+    Json,
+}
+
+/// An answer for programs.
+pub(super) fn json(answer: &impl Serialize) -> Result<String, Failure> {
+    let json = serde_json::to_string_pretty(answer)
+        .map_err(|error| Failure::new(Failure::WORK, format!("cannot write the answer: {error}")))?;
+    Ok(json + "\n")
+}
+
+/// Says what is wrong with a file, which therefore has no answer.
+pub(super) fn broken(dockerfile: &Dockerfile, diagnostics: &[Diagnostic]) -> Failure {
+    let text = findings(
+        Style::err(),
+        &dockerfile.name,
+        &dockerfile.input.source,
+        diagnostics,
+    );
+    // Where standard error is closed, the exit code says it.
+    _ = std::io::stderr().write_all(text.as_bytes());
+    let tally = tally(diagnostics).unwrap_or_else(|| "no stage".into());
+    Failure::new(
+        Failure::WORK,
+        format!("{} cannot be read: {tally}", dockerfile.name),
+    )
+}
+
 /// Each finding with its place in `source`, in the order given.
-pub(super) fn findings(name: &str, source: &str, diagnostics: &[Diagnostic]) -> String {
+pub(super) fn findings(style: Style, name: &str, source: &str, diagnostics: &[Diagnostic]) -> String {
     let mut text = String::new();
     for diagnostic in diagnostics {
-        finding(&mut text, name, source, diagnostic);
+        finding(&mut text, style, name, source, diagnostic);
         text.push('\n');
     }
     text
@@ -37,7 +77,7 @@ pub(super) fn tally(diagnostics: &[Diagnostic]) -> Option<String> {
     (!parts.is_empty()).then(|| parts.join(", "))
 }
 
-fn finding(text: &mut String, name: &str, source: &str, diagnostic: &Diagnostic) {
+fn finding(text: &mut String, style: Style, name: &str, source: &str, diagnostic: &Diagnostic) {
     let word = match diagnostic.severity {
         Severity::Error => "error",
         Severity::Warning => "warning",
@@ -68,11 +108,20 @@ fn finding(text: &mut String, name: &str, source: &str, diagnostic: &Diagnostic)
         .map(|letter| if letter == '\t' { '\t' } else { ' ' })
         .collect();
     let carets = "^".repeat(meant.chars().count().max(1));
-    _ = writeln!(text, "{word}[{}]: {}", diagnostic.code, diagnostic.message);
-    _ = writeln!(text, "{:margin$}--> {name}:{number}:{column}", "");
-    _ = writeln!(text, "{:margin$} |", "");
-    _ = writeln!(text, "{number} | {line}");
-    _ = writeln!(text, "{:margin$} | {indent}{carets}", "");
+    let severity = diagnostic.severity;
+    let kind = style.severity(severity, &format!("{word}[{}]", diagnostic.code));
+    _ = writeln!(text, "{kind}: {}", style.bold(&diagnostic.message));
+    let arrow = style.dim("-->");
+    _ = writeln!(text, "{:margin$}{arrow} {name}:{number}:{column}", "");
+    let bar = style.dim("|");
+    _ = writeln!(text, "{:margin$} {bar}", "");
+    _ = writeln!(text, "{} {bar} {line}", style.dim(&number.to_string()));
+    _ = writeln!(
+        text,
+        "{:margin$} {bar} {indent}{}",
+        "",
+        style.severity(severity, &carets)
+    );
     if let Some(hint) = &diagnostic.hint {
         _ = writeln!(text, "{:margin$} = help: {hint}", "");
     }
@@ -106,7 +155,12 @@ mod tests {
 
     #[test]
     fn carets_stand_under_the_words_meant() {
-        let report = findings("Dockerfile", "FROM é\n\tRNU make\n", &[at(9, 12)]);
+        let report = findings(
+            Style::default(),
+            "Dockerfile",
+            "FROM é\n\tRNU make\n",
+            &[at(9, 12)],
+        );
         assert_eq!(
             report,
             "error[unknown-instruction]: RNU is no instruction.\n \
@@ -123,10 +177,10 @@ mod tests {
         let source = "FROM é\r\nRUN x";
         for start in 0..20 {
             for end in 0..20 {
-                assert!(findings("f", source, &[at(start, end)]).contains('^'));
+                assert!(findings(Style::default(), "f", source, &[at(start, end)]).contains('^'));
             }
         }
-        assert!(findings("f", "", &[at(0, 0)]).contains("f:1:1"));
+        assert!(findings(Style::default(), "f", "", &[at(0, 0)]).contains("f:1:1"));
     }
 
     #[test]

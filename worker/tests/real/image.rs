@@ -65,7 +65,7 @@ pub(crate) fn tree(archive: &[u8]) -> BTreeMap<String, Entry> {
 }
 
 fn read<R: std::io::Read>(entry: &mut tar::Entry<'_, R>, known: impl Fn(&str) -> Option<Entry>) -> Entry {
-    let target = entry.link_name_bytes().map(|target| target.into_owned());
+    let target = entry.link_name_bytes().map(std::borrow::Cow::into_owned);
     if entry.header().entry_type() == tar::EntryType::Link {
         let target = String::from_utf8(target.unwrap()).unwrap();
         return known(target.trim_matches('/')).expect("a hard link leads to a file of the image");

@@ -20,7 +20,7 @@ use tokio_tungstenite::tungstenite::Message;
 use crate::client::Client;
 
 /// Most bytes of content in one frame.
-const MOST_CONTENT: usize = 1 << 20;
+const MOST_CONTENT: usize = ContentFrame::MAX_DATA;
 
 pub(crate) struct Worker {
     process: Child,
@@ -171,9 +171,9 @@ pub(crate) async fn send_files(client: &mut Client, files: &BTreeMap<&str, (u32,
                 data: piece,
             };
             client.socket.send(Message::binary(frame.encode())).await.unwrap();
-            assert_eq!(client.notification().await["method"], "content.received");
             offset += piece.len() as u64;
         }
+        assert_eq!(client.notification().await["method"], "content.received");
     }
     answer.id
 }

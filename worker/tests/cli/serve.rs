@@ -1,37 +1,11 @@
-//! The command line as a shell sees it: what it prints, where, and how it ends.
+//! `serve`: it ends in order, keeps others out of its folder, and refuses in a sentence.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "these are tests"
-)]
-
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
-use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::process::{Child, ChildStdout, Stdio};
 
-fn stagewright() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_stagewright"));
-    for name in ["STAGEWRIGHT_STATE", "STAGEWRIGHT_CONFIG", "STAGEWRIGHT_LOG"] {
-        command.env_remove(name);
-    }
-    command
-}
-
-fn run(arguments: &[&str]) -> (i32, String, String) {
-    ended(&stagewright().args(arguments).output().unwrap())
-}
-
-fn ended(output: &Output) -> (i32, String, String) {
-    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
-    (
-        output.status.code().unwrap(),
-        text(&output.stdout),
-        text(&output.stderr),
-    )
-}
+use crate::{run, stagewright};
 
 /// A worker as a process, and what it prints.
 struct Served {
@@ -144,58 +118,4 @@ fn serve_refuses_in_a_sentence_what_it_cannot_do() {
         assert!(error.contains(said), "{arguments:?}: {error}");
         assert!(!error.contains("panicked"), "{error}");
     }
-}
-
-#[test]
-fn check_says_what_is_wrong_where_and_by_its_exit_code() {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("Dockerfile");
-    std::fs::write(&file, "FROM scratch\nCOPY --from=nowhere a /a\nRNU make\n").unwrap();
-    let (code, output, _) = run(&["check", folder.path().to_str().unwrap()]);
-    assert_eq!(code, 1, "{output}");
-    assert!(output.contains("3 | RNU make"), "{output}");
-    assert!(output.contains("^^^"), "{output}");
-    std::fs::write(&file, "FROM scratch\nCOPY a /a\n").unwrap();
-    let (code, output, _) = run(&["check", folder.path().to_str().unwrap()]);
-    assert_eq!(code, 0, "{output}");
-    let (code, _, error) = run(&["check", "/nowhere"]);
-    assert_eq!(code, 2);
-    assert!(
-        error.contains("/nowhere/Dockerfile") && error.contains("help: "),
-        "{error}"
-    );
-}
-
-#[test]
-fn check_warns_of_what_had_better_be_written_otherwise() {
-    let folder = tempfile::tempdir().unwrap();
-    let source = "FROM scratch AS a\nCMD run it\nFROM scratch\nLABEL a=b \\\n\n  c=d\n";
-    std::fs::write(folder.path().join("Dockerfile"), source).unwrap();
-    let (code, output, _) = run(&["check", folder.path().to_str().unwrap()]);
-    assert_eq!(code, 0, "{output}");
-    assert!(output.contains("warning[JSONArgsRecommended]"), "{output}");
-    assert!(output.contains("2 | CMD run it"), "{output}");
-    // The planner says this one too.
-    assert_eq!(output.matches("NoEmptyContinuation]").count(), 1, "{output}");
-}
-
-#[test]
-fn plan_reads_standard_input_and_names_the_stages() {
-    let mut process = stagewright()
-        .args(["plan", "--format", "json", "--target", "Build", "-f", "-"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    process
-        .stdin
-        .take()
-        .unwrap()
-        .write_all(b"FROM scratch AS build\nFROM scratch\nCOPY --from=build / /\n")
-        .unwrap();
-    let (code, output, error) = ended(&process.wait_with_output().unwrap());
-    assert_eq!(code, 0, "{error}");
-    let plan: stagewright_core::Analysis = serde_json::from_str(&output).unwrap();
-    assert_eq!((plan.stages.len(), plan.target), (2, Some(0)));
 }

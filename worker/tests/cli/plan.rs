@@ -1,0 +1,51 @@
+//! `plan`: in each of its forms.
+
+use crate::{Folder, fits, run, run_with};
+
+#[test]
+fn plan_reads_standard_input_and_names_the_stages() {
+    let (code, output, error) = run_with(
+        &["plan", "--format", "json", "--target", "Build", "-f", "-"],
+        "FROM scratch AS build\nFROM scratch\nCOPY --from=build / /\n",
+    );
+    assert_eq!(code, 0, "{error}");
+    let plan: stagewright_core::Analysis = serde_json::from_str(&output).unwrap();
+    assert_eq!((plan.stages.len(), plan.target), (2, Some(0)));
+}
+
+const TWO: &str = "FROM golang:1.21 AS build\n\
+    RUN go build -ldflags '-s -w -X main.version=0.0.0' -trimpath -o /out/app ./cmd/app && strip /out/app\n\
+    FROM alpine\n\
+    COPY --from=build /out/app /app\n\
+    FROM scratch AS spare\n\
+    FROM alpine\n\
+    COPY --from=build /out/app /app\n";
+
+#[test]
+fn table_fits_a_terminal_and_names_what_flows() {
+    let folder = Folder::with(&[("Dockerfile", TWO)]);
+    let (code, output, error) = run(&["plan", &folder.name("")]);
+    assert_eq!((code, error.as_str()), (0, ""));
+    fits(&output);
+    assert!(output.contains("build from golang:1.21: needed"), "{output}");
+    assert!(output.contains("↳ copies from stage build"), "{output}");
+    assert!(output.contains("spare from scratch: skipped"), "{output}");
+    assert!(
+        output.contains("RUN go build") && output.contains('…'),
+        "{output}"
+    );
+}
+
+#[test]
+fn each_form_is_what_its_readers_take() {
+    let folder = Folder::with(&[("Dockerfile", TWO)]);
+    let form = |form: &str| {
+        let (code, output, error) = run(&["plan", "--format", form, &folder.name("")]);
+        assert_eq!((code, error.as_str()), (0, ""), "{form}");
+        output
+    };
+    assert!(form("svg").starts_with("<svg "));
+    assert!(form("dot").starts_with("digraph "));
+    assert!(form("mermaid").starts_with("flowchart "));
+    serde_json::from_str::<stagewright_core::Analysis>(&form("json")).unwrap();
+}
