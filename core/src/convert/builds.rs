@@ -270,7 +270,11 @@ impl<'p> Story<'p> {
             .iter()
             .find_map(|wanted| names.iter().position(|name| name == wanted));
         if found.is_none() {
-            self.lacking.extend(wanted.iter().cloned());
+            for wanted in &wanted {
+                if !self.lacking.contains(wanted) {
+                    self.lacking.push(wanted.clone());
+                }
+            }
             let wanted = wanted.first().map_or("", String::as_str);
             let message = format!("The script builds {wanted}, which is not among the Dockerfiles.");
             let problem = Problem::new("unknown-dockerfile", message)

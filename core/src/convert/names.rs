@@ -162,6 +162,16 @@ pub(super) fn names(story: &Story<'_>) -> Names {
                 .insert(index);
         }
     }
+    // What containers are made of is an image to every Dockerfile.
+    let made_of = story.containers.iter().map(|container| &container.image);
+    for source in made_of.chain(story.carried.iter().map(|carried| &carried.source)) {
+        if let Source::Image(name) = source {
+            images
+                .entry(name.to_ascii_lowercase())
+                .or_default()
+                .insert(usize::MAX);
+        }
+    }
     let foreign = |name: &str, unit: usize| {
         images
             .get(name)
