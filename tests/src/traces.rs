@@ -108,13 +108,12 @@ fn recording(folder: &Path, infix: &str) -> Result<Recording, String> {
 /// What the client said of which folder a named context is: nothing but the recording knows.
 fn shared_key(definition: &Value, name: &str) -> String {
     let lead = format!("context:{name}-");
-    let ops = definition["ops"].as_array().into_iter().flatten();
-    ops.filter_map(|op| {
+    let mut ops = definition["ops"].as_array().into_iter().flatten();
+    ops.find_map(|op| {
         op.pointer("/Op/Op/source/attrs/local.sharedkeyhint")?
             .as_str()?
             .strip_prefix(&lead)
     })
-    .next()
     .unwrap_or_default()
     .to_owned()
 }

@@ -12,7 +12,22 @@ export interface Options {
   images?: Record<string, ImageFacts>;
   /** How the definition names the local context; part of the digests. */
   local?: { unique: string } | { session: string };
+  /** The text of the ignore file that counts, where there is one. */
+  ignore?: string | null;
+  /** `--build-context`: what stands in the place of images and stages, by name or `name::os/architecture`. */
+  contexts?: Record<string, NamedContext>;
+  /** Stages, in any case, that are not to come from the cache; all of them where the list is empty. */
+  noCache?: string[] | null;
+  /** Whether steps are named with the platform that they run on. */
+  namePlatforms?: boolean;
 }
+
+/** A context beside the one that a build has anyway. */
+export type NamedContext =
+  | { image: string }
+  | { local: { name: string; sharedKey?: string; ignore?: string | null } }
+  | { remote: string }
+  | { ociLayout: string };
 
 /** How a drawing should look, besides what is drawn. */
 export interface DrawingOptions extends Options {
@@ -32,6 +47,8 @@ export interface Platform {
   architecture: string;
   /** `v7` in `linux/arm/v7`; absent where there is none. */
   variant?: string;
+  /** `10.0.17763` in `windows(10.0.17763)/amd64`; absent where there is none. */
+  osVersion?: string;
 }
 
 /** What a registry says of an image. */
@@ -108,6 +125,8 @@ export interface Stage {
   needed: boolean;
   /** Whether it is the target. */
   ships: boolean;
+  /** Whether a named context stands in its place, so that none of its steps is done. */
+  replaced?: boolean;
   /** Why it is, or is not, built. */
   reason: string;
   /** Digest of the op its base starts from. */
@@ -134,6 +153,8 @@ export interface ExternalImage {
   name: string;
   /** In full: `docker.io/library/alpine:latest`. */
   reference: string;
+  /** The named context that it is, where it is one. */
+  context?: string;
   platform: Platform;
   /** Whether the option `images` knew it. */
   resolved: boolean;
