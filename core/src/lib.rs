@@ -24,7 +24,7 @@ pub mod ignore;
 mod image;
 pub mod insight;
 mod instruction;
-#[cfg(any(feature = "js", feature = "js-insight"))]
+#[cfg(any(feature = "js", feature = "js-insight", test))]
 pub mod js;
 pub mod layout;
 pub mod lint;

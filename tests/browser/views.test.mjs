@@ -167,6 +167,34 @@ describe("the views beside the drawing", () => {
     await playground.screenshot("view-image");
   });
 
+  it("the context says what .dockerignore does, and which step reads a file", async () => {
+    await open();
+    await playground.choose("diamond");
+    const state = (path) => playground.page.locator(`[data-testid="context-file"][data-path="${path}"]`).getAttribute("data-state");
+    let view = await playground.view("context");
+    assert.equal(await state("left.txt"), "read");
+    await playground.get("add-file").click();
+    await playground.get("file-name").fill(".dockerignore");
+    await playground.get("file-name").press("Enter");
+    await playground.write("right.*\n");
+    view = await playground.view("context");
+    await eventually("right.txt stays behind", async () => (await state("right.txt")) === "kept-out");
+    await playground.screenshot("view-context");
+    await view.locator('[data-path="left.txt"] .reader').first().click();
+    await eventually("the step's line is lit", async () => (await lit()).some((line) => line.startsWith("COPY left.txt")));
+  });
+
+  it("what nobody measured is expected, and the steps that decide stand out", async () => {
+    await open();
+    await playground.choose("diamond");
+    const view = await playground.view("timeline");
+    assert.ok((await view.locator('[data-testid="bar"][data-how="planned"]').count()) > 5);
+    assert.ok((await view.locator(".critical").count()) > 0);
+    await playground.screenshot("view-timeline");
+    await view.locator('[data-testid="durations"]').selectOption("equal");
+    await eventually("every step takes a second", async () => (await playground.page.locator(".bar-time").allInnerTexts()).filter((time) => time === "1.0 s").length > 5);
+  });
+
   it("the builder pattern becomes one file, which can be opened", async () => {
     await open();
     await playground.choose("builder-pattern");
@@ -180,7 +208,7 @@ describe("the views beside the drawing", () => {
 
   it("on a phone every view can be reached, and none is wider than the page", async () => {
     await open({ viewport: { width: 390, height: 844 }, hasTouch: true });
-    for (const name of ["problems", "whatif", "timeline", "image"]) {
+    for (const name of ["problems", "whatif", "timeline", "image", "context"]) {
       await playground.view(name);
       const width = await playground.page.evaluate(() => document.documentElement.scrollWidth);
       assert.ok(width <= 390, `${name} is ${width} pixels wide`);
@@ -191,7 +219,7 @@ describe("the views beside the drawing", () => {
   it("views follow the colours of the page", async () => {
     await open({ colorScheme: "dark" });
     await playground.writeDockerfile(messy);
-    for (const name of ["problems", "whatif", "timeline", "image"]) {
+    for (const name of ["problems", "whatif", "timeline", "image", "context"]) {
       await playground.view(name);
       await playground.screenshot(`dark-${name}`);
     }

@@ -23,7 +23,7 @@ export class Editor {
     this.onLine = onLine;
     this.path = null;
     this.states = new Map();
-    this.words = { stages: [], images: [], args: [] };
+    this.words = {};
     this.line = 0;
     this.quiet = false;
     this.view = new EditorView({ parent, state: EditorState.create() });
@@ -33,8 +33,12 @@ export class Editor {
 
   /** Without a connection the editor does without them, and tries again when it is used again. */
   async fetchExtras() {
-    ({ extras } = extras ? { extras } : await import("./extras.js").catch(() => ({ extras: null })));
+    const loaded = extras ? null : await import("./extras.js").catch(() => null);
+    extras ??= loaded?.extras;
     this.useExtras();
+    // What the services know arrives a little later: the text is looked at again then.
+    await loaded?.knowledge();
+    if (loaded) this.view.dispatch({});
   }
 
   useExtras() {
@@ -93,7 +97,7 @@ export class Editor {
     this.view.dispatch({ effects: setMarks(JSON.parse(json)) });
   }
 
-  /** What completion offers: `{stages, images, args}`. */
+  /** What the page knows beside the text: `{options, files, images}`. */
   setWords(json) {
     this.words = JSON.parse(json);
   }

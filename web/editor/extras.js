@@ -6,9 +6,13 @@ import { bracketMatching, indentUnit } from "@codemirror/language";
 import { lintKeymap } from "@codemirror/lint";
 import { highlightSelectionMatches, search, searchKeymap } from "@codemirror/search";
 import { keymap } from "@codemirror/view";
-import { completion } from "./completion.js";
+import { load } from "../insight/insight.js";
+import { services } from "./services.js";
 
-/** For one file. `words()` gives what completion offers; only Dockerfiles have any. */
+/** Has the insight module fetched, whose knowledge the services are; without it the editor edits all the same. */
+export const knowledge = () => load().catch(() => null);
+
+/** For one file. `words()` gives what the page knows beside the text of a Dockerfile. */
 export function extras({ isDockerfile, path, words }) {
   return [
     history(),
@@ -17,7 +21,7 @@ export function extras({ isDockerfile, path, words }) {
     indentUnit.of(path.endsWith(".go") ? "\t" : "    "),
     search({ top: true }),
     highlightSelectionMatches(),
-    isDockerfile ? completion(words) : [],
+    isDockerfile ? services(words) : [],
     keymap.of([
       { key: "Mod-/", run: toggleComment },
       ...closeBracketsKeymap, ...searchKeymap, ...completionKeymap, ...historyKeymap, ...lintKeymap, ...defaultKeymap,

@@ -33,6 +33,9 @@ async function start() {
   return module;
 }
 
+/** Whether the module is there. */
+export const isHere = () => module !== null;
+
 /** Calls a function of the module, which has to be there: text in, text out. */
 export function call(name, ...given) {
   return module[name](...given);

@@ -5,3 +5,5 @@
 pub mod insight;
 #[cfg(feature = "js")]
 pub mod planner;
+#[cfg(test)]
+mod shapes;

@@ -1,7 +1,7 @@
 //! What the editor shows beside the text. The shapes are those that `editor/editor.js` takes as JSON.
 
 use serde::Serialize;
-use stagewright_core::analysis::{Base, EdgeSource};
+use stagewright_core::analysis::{Base, EdgeSource, Options};
 use stagewright_core::diagnostic::{Diagnostic, Severity};
 use stagewright_core::edit::TextEdit;
 use stagewright_core::layout::PALETTE;
@@ -11,7 +11,8 @@ use stagewright_insight::Mark;
 use super::build::{Build, StepState};
 use super::human;
 use super::offsets::EditorOffsets;
-use super::plan::{Plan, StepRef};
+use super::plan::{Choices, Images, Plan, StepRef, options};
+use super::workspace::Workspace;
 
 /// Marks on lines.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -231,32 +232,27 @@ pub fn changes<'a>(edits: &'a [TextEdit], source: &str) -> Vec<Change<'a>> {
     edits.iter().map(of).collect()
 }
 
-/// What completion offers.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+/// What the editor's services know beside the text.
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Words<'a> {
-    /// Names of stages.
-    pub stages: Vec<&'a str>,
+    /// What else decides the plan.
+    pub options: Options,
+    /// The files of the build context.
+    pub files: Vec<&'a str>,
     /// Names of images.
     pub images: Vec<&'a str>,
-    /// Names of build args.
-    pub args: Vec<&'a str>,
 }
 
-/// The words of a plan.
-pub fn words(plan: &Plan) -> Words<'_> {
+/// What is known beside the text of the planned Dockerfile.
+pub fn words<'a>(plan: &'a Plan, workspace: &'a Workspace, choices: &Choices, images: &Images) -> Words<'a> {
     Words {
-        stages: plan
-            .analysis
-            .stages
-            .iter()
-            .filter_map(|stage| stage.name.as_deref())
-            .collect(),
+        options: options(workspace, choices, images),
+        files: workspace.context().map(|file| file.path.as_str()).collect(),
         images: plan
             .analysis
             .images
             .iter()
             .map(|image| image.name.as_str())
             .collect(),
-        args: plan.analysis.args.iter().map(|arg| arg.name.as_str()).collect(),
     }
 }

@@ -60,13 +60,19 @@ pub struct StepRef {
 pub fn input(workspace: &Workspace, choices: &Choices, images: &Images) -> Input {
     Input {
         source: workspace.source().to_owned(),
-        options: Options {
-            target: choices.target.clone(),
-            build_args: choices.build_args.clone(),
-            images: images.facts.clone(),
-            ignore: workspace.ignore_file().map(|file| file.content.text().to_owned()),
-            ..Options::default()
-        },
+        options: options(workspace, choices, images),
+    }
+}
+
+/// What the planner is told beside the text.
+pub fn options(workspace: &Workspace, choices: &Choices, images: &Images) -> Options {
+    let ignore = workspace.ignore_file();
+    Options {
+        target: choices.target.clone(),
+        build_args: choices.build_args.clone(),
+        images: images.facts.clone(),
+        ignore: ignore.map(|file| file.content.text().to_owned()),
+        ..Options::default()
     }
 }
 

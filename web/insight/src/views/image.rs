@@ -1,7 +1,7 @@
 //! Image: what is left of all stages in the end. Layers in their order, and how the image starts.
 
-use serde_json::Value;
 use stagewright_core::analysis::{Analysis, Base, Stage};
+use stagewright_core::insight::{self, HealthReport, ImageReport, Setting, Source};
 use stagewright_core::layout::PALETTE;
 
 use crate::human::{count, size};
@@ -23,7 +23,7 @@ struct Layer<'a> {
 pub(super) fn draw(question: &Question, page: &mut Markup) {
     let analysis = stagewright_core::analyze(&question.input);
     let target = analysis.target.and_then(|target| analysis.stages.get(target));
-    let (Some(target), Some(config)) = (target, &analysis.image_config) else {
+    let (Some(target), Some(image)) = (target, insight::image(&question.input)) else {
         let text = "There is no image while an error stands in the way of the target. Problems says which.";
         return page.leaf("p", &[("class", "empty")], text);
     };
@@ -53,7 +53,7 @@ pub(super) fn draw(question: &Question, page: &mut Markup) {
         });
         page.element("section", &[("class", "stage-list")], |page| {
             page.leaf("h3", &[], "How it starts");
-            draw_config(config, page);
+            draw_config(&image, page);
         });
     });
 }
@@ -168,72 +168,74 @@ fn draw_layer(layer: &Layer<'_>, largest: u64, page: &mut Markup) {
     });
 }
 
-/// What a container of the image begins with, in the order in which one asks.
-fn draw_config(config: &Value, page: &mut Markup) {
-    let inner = |key: &str| config.get("config").and_then(|inner| inner.get(key));
-    let text = |key: &str| inner(key).and_then(Value::as_str).unwrap_or_default().to_owned();
-    let command = |key: &str| inner(key).filter(|value| value.is_array()).map(Value::to_string);
-    let keys = |key: &str| -> Vec<String> {
-        let object = inner(key).and_then(Value::as_object);
-        object
-            .into_iter()
-            .flat_map(|object| object.keys().cloned())
-            .collect()
+/// What a container of the image begins with, in the order in which one asks. What a step said leads to the step.
+fn draw_config(image: &ImageReport, page: &mut Markup) {
+    let command = &image.command;
+    let written = |words: &[String], source: Source| {
+        let json = serde_json::to_string(words).unwrap_or_default();
+        (!words.is_empty()).then_some((json, source))
     };
-    let list = |key: &str| -> Vec<String> {
-        let values = inner(key).and_then(Value::as_array).into_iter().flatten();
-        values.filter_map(Value::as_str).map(ToOwned::to_owned).collect()
-    };
-    let pairs = |key: &str| -> Vec<String> {
-        let object = inner(key).and_then(Value::as_object).into_iter().flatten();
-        object
-            .map(|(name, value)| format!("{name}={}", value.as_str().unwrap_or_default()))
-            .collect()
-    };
-    let or = |text: String, otherwise: &str| {
-        if text.is_empty() {
-            otherwise.to_owned()
-        } else {
-            text
-        }
-    };
-    let platform = ["os", "architecture", "variant"]
-        .iter()
-        .filter_map(|key| config.get(*key)?.as_str())
-        .filter(|part| !part.is_empty());
-    let facts: [(&str, Vec<String>); 12] = [
-        ("Entrypoint", command("Entrypoint").into_iter().collect()),
-        ("Command", command("Cmd").into_iter().collect()),
-        ("User", vec![or(text("User"), "root, as nobody was named")]),
-        ("Folder", vec![or(text("WorkingDir"), "/")]),
-        ("Environment", list("Env")),
-        ("Ports", keys("ExposedPorts")),
-        ("Volumes", keys("Volumes")),
+    let value = |setting: &Setting| (setting.value.clone(), setting.source);
+    let pair = |setting: &Setting| (format!("{}={}", setting.name, setting.value), setting.source);
+    let name = |setting: &Setting| (setting.name.clone(), setting.source);
+    let health = |health: &HealthReport| (health.test.join(" "), health.source);
+    let facts: [(&str, Vec<(String, Source)>); 12] = [
         (
-            "Health check",
-            inner("Healthcheck").map(Value::to_string).into_iter().collect(),
-        ),
-        (
-            "Stop signal",
-            Some(text("StopSignal"))
-                .filter(|text| !text.is_empty())
+            "Entrypoint",
+            written(&command.entrypoint, command.entrypoint_source)
                 .into_iter()
                 .collect(),
         ),
-        ("Labels", pairs("Labels")),
-        ("For those who build on it", list("OnBuild")),
-        ("Platform", vec![platform.collect::<Vec<_>>().join("/")]),
+        (
+            "Command",
+            written(&command.cmd, command.cmd_source).into_iter().collect(),
+        ),
+        ("User", vec![value(&image.user)]),
+        ("Folder", vec![value(&image.working_dir)]),
+        ("Environment", image.env.iter().map(pair).collect()),
+        ("Ports", image.ports.iter().map(name).collect()),
+        ("Volumes", image.volumes.iter().map(name).collect()),
+        ("Health check", image.healthcheck.iter().map(health).collect()),
+        ("Stop signal", image.stop_signal.iter().map(value).collect()),
+        ("Labels", image.labels.iter().map(pair).collect()),
+        (
+            "For those who build on it",
+            image
+                .triggers
+                .iter()
+                .map(|text| (text.clone(), Source::Trigger))
+                .collect(),
+        ),
+        ("Platform", vec![(image.platform.to_string(), Source::Default)]),
     ];
     page.element("dl", &[("class", "config-facts")], |page| {
         for (name, values) in facts.iter().filter(|(_, values)| !values.is_empty()) {
             page.leaf("dt", &[], name);
             page.element("dd", &[("data-fact", name)], |page| {
-                for value in values {
-                    page.leaf("code", &[], value);
+                for (value, source) in values {
+                    setting(value, *source, page);
                 }
             });
         }
     });
+    for sentence in command.explanation.iter().chain(&image.notes) {
+        page.leaf("p", &[("class", "muted fact-note")], sentence);
+    }
+}
+
+fn setting(value: &str, source: Source, page: &mut Markup) {
+    match source {
+        Source::Step { stage, step } => {
+            let at = format!("step {stage} {step}");
+            let button = [("class", "link"), ("data-do", at.as_str())];
+            page.element("button", &button, |page| page.leaf("code", &[], value));
+        }
+        Source::Base => page.element("span", &[], |page| {
+            page.leaf("code", &[], value);
+            page.leaf("span", &[("class", "muted")], " from the base");
+        }),
+        Source::Trigger | Source::Default => page.leaf("code", &[], value),
+    }
 }
 
 #[cfg(test)]
@@ -264,10 +266,9 @@ mod tests {
     #[test]
     fn layers_of_the_stages_below_come_first() {
         let html = drawn(ON_A_STAGE, |_| None);
-        let at: Vec<&str> = html
-            .split("data-do=\"")
-            .skip(1)
-            .filter_map(|rest| rest.split('"').next())
+        let layers = html.split("bar-row").skip(1);
+        let at: Vec<&str> = layers
+            .filter_map(|rest| rest.split("data-do=\"").nth(1)?.split('"').next())
             .collect();
         assert_eq!(at, ["step 0 0", "step 1 0"]);
         assert!(
@@ -280,8 +281,8 @@ mod tests {
     fn the_image_says_how_it_starts() {
         let html = drawn(ON_A_STAGE, |_| None);
         for expected in [
-            "<dd data-fact=\"Entrypoint\"><code>[&quot;/b&quot;,&quot;&lt;x&gt;&quot;]</code></dd>",
-            "<dd data-fact=\"User\"><code>me</code></dd>",
+            "<dd data-fact=\"Entrypoint\"><button class=\"link\" data-do=\"step 1 2\"><code>[&quot;/b&quot;,&quot;&lt;x&gt;&quot;]</code>",
+            "<dd data-fact=\"User\"><button class=\"link\" data-do=\"step 1 1\"><code>me</code>",
             "<code>A=1</code>",
             "<code>linux/amd64</code>",
         ] {

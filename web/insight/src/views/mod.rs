@@ -1,5 +1,6 @@
 //! One file for each view.
 
+mod context;
 mod image;
 mod pattern;
 mod problems;
@@ -21,7 +22,7 @@ pub fn draw(question: &Question) -> Answer {
         View::Image => image::draw(question, &mut page),
         View::WhatIf => marks = what_if::draw(question, &mut page),
         View::Pattern => pattern::draw(question, &mut page),
-        View::Context => {}
+        View::Context => context::draw(question, &mut page),
     }
     Answer {
         html: page.finish(),

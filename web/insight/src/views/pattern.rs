@@ -85,11 +85,17 @@ fn about(conversion: &Conversion, script: &TextFile) -> String {
 }
 
 fn findings(conversion: &Conversion, page: &mut Markup) {
-    if conversion.findings.is_empty() {
+    // A Dockerfile that the script has nothing to do with is no fault of the script.
+    let mut findings = conversion
+        .findings
+        .iter()
+        .filter(|finding| finding.diagnostic.code != "unused-dockerfile")
+        .peekable();
+    if findings.peek().is_none() {
         return;
     }
     page.element("ul", &[("class", "problems")], |page| {
-        for finding in &conversion.findings {
+        for finding in findings {
             let found = &finding.diagnostic;
             let severity = match found.severity {
                 Severity::Error => "error",
@@ -156,7 +162,7 @@ fn notes(conversion: &Conversion, script: &TextFile, page: &mut Markup) {
     page.element("section", &[("class", "stage-list")], |page| {
         page.element("h3", &[], |page| {
             page.element("button", &[("class", "link"), ("data-do", &show)], |page| {
-                page.text(&script.path)
+                page.text(&script.path);
             });
             page.leaf("span", &[("class", "muted")], "line by line");
         });

@@ -105,29 +105,37 @@ fn choice(question: &Question, analysis: &Analysis, page: &mut Markup) {
         let select = [("data-do", "change"), ("data-testid", "change")];
         page.element("select", &select, |page| {
             option(page, "", "nothing changed");
-            page.element("optgroup", &[("label", "A file changed")], |page| {
+            page.element("optgroup", &[("label", "A file")], |page| {
                 for file in &question.files {
-                    option(page, &format!("file {}", file.path), &file.path);
+                    option(
+                        page,
+                        &format!("file {}", file.path),
+                        &format!("{} changed", file.path),
+                    );
                 }
             });
             if !analysis.args.is_empty() {
-                page.element(
-                    "optgroup",
-                    &[("label", "A build arg had another value")],
-                    |page| {
-                        for arg in &analysis.args {
-                            option(page, &format!("arg {}", arg.name), &arg.name);
-                        }
-                    },
-                );
+                page.element("optgroup", &[("label", "A build arg")], |page| {
+                    for arg in &analysis.args {
+                        option(
+                            page,
+                            &format!("arg {}", arg.name),
+                            &format!("{} had another value", arg.name),
+                        );
+                    }
+                });
             }
             if !analysis.images.is_empty() {
                 page.element(
                     "optgroup",
-                    &[("label", "An image was updated under its name")],
+                    &[("label", "An image, under the same name")],
                     |page| {
                         for image in &analysis.images {
-                            option(page, &format!("image {}", image.reference), &image.name);
+                            option(
+                                page,
+                                &format!("image {}", image.reference),
+                                &format!("{} were updated", image.name),
+                            );
                         }
                     },
                 );
@@ -267,6 +275,12 @@ fn runs(outcome: Outcome) -> Option<(bool, &'static str)> {
 fn marks(forecast: &WhatIf) -> Vec<Mark> {
     let mark = |step: &StepForecast| {
         let (runs, text) = runs(step.outcome)?;
+        // The rows of the drawing have room for one word.
+        let text = if step.outcome == Outcome::MayRerun {
+            "maybe"
+        } else {
+            text
+        };
         Some(Mark {
             stage: step.stage,
             step: step.step?,
@@ -313,7 +327,10 @@ mod tests {
         let (html, marks) = drawn(&question(Change::Nothing));
         assert!(marks.is_empty());
         assert!(html.contains("Choose a change above"), "{html}");
-        assert!(html.contains("<option value=\"file a\">a</option>"), "{html}");
+        assert!(
+            html.contains("<option value=\"file a\">a changed</option>"),
+            "{html}"
+        );
     }
 
     #[test]

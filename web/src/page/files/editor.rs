@@ -97,8 +97,12 @@ pub(super) fn Editor(props: &Props) -> Html {
             revision,
         ),
         {
-            let (mounted, workspace, plan) =
-                (Rc::clone(&mounted), props.workspace.clone(), props.plan.clone());
+            let (mounted, workspace, plan, desk) = (
+                Rc::clone(&mounted),
+                props.workspace.clone(),
+                props.plan.clone(),
+                props.desk.clone(),
+            );
             move |(findings, ..)| {
                 let mounted = mounted.borrow();
                 let Some(mounted) = &*mounted else { return };
@@ -108,7 +112,9 @@ pub(super) fn Editor(props: &Props) -> Html {
                     Vec::new()
                 };
                 mounted.editor.set_findings(&json(&findings));
-                mounted.editor.set_words(&json(&marks::words(&plan)));
+                let state = desk.store.state();
+                let words = marks::words(&plan, &workspace, &state.choices, &state.images);
+                mounted.editor.set_words(&json(&words));
             }
         },
     );

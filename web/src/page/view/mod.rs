@@ -90,6 +90,7 @@ pub(super) fn ViewPane(props: &Props) -> Html {
                 { tab(Tab::WhatIf, "What if", "whatif", 0) }
                 { tab(Tab::Timeline, "Timeline", "timeline", 0) }
                 { tab(Tab::Image, "Image", "image", 0) }
+                { tab(Tab::Context, "Context", "context", 0) }
                 if props.pattern || props.tab == Tab::Pattern { { tab(Tab::Pattern, "As one file", "pattern", 0) } }
                 { tab(Tab::Llb, "LLB", "llb", 0) }
             </div></div>
