@@ -217,9 +217,11 @@ const colours = ViewPlugin.fromClass(
       this.draw(view);
     }
     update({ docChanged, view }) {
-      if (docChanged) this.draw(view);
+      // The module comes a little later than the first text.
+      if (docChanged || this.drawn !== isHere()) this.draw(view);
     }
     draw(view) {
+      this.drawn = isHere();
       const { doc } = view.state;
       const tokens = doc.length < 60_000 ? once(doc, "highlight") : [];
       const ranges = tokens.map(({ span, kind }) => ({ ...place(doc, span), kind })).filter(({ from, to }) => to > from);

@@ -136,7 +136,8 @@ fn kept_out_by(report: &ContextReport, found: &FileReport) -> String {
 
 /// Lines that .dockerignore could have.
 fn keep_out(report: &ContextReport, question: &Question, page: &mut Markup) {
-    if report.suggestions.is_empty() {
+    // A file that nobody asks for is not sent, with or without a line of its own.
+    if report.suggestions.is_empty() || report.for_nothing.files == 0 {
         return;
     }
     let name = question
