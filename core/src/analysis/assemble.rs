@@ -116,10 +116,7 @@ fn steps(
         let statement = Rc::unwrap_or_clone(statement);
         Step {
             vertex: outputs.get(index).copied().flatten().and_then(digest),
-            changes_files: matches!(
-                Keyword::read(&statement.keyword),
-                Some(Keyword::Run | Keyword::Copy | Keyword::Add | Keyword::Workdir)
-            ),
+            changes_files: Keyword::read(&statement.keyword).is_some_and(Keyword::changes_files),
             keyword: statement.keyword.into_owned(),
             text: statement.code,
             span: statement.span,

@@ -342,22 +342,7 @@ fn leading(source: &str, row: &Row) -> Span {
 
 /// Whether nothing but the words of an instruction reaches the image.
 fn only_words_count(keyword: Keyword) -> bool {
-    match keyword {
-        Keyword::Add | Keyword::Copy | Keyword::Onbuild | Keyword::Run | Keyword::Workdir => false,
-        Keyword::Arg
-        | Keyword::Cmd
-        | Keyword::Entrypoint
-        | Keyword::Env
-        | Keyword::Expose
-        | Keyword::From
-        | Keyword::Healthcheck
-        | Keyword::Label
-        | Keyword::Maintainer
-        | Keyword::Shell
-        | Keyword::Stopsignal
-        | Keyword::User
-        | Keyword::Volume => true,
-    }
+    !keyword.changes_files() && keyword != Keyword::Onbuild
 }
 
 /// Where the arguments of an instruction stand, each as far as white space in it counts.

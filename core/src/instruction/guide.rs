@@ -2,7 +2,7 @@
 //!
 //! Each instruction brings its own, beside what it reads. The planner never looks at these.
 
-use crate::syntax::Keyword;
+use crate::syntax::{Keyword, instructions};
 
 /// What an instruction is for, and how it is written.
 pub(crate) struct Guide {
@@ -50,29 +50,18 @@ pub(crate) struct MountGuide {
     pub(crate) options: &'static [&'static str],
 }
 
-/// What people are told about an instruction.
-pub(crate) const fn guide(keyword: Keyword) -> &'static Guide {
-    match keyword {
-        Keyword::Add => &super::add::GUIDE,
-        Keyword::Arg => &super::arg::GUIDE,
-        Keyword::Cmd => &super::cmd::GUIDE,
-        Keyword::Copy => &super::copy::GUIDE,
-        Keyword::Entrypoint => &super::entrypoint::GUIDE,
-        Keyword::Env => &super::env::GUIDE,
-        Keyword::Expose => &super::expose::GUIDE,
-        Keyword::From => &super::from::GUIDE,
-        Keyword::Healthcheck => &super::healthcheck::GUIDE,
-        Keyword::Label => &super::label::GUIDE,
-        Keyword::Maintainer => &super::maintainer::GUIDE,
-        Keyword::Onbuild => &super::onbuild::GUIDE,
-        Keyword::Run => &super::run::GUIDE,
-        Keyword::Shell => &super::shell::GUIDE,
-        Keyword::Stopsignal => &super::stopsignal::GUIDE,
-        Keyword::User => &super::user::GUIDE,
-        Keyword::Volume => &super::volume::GUIDE,
-        Keyword::Workdir => &super::workdir::GUIDE,
-    }
+macro_rules! guides {
+    ($($variant:ident $module:ident $name:literal $shape:ident $changes:ident;)*) => {
+        /// What people are told about an instruction.
+        pub(crate) const fn guide(keyword: Keyword) -> &'static Guide {
+            match keyword {
+                $(Keyword::$variant => &super::$module::GUIDE),*
+            }
+        }
+    };
 }
+
+instructions!(guides);
 
 #[cfg(test)]
 mod tests {

@@ -1,26 +1,7 @@
 //! What each instruction says, before any variable is worked out. One file per instruction.
 //!
-//! To add one: a variant in [`Instruction`], a line in [`parse`], a file here, a keyword in `syntax`, and a file in
-//! `plan/lower`. The file also says what people are told about it, which `guide` asks for.
-
-pub(crate) mod add;
-pub(crate) mod arg;
-pub(crate) mod cmd;
-pub(crate) mod copy;
-pub(crate) mod entrypoint;
-pub(crate) mod env;
-pub(crate) mod expose;
-pub(crate) mod from;
-pub(crate) mod healthcheck;
-pub(crate) mod label;
-pub(crate) mod maintainer;
-pub(crate) mod onbuild;
-pub(crate) mod run;
-pub(crate) mod shell;
-pub(crate) mod stopsignal;
-pub(crate) mod user;
-pub(crate) mod volume;
-pub(crate) mod workdir;
+//! To add one: a file here, a file in `plan/lower`, and a line in `syntax/keyword.rs`, from which all that tells
+//! instructions apart is made. The file here also says what people are told about it, which `guide` asks for.
 
 mod command_line;
 mod flags;
@@ -34,30 +15,31 @@ pub(crate) use mount::{MOUNT_OPTIONS, MOUNTS, Mount, MountKind, Sharing, usual_o
 pub(crate) use sources::{Inline, Sources};
 
 use crate::diagnostic::Problem;
-use crate::syntax::{Arguments, Keyword, Node, Word};
+use crate::syntax::{Arguments, Keyword, Node, Word, instructions};
 
-/// An instruction.
-#[derive(Debug, Clone)]
-pub(crate) enum Instruction {
-    Add(add::Add),
-    Arg(arg::Arg),
-    Cmd(cmd::Cmd),
-    Copy(copy::Copy),
-    Entrypoint(entrypoint::Entrypoint),
-    Env(env::Env),
-    Expose(expose::Expose),
-    From(from::From),
-    Healthcheck(healthcheck::Healthcheck),
-    Label(label::Label),
-    Maintainer(maintainer::Maintainer),
-    Onbuild(onbuild::Onbuild),
-    Run(run::Run),
-    Shell(shell::Shell),
-    Stopsignal(stopsignal::Stopsignal),
-    User(user::User),
-    Volume(volume::Volume),
-    Workdir(workdir::Workdir),
+macro_rules! declare {
+    ($($variant:ident $module:ident $name:literal $shape:ident $changes:ident;)*) => {
+        $(pub(crate) mod $module;)*
+
+        /// An instruction.
+        #[derive(Debug, Clone)]
+        pub(crate) enum Instruction {
+            $($variant($module::$variant)),*
+        }
+
+        fn read(keyword: Keyword, node: &Node<'_>, arguments: Arguments) -> Result<Instruction, Problem> {
+            match keyword {
+                $(Keyword::$variant => $module::parse(node, arguments).map(Instruction::$variant)),*
+            }
+        }
+
+        /// The modules of instructions.
+        #[cfg(test)]
+        pub(crate) const MODULES: &[&str] = &[$(stringify!($module)),*];
+    };
 }
+
+instructions!(declare);
 
 /// Makes out what an instruction says.
 pub(crate) fn parse(node: &mut Node<'_>) -> Result<Instruction, Problem> {
@@ -82,26 +64,7 @@ pub(crate) fn parse(node: &mut Node<'_>) -> Result<Instruction, Problem> {
         let problem = Problem::new("zero-byte", "There is a zero byte in this instruction.");
         return Err(problem.hint("Remove it: no command, path or variable can hold one."));
     }
-    match keyword {
-        Keyword::Add => add::parse(node, arguments).map(Instruction::Add),
-        Keyword::Arg => arg::parse(node, arguments).map(Instruction::Arg),
-        Keyword::Cmd => cmd::parse(node, arguments).map(Instruction::Cmd),
-        Keyword::Copy => copy::parse(node, arguments).map(Instruction::Copy),
-        Keyword::Entrypoint => entrypoint::parse(node, arguments).map(Instruction::Entrypoint),
-        Keyword::Env => env::parse(node, arguments).map(Instruction::Env),
-        Keyword::Expose => expose::parse(node, arguments).map(Instruction::Expose),
-        Keyword::From => from::parse(node, arguments).map(Instruction::From),
-        Keyword::Healthcheck => healthcheck::parse(node, arguments).map(Instruction::Healthcheck),
-        Keyword::Label => label::parse(node, arguments).map(Instruction::Label),
-        Keyword::Maintainer => maintainer::parse(node, arguments).map(Instruction::Maintainer),
-        Keyword::Onbuild => onbuild::parse(node, &arguments).map(Instruction::Onbuild),
-        Keyword::Run => run::parse(node, arguments).map(Instruction::Run),
-        Keyword::Shell => shell::parse(node, arguments).map(Instruction::Shell),
-        Keyword::Stopsignal => stopsignal::parse(node, arguments).map(Instruction::Stopsignal),
-        Keyword::User => user::parse(node, arguments).map(Instruction::User),
-        Keyword::Volume => volume::parse(node, arguments).map(Instruction::Volume),
-        Keyword::Workdir => workdir::parse(node, arguments).map(Instruction::Workdir),
-    }
+    read(keyword, node, arguments)
 }
 
 /// The one argument of an instruction that takes one.
@@ -134,5 +97,47 @@ fn named_pairs(
     match pairs.iter().find(|pair| pair.key.is_empty()) {
         Some(pair) => Err(Problem::new("blank-name", "There is no name before the =.").at(pair.span)),
         None => Ok(pairs),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    /// Files here that are of no single instruction.
+    const SHARED: [&str; 7] = [
+        "command_line",
+        "flags",
+        "guide",
+        "mod",
+        "mount",
+        "number",
+        "sources",
+    ];
+    /// The same of `plan/lower`.
+    const SHARED_BY_LOWER: [&str; 3] = ["files", "mod", "mounts"];
+
+    #[test]
+    fn every_file_of_an_instruction_is_registered() {
+        for (folder, shared) in [("instruction", &SHARED[..]), ("plan/lower", &SHARED_BY_LOWER)] {
+            let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(folder);
+            let files = std::fs::read_dir(folder).unwrap();
+            let mut files: Vec<String> = files
+                .map(|file| {
+                    file.unwrap()
+                        .path()
+                        .file_stem()
+                        .unwrap()
+                        .to_str()
+                        .unwrap()
+                        .to_owned()
+                })
+                .filter(|file| !shared.contains(&file.as_str()))
+                .collect();
+            files.sort();
+            assert_eq!(files, MODULES);
+        }
     }
 }

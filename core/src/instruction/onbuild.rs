@@ -20,11 +20,11 @@ pub(crate) const GUIDE: Guide = Guide {
     flags: &[],
 };
 
-pub(super) fn parse(node: &Node<'_>, arguments: &Arguments) -> Result<Onbuild, Problem> {
+pub(super) fn parse(node: &Node<'_>, arguments: Arguments) -> Result<Onbuild, Problem> {
     let Arguments::Trigger(range) = arguments else {
         return Err(super::missing(node, "ONBUILD COPY . ."));
     };
-    let text = node.line.text().get(range.clone()).unwrap_or_default();
+    let text = node.line.text().get(range).unwrap_or_default();
     if text.is_empty() {
         return Err(super::missing(node, "ONBUILD COPY . ."));
     }

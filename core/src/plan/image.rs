@@ -5,12 +5,12 @@ use serde::Deserialize as _;
 use crate::analysis::Base;
 use crate::diagnostic::Problem;
 use crate::image::{Image, split_variable};
-use crate::instruction::Instruction;
 use crate::llb::SourceOp;
 use crate::platform::Platform;
 use crate::reference::Reference;
 use crate::span::Span;
 use crate::stage::{Node, Origin};
+use crate::syntax::Keyword;
 
 use super::build::{Build, Shared, llb_platform};
 use super::context;
@@ -42,10 +42,8 @@ pub(super) fn count_steps(node: &Node) -> usize {
         return 0;
     }
     let changes = node.commands.iter().filter(|command| {
-        matches!(
-            command.statement.instruction,
-            Some(Instruction::Add(_) | Instruction::Copy(_) | Instruction::Run(_) | Instruction::Workdir(_))
-        )
+        command.statement.instruction.is_some()
+            && Keyword::read(&command.statement.keyword).is_some_and(Keyword::changes_files)
     });
     usize::from(node.base.is_none() && node.base_name != "scratch") + changes.count()
 }

@@ -6,7 +6,7 @@ use crate::diagnostic::Problem;
 use crate::span::Span;
 
 use super::words::{first_word, split_blanks, split_quoted};
-use super::{Keyword, Line, Word};
+use super::{Keyword, Line, Shape, Word};
 
 /// The arguments of an instruction.
 #[derive(Debug, Clone)]
@@ -48,19 +48,17 @@ impl Arguments {
             line,
             start: range.start,
         };
-        match keyword {
-            Keyword::Add | Keyword::Copy | Keyword::Volume => match place.json(text)? {
+        match keyword.shape() {
+            Shape::Sources | Shape::List => match place.json(text)? {
                 Some(array) => Ok(Self::Json(array)),
                 None => Ok(place.blanks(text)),
             },
-            Keyword::Expose | Keyword::From => Ok(place.blanks(text)),
-            Keyword::Cmd | Keyword::Entrypoint | Keyword::Run | Keyword::Shell => place.maybe_json(text),
-            Keyword::Arg => Ok(Self::Words(place.quoted(text, escape))),
-            Keyword::Env | Keyword::Label => place.pairs(text, keyword, escape),
-            Keyword::Maintainer | Keyword::Stopsignal | Keyword::User | Keyword::Workdir => {
-                Ok(place.text(text))
-            }
-            Keyword::Healthcheck => {
+            Shape::Words => Ok(place.blanks(text)),
+            Shape::Command | Shape::Script => place.maybe_json(text),
+            Shape::Assignments => Ok(Self::Words(place.quoted(text, escape))),
+            Shape::Pairs => place.pairs(text, keyword, escape),
+            Shape::Text => Ok(place.text(text)),
+            Shape::Tagged => {
                 let (kind, next) = first_word(text);
                 let next = next.unwrap_or(text.len());
                 let kind = Word {
@@ -74,7 +72,7 @@ impl Arguments {
                 .maybe_json(text.get(next..).unwrap_or_default())?;
                 Ok(Self::Tagged(kind, Box::new(rest)))
             }
-            Keyword::Onbuild => Ok(Self::Trigger(range)),
+            Shape::Trigger => Ok(Self::Trigger(range)),
         }
     }
 

@@ -18,7 +18,7 @@ mod words;
 pub(crate) use arguments::{Arguments, Pair};
 pub(crate) use check::{Check, check_comment, check_directive};
 pub(crate) use heredoc::{Heredoc, Marker};
-pub(crate) use keyword::Keyword;
+pub(crate) use keyword::{Keyword, Shape, instructions};
 pub(crate) use line::{Line, without_continuation};
 pub(crate) use print::print;
 pub(crate) use tree::{Flag, Node, Tree, parse, parse_trigger};
