@@ -420,7 +420,7 @@ impl Place<'_> {
             .nodes
             .get(node)
             .map_or(self.offset, |node| node.span.start);
-        let visible = Visible::before(&study, &self.reading.stages, stage, start.max(1));
+        let visible = Visible::before(&study, stage, start.max(1));
         for (name, variable) in visible.all() {
             let line = |span: Span| self.reading.document.row_at(span.start) + 1;
             let documentation = match variable.origin {

@@ -286,7 +286,7 @@ fn variable(reading: &Reading<'_, '_>, study: &Study<'_>, piece: &Piece, name: &
     } else {
         from
     };
-    let visible = Visible::before(study, &reading.stages, stage, offset.max(1));
+    let visible = Visible::before(study, stage, offset.max(1));
     let found = visible.named(name);
     let mut said = format!("**Variable {}**\n\n", code(name));
     let given = study.options.build_args.contains_key(name);

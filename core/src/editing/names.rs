@@ -93,7 +93,7 @@ fn scope(reading: &Reading<'_, '_>, piece: &Piece) -> usize {
 }
 
 /// The ARGs and ENVs of one name.
-pub(super) struct Declarations {
+struct Declarations {
     /// By scope, in the order of the file.
     by_scope: BTreeMap<usize, Vec<Declaration>>,
 }
@@ -107,7 +107,7 @@ struct Declaration {
 }
 
 impl Declarations {
-    pub(super) fn of(reading: &Reading<'_, '_>, name: &str) -> Self {
+    fn of(reading: &Reading<'_, '_>, name: &str) -> Self {
         let mut by_scope: BTreeMap<usize, Vec<Declaration>> = BTreeMap::new();
         for piece in &reading.pieces {
             let (Role::Declared(found), Some(node)) = (&piece.role, piece.node) else {
@@ -206,7 +206,7 @@ impl Declarations {
 }
 
 /// What a stage starts from, and what that starts from, and so on.
-pub(super) fn bases(stages: &Stages, stage: usize) -> impl Iterator<Item = usize> {
+fn bases(stages: &Stages, stage: usize) -> impl Iterator<Item = usize> {
     let next = move |&stage: &usize| {
         let (base, _) = stages.all.get(stage)?.base.as_ref()?;
         stages.base(stage, base)

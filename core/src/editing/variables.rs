@@ -8,9 +8,6 @@ use crate::shell::{Lexer, Variables};
 use crate::span::Span;
 use crate::study::Study;
 
-use super::names::bases;
-use super::stages::Stages;
-
 /// The variables that can be used at a place, by name.
 #[derive(Debug, Default)]
 pub(super) struct Visible(BTreeMap<String, Variable>);
@@ -45,13 +42,15 @@ impl Variables for Visible {
 impl Visible {
     /// What a stage can use before `offset`, with all that it has from those it starts from; what FROM can use, where
     /// there is no stage.
-    pub(super) fn before(study: &Study<'_>, stages: &Stages, stage: Option<usize>, offset: usize) -> Self {
+    pub(super) fn before(study: &Study<'_>, stage: Option<usize>, offset: usize) -> Self {
         let mut visible = Self::default();
         let Some(stage) = stage else {
             visible.take_globals(study, offset);
             return visible;
         };
-        let mut chain: Vec<usize> = std::iter::once(stage).chain(bases(stages, stage)).collect();
+        // The plan knows them even where a FROM names its stage by a variable.
+        let base = |stage: &usize| study.plan.resolved.nodes.get(*stage)?.base;
+        let mut chain: Vec<usize> = std::iter::successors(Some(stage), base).collect();
         chain.reverse();
         if let Some(first) = chain.first() {
             visible.take_image(study, *first);
@@ -179,15 +178,12 @@ mod tests {
             ..Input::default()
         };
         let study = study(&input);
-        let stages = Stages::new(&study.tree);
-        Visible::before(&study, &stages, stage, source.len())
-            .named(name)
-            .cloned()
+        Visible::before(&study, stage, source.len()).named(name).cloned()
     }
 
     #[test]
     fn a_stage_has_the_variables_of_those_it_starts_from() {
-        let source = "ARG G=1\nFROM a AS b\nARG G H=2\nENV E=$H-$G\nFROM b\nENV F=${E}x\n";
+        let source = "ARG B=b\nARG G=1\nFROM a AS b\nARG G H=2\nENV E=$H-$G\nFROM $B\nENV F=${E}x\n";
         let env = |stage, name| value(source, stage, name).and_then(|found| found.value);
         assert_eq!(env(Some(1), "F").as_deref(), Some("2-1x"));
         assert_eq!(env(Some(1), "G").as_deref(), Some("1"));

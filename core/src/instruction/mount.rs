@@ -156,14 +156,14 @@ pub(crate) const MOUNT_OPTIONS: &[FlagGuide] = &[
     FlagGuide {
         name: "id",
         value: Value::Like("name"),
-        text: "What it is called: caches and secrets of one name are the same. The target where it is not \
-                   given.",
+        text: "What it is called: what has one name is one cache, secret or agent. A cache and a secret take it from \
+               their target where it is not given.",
     },
     FlagGuide {
         name: "sharing",
         value: Value::OneOf(&["shared", "private", "locked"]),
-        text: "What happens when two commands want a cache at once: both write to it, the second gets one \
-                   of its own, or waits.",
+        text: "What happens when two commands want a cache at once: both write to it, as where it is not given; the \
+               second gets one of its own; or it waits.",
     },
     FlagGuide {
         name: "required",

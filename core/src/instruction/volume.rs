@@ -13,8 +13,8 @@ pub(crate) struct Volume {
 
 /// What people are told about it.
 pub(crate) const GUIDE: Guide = Guide {
-    text: "Marks directories whose content belongs to a container rather than to the image. What steps \
-                   write there afterwards may be lost.",
+    text: "Marks directories that every container of the image gets a volume of its own for, filled with what the \
+           image has there.",
     examples: &["VOLUME /data", "VOLUME [\"/data\", \"/cache\"]"],
     flags: &[],
 };
