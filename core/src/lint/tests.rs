@@ -240,3 +240,105 @@ fn the_page_of_rules_is_what_their_files_say() {
         "docs/rules.md is out of date: run UPDATE_DOCS=1 cargo test -p stagewright-core"
     );
 }
+
+/// What the fix of a finding leaves to be wished for: it cannot be made, or leaves the finding, or brings an error, or
+/// changes the build although it says that it does not.
+fn left_undone(input: &Input, finding: &Finding, fix: &Fix) -> Option<String> {
+    let source = match crate::edit::apply(&input.source, &fix.edits) {
+        Ok(source) => source,
+        Err(error) => return Some(error.to_string()),
+    };
+    let mended = Input {
+        source,
+        options: input.options.clone(),
+    };
+    let of_rule = |input: &Input| {
+        let findings = lint(input, Scope::All).into_iter();
+        // A stage that goes may have been the only one to need another.
+        let same = |other: &Finding| finding.rule != "UnusedStage" || other.message == finding.message;
+        findings
+            .filter(|other| other.rule == finding.rule && same(other))
+            .count()
+    };
+    if of_rule(&mended) >= of_rule(input) {
+        return Some(format!("{} is still found in\n{}", finding.rule, mended.source));
+    }
+    let (before, after) = (crate::analyze(input), crate::analyze(&mended));
+    if after.has_errors() && !before.has_errors() {
+        return Some(format!("{} made an error in\n{}", fix.title, mended.source));
+    }
+    let digest = |analysis: crate::Analysis| analysis.definition.map(|definition| definition.digest);
+    (fix.safe && digest(before) != digest(after))
+        .then(|| format!("{} made another build of\n{}", fix.title, mended.source))
+}
+
+/// Instructions of all kinds that rules speak of, written in all the ways that they speak of.
+const LINES: [&str; 43] = [
+    "FROM scratch as Build",
+    "from alpine:3 As base",
+    "FROM --platform=$TARGETPLATFORM   debian",
+    "FROM --platform=${TARGETPLATFORM} \\\n  golang:1.24 AS go",
+    "FROM base",
+    "FROM build AS Last",
+    "FROM image:$UNSET",
+    "ARG A=1",
+    "# about it\nARG B",
+    "ENV A b c",
+    "ENV A \"b c\" d",
+    "env KEY it\\ is $A",
+    "ENV A=b TOKEN=x",
+    "LABEL a it's",
+    "LABEL a b 'c d' \"e",
+    "LABEL a=b \\\n\n  c=d",
+    "MAINTAINER A \"B\" $C <a@b.c>",
+    "maintainer me",
+    "CMD node server.js",
+    "CMD [\"a\"]",
+    "  ENTRYPOINT ./app --port=80",
+    "ENTRYPOINT [\"/bin/app\"]",
+    "HEALTHCHECK CMD a && b",
+    "HEALTHCHECK NONE",
+    "EXPOSE 80/TCP 127.0.0.1:53:54/udp",
+    "EXPOSE 1:2",
+    "WORKDIR app",
+    "WORKDIR /src",
+    "COPY . .",
+    "COPY --from=BUILD /x /y",
+    "COPY --from=Last /x /y",
+    "COPY --from=0 / /",
+    "COPY .npmrc ./",
+    "RUN npm ci",
+    "RUN apt-get update && \\\n apt-get install -y curl",
+    "RUN apk add curl",
+    "RUN pip install -r requirements.txt",
+    "RUN go build -o /bin/app .",
+    "RUN <<EOF\necho\n\napk add x\nEOF",
+    "RUN \\\n # note\n\n  dnf install x",
+    "USER $NOBODY",
+    "Volume /data",
+    "ONBUILD RUN apk add git",
+];
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(400))]
+
+    #[test]
+    fn a_fix_does_what_it_says(
+        first in 0..7_usize,
+        lines in proptest::collection::vec(proptest::sample::select(&LINES[..]), 0..12),
+        crlf in proptest::bool::ANY,
+    ) {
+        let mut text = [LINES[first], "\n", &lines.join("\n"), "\n"].concat();
+        if crlf {
+            text = text.replace('\n', "\r\n");
+        }
+        let asked = "# check=experimental=InvalidDefinitionDescription\n";
+        let input = input(&[asked, &text].concat());
+        for finding in lint(&input, Scope::All) {
+            for fix in &finding.fixes {
+                let undone = left_undone(&input, &finding, fix);
+                proptest::prop_assert!(undone.is_none(), "{}\nof\n{}", undone.unwrap_or_default(), input.source);
+            }
+        }
+    }
+}

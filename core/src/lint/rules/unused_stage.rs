@@ -51,7 +51,9 @@ fn check(file: &File<'_>, found: &mut Vec<Found>) {
         if stage.needed || used.get(stage.index) != Some(&false) {
             continue;
         }
-        let name = stage.from.and_then(|from| from.name.as_ref());
+        // A stage that cannot be read may have a name all the same.
+        let Some(from) = stage.from else { continue };
+        let name = from.name.as_ref();
         let (message, severity) = match name {
             Some(name) => (
                 format!(
