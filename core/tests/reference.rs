@@ -8,6 +8,7 @@
 
 use std::collections::BTreeMap;
 
+use proptest::prelude::*;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use stagewright_core::analysis::{ImageFacts, LocalContext, LocalIdentity, NamedContext, Options};
@@ -220,4 +221,38 @@ fn source_maps_lead_back_to_the_lines() {
     let source = read.source.unwrap();
     assert_eq!(source.infos[0].filename, "web.Dockerfile");
     assert_eq!(source.infos[0].data, input.source.as_bytes());
+}
+
+/// A definition that has every kind of thing in it.
+fn definition() -> Vec<u8> {
+    let source = "FROM alpine AS a\nRUN --mount=type=cache,target=/c --mount=type=secret,id=s,env=S --mount=type=ssh x\n\
+                  FROM alpine\nCOPY --link --from=a /x /y\nADD https://x/y.git#v1 /z\nCOPY --chown=u:3 <<E /e\nhi\nE\n";
+    let input = Input {
+        source: source.into(),
+        ..Input::default()
+    };
+    calls::llb(&input, "Dockerfile").unwrap().to_bytes()
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_are_read_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+        if let Ok((read, vertices)) = Definition::decode(&bytes) {
+            prop_assert!(print(&read, &vertices).ends_with('\n'));
+            prop_assert!(to_json(&read, &vertices).is_array());
+        }
+    }
+
+    #[test]
+    fn spoilt_definitions_are_read_or_refused(spoilt in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6)) {
+        let mut bytes = definition();
+        for (place, byte) in spoilt {
+            let place = place.index(bytes.len());
+            bytes[place] = byte;
+        }
+        if let Ok((read, vertices)) = Definition::decode(&bytes) {
+            prop_assert!(print(&read, &vertices).ends_with('\n'));
+            prop_assert!(to_json(&read, &vertices).is_array());
+        }
+    }
 }

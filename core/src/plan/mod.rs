@@ -242,10 +242,10 @@ fn start_nodes(
             (Origin::Hidden, Base::Image(image)) => EdgeSource::Image(*image),
             (Origin::Hidden, _) => EdgeSource::Context,
         });
-        // What is no stage is there from the beginning.
+        // What is no stage, or no longer one, is there from the beginning.
         shared
             .finished
-            .push((node.origin == Origin::Hidden).then(|| build.clone()));
+            .push((node.origin == Origin::Hidden || node.replaced).then(|| build.clone()));
         shared.labels.push(node.label.clone());
         started.push(build);
         bases.push(base);
