@@ -58,6 +58,9 @@ fn check(file: &File<'_>, found: &mut Vec<Found>) {
     }
 }
 
+/// A stage that has more places than that is not looked at.
+const MOST: usize = 200;
+
 /// What a stage has, whose every file comes from an instruction that says where it goes.
 #[derive(Clone, Default)]
 struct Contents {
@@ -99,7 +102,8 @@ impl Contents {
                 _ => {}
             }
         }
-        Some(contents)
+        // Who starts from it has all of it again, and each copy is compared with all of it.
+        (contents.places.len() <= MOST).then_some(contents)
     }
 
     fn absolute(&self, path: &str) -> String {

@@ -1,5 +1,7 @@
 //! `StageNameCasing`: A stage is called by its name in lower case, so it is best written that way.
 
+use std::collections::BTreeMap;
+
 use crate::edit::TextEdit;
 use crate::instruction::Instruction;
 use crate::lint::Rule;
@@ -14,6 +16,7 @@ pub(super) const RULE: Rule = Rule::reference(
 );
 
 fn check(file: &File<'_>, found: &mut Vec<Found>) {
+    let references = references(file);
     for stage in &file.stages {
         if let [_, _, name] = stage.words.as_slice()
             && name.text.to_lowercase() != name.text
@@ -24,7 +27,9 @@ fn check(file: &File<'_>, found: &mut Vec<Found>) {
             );
             let fix = stage.from.and_then(|from| from.name.as_ref()).map(|known| {
                 let mut edits = vec![TextEdit::replace(name.span, known.text.as_str())];
-                edits.extend(references(file, stage.index, &known.text));
+                let here = file.study.plan.resolved.by_name(&known.text) == Some(stage.index);
+                let others = references.get(&known.text).filter(|_| here);
+                edits.extend(others.into_iter().flatten().cloned());
                 Fix::safe(format!("Call it {}", known.text), edits)
             });
             found.push(Found::written(stage.node, message).fix(fix));
@@ -32,22 +37,20 @@ fn check(file: &File<'_>, found: &mut Vec<Found>) {
     }
 }
 
-/// Where files are copied from the stage under another case of its name.
-fn references(file: &File<'_>, index: usize, name: &str) -> Vec<TextEdit> {
-    if file.study.plan.resolved.by_name(name) != Some(index) {
-        return Vec::new();
-    }
+/// Where files are copied from stages under another case of their names, by name.
+fn references(file: &File<'_>) -> BTreeMap<String, Vec<TextEdit>> {
     let steps = file.stages.iter().flat_map(|stage| &stage.steps);
-    let mut edits = Vec::new();
+    let mut edits: BTreeMap<String, Vec<TextEdit>> = BTreeMap::new();
     for step in steps.filter(|step| !step.trigger) {
-        if let Some(Instruction::Copy(copy)) = step.instruction()
-            && let Some(from) = &copy.from
-            && from.text != name
-            && from.text.eq_ignore_ascii_case(name)
-            && let Some(written) = file.study.source.get(from.span.start..from.span.end)
-            && written == ["--from=", &from.text].concat()
-        {
-            edits.push(TextEdit::replace(from.span, ["--from=", name].concat()));
+        let Some(Instruction::Copy(copy)) = step.instruction() else {
+            continue;
+        };
+        let Some(from) = &copy.from else { continue };
+        let name = from.text.to_ascii_lowercase();
+        let written = file.study.source.get(from.span.start..from.span.end);
+        if from.text != name && written == Some(&["--from=", &from.text].concat()) {
+            let edit = TextEdit::replace(from.span, ["--from=", &name].concat());
+            edits.entry(name).or_default().push(edit);
         }
     }
     edits

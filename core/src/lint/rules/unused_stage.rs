@@ -47,6 +47,8 @@ fn check(file: &File<'_>, found: &mut Vec<Found>) {
             }
         }
     }
+    // Without one stage, others would have other numbers.
+    let by_number = named_by_number(file);
     for stage in file.looked_at() {
         if stage.needed || used.get(stage.index) != Some(&false) {
             continue;
@@ -67,33 +69,30 @@ fn check(file: &File<'_>, found: &mut Vec<Found>) {
                 Severity::Warning,
             ),
         };
-        let fix = if name.is_none() {
-            without(file, stage)
-        } else {
-            None
-        };
+        let fix = (name.is_none() && !by_number).then(|| without(file, stage));
         let mut finding = Found::at(stage.node, Moment::TEXT, message).fix(fix);
         finding.severity = Some(severity);
         found.push(finding);
     }
 }
 
-/// The file without a stage, where no other is named by its place behind it.
-fn without(file: &File<'_>, stage: &Stage<'_>) -> Option<Fix> {
-    let by_number = file.stages.iter().flat_map(|stage| &stage.steps).any(|step| {
+/// Whether a stage is named by its place in the file.
+fn named_by_number(file: &File<'_>) -> bool {
+    file.stages.iter().flat_map(|stage| &stage.steps).any(|step| {
         let from = match step.instruction() {
             Some(Instruction::Copy(copy)) => copy.from.as_ref(),
             _ => None,
         };
         from.is_some_and(|from| from.text.parse::<usize>().is_ok())
-    });
-    if by_number {
-        return None;
-    }
+    })
+}
+
+/// The file without a stage.
+fn without(file: &File<'_>, stage: &Stage<'_>) -> Fix {
     let last = stage.steps.iter().rev().find(|step| !step.trigger);
     let last = last.map_or(stage.node, |step| &*step.node);
     let span = Span::new(file.whole_lines(stage.node).start, file.whole_lines(last).end);
-    Some(Fix::safe("Remove the stage", vec![TextEdit::remove(span)]))
+    Fix::safe("Remove the stage", vec![TextEdit::remove(span)])
 }
 
 #[cfg(test)]
