@@ -904,6 +904,8 @@ export interface Conversion {
   graph: Picture;
   /** What became of each command of the script, in its order. */
   notes: ConversionNote[];
+  /** Dockerfiles that the script builds and that were not among those given, by the names that they may have. */
+  lacking: string[];
   /** All that is wrong or cannot be kept: first of the script, then of the Dockerfiles in their order. */
   findings: ConversionFinding[];
 }
