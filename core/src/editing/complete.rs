@@ -47,7 +47,7 @@ pub enum CompletionKind {
     Directive,
     /// A flag.
     Flag,
-    /// An option of a mount, or a label.
+    /// An option of a mount.
     Option,
     /// A value of a flag, an option, a directive or an instruction.
     Value,
@@ -681,44 +681,18 @@ impl Place<'_> {
                     self.offer(typed, in_name, item);
                 }
             }
-            Keyword::Shell if count == 0 => {
-                for shell in SHELLS {
-                    self.offer(typed, |_| false, Item::plain(shell, CompletionKind::Value));
-                }
-            }
-            Keyword::Stopsignal if count == 0 => self.values(typed, SIGNALS),
-            Keyword::User if count == 0 => self.values(typed, &["root", "nobody"]),
             Keyword::Expose => {
                 if let Some((_, protocol)) = typed.split_once('/') {
                     self.values(protocol, &["tcp", "udp"]);
                 }
             }
-            Keyword::Label if !typed.contains('=') => {
-                for label in LABELS {
-                    let item = Item {
-                        text: format!("{label}="),
-                        ..Item::plain(label, CompletionKind::Option)
-                    };
-                    self.offer(typed, in_path, item);
+            _ => {
+                for word in guide(keyword).words {
+                    if count == 0 || word.ends_with('=') {
+                        self.offer(typed, in_path, Item::plain(word, CompletionKind::Value));
+                    }
                 }
             }
-            Keyword::Add
-            | Keyword::Arg
-            | Keyword::Cmd
-            | Keyword::Copy
-            | Keyword::Entrypoint
-            | Keyword::Env
-            | Keyword::From
-            | Keyword::Healthcheck
-            | Keyword::Label
-            | Keyword::Maintainer
-            | Keyword::Onbuild
-            | Keyword::Run
-            | Keyword::Shell
-            | Keyword::Stopsignal
-            | Keyword::User
-            | Keyword::Volume
-            | Keyword::Workdir => {}
         }
     }
 
@@ -828,42 +802,6 @@ const TARGETS: &[&str] = &[
     "/usr/local/cargo/registry",
     "/var/cache/apt",
     "/var/lib/apt",
-];
-
-const SHELLS: &[&str] = &[
-    "[\"/bin/sh\", \"-c\"]",
-    "[\"/bin/sh\", \"-ec\"]",
-    "[\"/bin/bash\", \"-c\"]",
-    "[\"/bin/bash\", \"-o\", \"pipefail\", \"-c\"]",
-    "[\"cmd\", \"/S\", \"/C\"]",
-    "[\"powershell\", \"-Command\"]",
-];
-
-const SIGNALS: &[&str] = &[
-    "SIGTERM",
-    "SIGINT",
-    "SIGQUIT",
-    "SIGKILL",
-    "SIGHUP",
-    "SIGUSR1",
-    "SIGUSR2",
-    "SIGWINCH",
-    "SIGRTMIN+3",
-];
-
-/// Labels that the OCI image specification gives a meaning to.
-const LABELS: &[&str] = &[
-    "org.opencontainers.image.authors",
-    "org.opencontainers.image.created",
-    "org.opencontainers.image.description",
-    "org.opencontainers.image.documentation",
-    "org.opencontainers.image.licenses",
-    "org.opencontainers.image.revision",
-    "org.opencontainers.image.source",
-    "org.opencontainers.image.title",
-    "org.opencontainers.image.url",
-    "org.opencontainers.image.vendor",
-    "org.opencontainers.image.version",
 ];
 
 #[cfg(test)]

@@ -41,6 +41,7 @@ pub(crate) const GUIDE: Guide = Guide {
         "ADD --checksum=sha256:24454f830cdb571e2c4ad15481119c43b3cafd48dd869a9b2945d1036d1dc68d https://example.com/a /a",
         "ADD https://example.com/repo.git#main /src",
     ],
+    words: &[],
     flags: &[
         FlagGuide {
             name: "chown",

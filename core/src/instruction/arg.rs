@@ -25,6 +25,7 @@ pub(crate) const GUIDE: Guide = Guide {
                    of the stage and is not kept in the image. Before the first FROM it is for FROM alone; \
                    repeated in a stage without a default, it can be used there.",
     examples: &["ARG VERSION=1.2", "ARG TARGETARCH"],
+    words: &[],
     flags: &[],
 };
 

@@ -17,6 +17,7 @@ pub(crate) const GUIDE: Guide = Guide {
     text: "What a container of the image runs where nothing else is asked for; with an ENTRYPOINT, its \
                    arguments. The last one of a stage counts.",
     examples: &["CMD [\"app\", \"--serve\"]", "CMD app --serve"],
+    words: &[],
     flags: &[],
 };
 

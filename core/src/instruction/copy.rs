@@ -38,6 +38,7 @@ pub(crate) const GUIDE: Guide = Guide {
         "COPY --from=build /out/app /usr/bin/",
         "COPY <<config.txt /etc/\na=b\nconfig.txt",
     ],
+    words: &[],
     flags: &[
         FlagGuide {
             name: "from",

@@ -17,6 +17,7 @@ pub(crate) const GUIDE: Guide = Guide {
     text: "The program that a container of the image always runs. As an array it gets CMD, or what is \
                    asked for at the start, as further arguments; as a text a shell runs it, and it gets none.",
     examples: &["ENTRYPOINT [\"app\"]", "ENTRYPOINT exec app"],
+    words: &[],
     flags: &[],
 };
 

@@ -16,6 +16,7 @@ pub(crate) const GUIDE: Guide = Guide {
     text: "Sets variables for the steps that follow, for stages that start from this one, and for \
                    containers of the image.",
     examples: &["ENV PORT=8080 MODE=\"with spaces\""],
+    words: &[],
     flags: &[],
 };
 

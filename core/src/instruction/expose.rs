@@ -16,6 +16,7 @@ pub(crate) struct Expose {
 pub(crate) const GUIDE: Guide = Guide {
     text: "Says on which ports the image listens. It is a note for people and tools: it opens nothing.",
     examples: &["EXPOSE 8080", "EXPOSE 53/udp 8000-8010"],
+    words: &[],
     flags: &[],
 };
 

@@ -27,6 +27,7 @@ pub(crate) const GUIDE: Guide = Guide {
         "FROM --platform=$BUILDPLATFORM golang:1.22",
         "FROM scratch",
     ],
+    words: &[],
     flags: &[FlagGuide {
         name: "platform",
         value: Value::Platform,

@@ -10,6 +10,8 @@ pub(crate) struct Guide {
     pub(crate) text: &'static str,
     /// How it is written, in each of its forms. Every one can be read.
     pub(crate) examples: &'static [&'static str],
+    /// What may well stand behind it. What ends in `=` may stand there again and again, the others come first only.
+    pub(crate) words: &'static [&'static str],
     /// The flags that it knows.
     pub(crate) flags: &'static [FlagGuide],
 }

@@ -36,6 +36,7 @@ pub(crate) const GUIDE: Guide = Guide {
         "HEALTHCHECK --interval=10s CMD curl -f http://localhost/",
         "HEALTHCHECK NONE",
     ],
+    words: &[],
     flags: &[
         FlagGuide {
             name: "interval",

@@ -15,6 +15,19 @@ pub(crate) struct Label {
 pub(crate) const GUIDE: Guide = Guide {
     text: "Puts names and values on the image, for people and tools to read.",
     examples: &["LABEL org.opencontainers.image.source=\"https://example.com/repo\""],
+    words: &[
+        "org.opencontainers.image.authors=",
+        "org.opencontainers.image.created=",
+        "org.opencontainers.image.description=",
+        "org.opencontainers.image.documentation=",
+        "org.opencontainers.image.licenses=",
+        "org.opencontainers.image.revision=",
+        "org.opencontainers.image.source=",
+        "org.opencontainers.image.title=",
+        "org.opencontainers.image.url=",
+        "org.opencontainers.image.vendor=",
+        "org.opencontainers.image.version=",
+    ],
     flags: &[],
 };
 

@@ -16,6 +16,7 @@ pub(crate) const GUIDE: Guide = Guide {
     text: "Says who made the image. It is out of date: LABEL org.opencontainers.image.authors says the \
                    same.",
     examples: &["MAINTAINER someone@example.com"],
+    words: &[],
     flags: &[],
 };
 

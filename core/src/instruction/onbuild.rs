@@ -17,6 +17,7 @@ pub(crate) const GUIDE: Guide = Guide {
     text: "Keeps an instruction for those who start from this image or stage: it is done right behind \
                    their FROM.",
     examples: &["ONBUILD COPY . /src"],
+    words: &[],
     flags: &[],
 };
 

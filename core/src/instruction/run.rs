@@ -44,6 +44,7 @@ pub(crate) const GUIDE: Guide = Guide {
         "RUN [\"make\", \"install\"]",
         "RUN <<EOF\nset -e\nmake\nEOF",
     ],
+    words: &[],
     flags: &[
         FlagGuide {
             name: "mount",

@@ -16,6 +16,14 @@ pub(crate) const GUIDE: Guide = Guide {
     text: "What reads commands that are written as text from here on: in RUN, CMD, ENTRYPOINT and \
                    HEALTHCHECK.",
     examples: &["SHELL [\"/bin/bash\", \"-o\", \"pipefail\", \"-c\"]"],
+    words: &[
+        "[\"/bin/sh\", \"-c\"]",
+        "[\"/bin/sh\", \"-ec\"]",
+        "[\"/bin/bash\", \"-c\"]",
+        "[\"/bin/bash\", \"-o\", \"pipefail\", \"-c\"]",
+        "[\"cmd\", \"/S\", \"/C\"]",
+        "[\"powershell\", \"-Command\"]",
+    ],
     flags: &[],
 };
 

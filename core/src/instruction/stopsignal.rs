@@ -14,6 +14,17 @@ pub(crate) struct Stopsignal {
 pub(crate) const GUIDE: Guide = Guide {
     text: "The signal that asks a container to end; SIGTERM where it is not given.",
     examples: &["STOPSIGNAL SIGQUIT"],
+    words: &[
+        "SIGTERM",
+        "SIGINT",
+        "SIGQUIT",
+        "SIGKILL",
+        "SIGHUP",
+        "SIGUSR1",
+        "SIGUSR2",
+        "SIGWINCH",
+        "SIGRTMIN+3",
+    ],
     flags: &[],
 };
 

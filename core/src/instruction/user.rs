@@ -16,6 +16,7 @@ pub(crate) const GUIDE: Guide = Guide {
     text: "Who runs the steps that follow and the containers of the image: a user, and perhaps a group, \
                    by name or number.",
     examples: &["USER nobody", "USER 1000:1000"],
+    words: &["root", "nobody"],
     flags: &[],
 };
 

@@ -16,6 +16,7 @@ pub(crate) const GUIDE: Guide = Guide {
     text: "Marks directories that every container of the image gets a volume of its own for, filled with what the \
            image has there.",
     examples: &["VOLUME /data", "VOLUME [\"/data\", \"/cache\"]"],
+    words: &[],
     flags: &[],
 };
 

@@ -16,6 +16,7 @@ pub(crate) const GUIDE: Guide = Guide {
     text: "The directory in which the steps that follow and the containers of the image run. It is made \
                    where there is none; a relative path goes on from the one before.",
     examples: &["WORKDIR /app"],
+    words: &[],
     flags: &[],
 };
 
