@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use futures_util::StreamExt as _;
+use stagewright_core::Analysis;
 use stagewright_core::analysis::{ImageFacts, Input};
 use stagewright_core::platform::Platform;
 use stagewright_core::protocol::{
@@ -18,6 +19,8 @@ use super::*;
 use crate::build::{BuildLimits, Builds};
 use crate::content::ContentStore;
 use crate::source::local::ContextLimits;
+
+mod forecast;
 
 const BASE: &str = "docker.io/library/base:latest";
 
@@ -106,6 +109,11 @@ impl Worker {
         input.options.images.insert(BASE.into(), facts);
         let analysis = stagewright_core::analyze(&input);
         assert!(!analysis.has_errors(), "{:?}", analysis.diagnostics);
+        self.start_plan(analysis, files, no_cache)
+    }
+
+    /// Starts what is planned already.
+    fn start_plan(&self, analysis: Analysis, files: &[(&str, &str)], no_cache: bool) -> String {
         let definition = analysis.definition.unwrap();
         let context = self.offer(files);
         let request = StartBuild {
