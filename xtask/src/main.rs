@@ -9,6 +9,7 @@ mod bench;
 mod budget;
 mod ci;
 mod debian;
+mod fuzz;
 mod images;
 mod insight;
 mod place;
@@ -38,6 +39,8 @@ cargo xtask <command>
   ci        what CI runs: format, lints, dependencies, size budgets, then all tests
   bench     measures the figures of docs/measurements.md and prints them as tables
   images    makes stand-ins for the examples' base images from Debian packages
+  fuzz [SECONDS] [TARGET]
+            lets a fuzzer loose on what strangers' bytes can reach, so long for each target (60 seconds)
   planner   builds the planner as a WebAssembly module for any page, into the target folder
   help      this text
 ";
@@ -74,6 +77,7 @@ fn run(arguments: &[String]) -> Outcome<ExitCode> {
             bench::run(&place)?;
             Ok(ExitCode::SUCCESS)
         }
+        "fuzz" => fuzz::run(&place, &fuzz::Options::read(rest)).map(verdict),
         "planner" => {
             no_more(rest)?;
             let mut report = Report::new(tools::STEPS + 1);

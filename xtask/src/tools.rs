@@ -14,6 +14,9 @@ use crate::wasm;
 /// The newest trunk that the workspace's own Rust builds.
 const TRUNK: &str = "0.21.14";
 
+/// The driver of libFuzzer.
+const FUZZ: &str = "0.13.2";
+
 /// How many steps [`install`] reports.
 pub(crate) const STEPS: usize = 4;
 
@@ -54,6 +57,17 @@ pub(crate) fn install(place: &Place, report: &mut Report) -> Outcome<()> {
         let made = npm_packages(place, line, "wasm-opt", &place.root.join("xtask/npm"), &folder)?;
         Ok(if made { Done::Made } else { Done::UpToDate })
     })
+}
+
+/// What builds and runs the fuzzer.
+pub(crate) fn cargo_fuzz(place: &Place, line: &mut Line) -> Outcome<Done> {
+    let wanted = Crate {
+        name: "cargo-fuzz",
+        program: "cargo-fuzz",
+        version: FUZZ,
+        locked: true,
+    };
+    cargo_install(place, line, &wanted)
 }
 
 /// The wasm32 target alone, without a word where it is there.
