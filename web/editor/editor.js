@@ -1,6 +1,5 @@
 // The one door between the page and CodeMirror. The page speaks of files, lines and UTF-16 offsets; nothing of
 // CodeMirror's own types crosses over.
-import { lintGutter, setDiagnostics } from "@codemirror/lint";
 import { Compartment, EditorState } from "@codemirror/state";
 import { EditorView, drawSelection, highlightActiveLineGutter, highlightSpecialChars, keymap, lineNumbers } from "@codemirror/view";
 import { dockerfile } from "./dockerfile-mode.js";
@@ -11,6 +10,8 @@ import { modeFor } from "./plain-modes.js";
 
 /** Where the extras go once they are there, and what makes them. */
 const later = new Compartment();
+/** Where findings are shown once there are any. */
+const findings = new Compartment();
 let extras = null;
 const NOTHING = [];
 
@@ -69,27 +70,13 @@ export class Editor {
     this.path = null;
   }
 
-  /** Underlines findings: `[{from, to, severity, message, hint}]` in UTF-16 offsets. */
-  setFindings(json) {
-    const length = this.view.state.doc.length;
-    const inside = (offset) => Math.max(0, Math.min(offset, length));
-    const findings = JSON.parse(json).map(({ from, to, severity, message, hint }) => ({
-      from: inside(from),
-      to: Math.max(inside(from), inside(to)),
-      severity,
-      message,
-      renderMessage: () => {
-        const text = document.createElement("span");
-        text.textContent = message;
-        if (hint) {
-          const advice = text.appendChild(document.createElement("span"));
-          advice.className = "hint";
-          advice.textContent = hint;
-        }
-        return text;
-      },
-    }));
-    this.view.dispatch(setDiagnostics(this.view.state, findings));
+  /** Underlines findings: `[{from, to, severity, message, hint}]` in UTF-16 offsets. What shows them comes with the first. */
+  async setFindings(json) {
+    this.findings = JSON.parse(json);
+    if (!this.findings.length && findings.get(this.view.state) === NOTHING) return;
+    const shown = await import("./findings.js").catch(() => null);
+    // Others may have come meanwhile; they are shown then.
+    shown?.show(this.view, findings, this.findings);
   }
 
   /** Marks lines: `{rails: [{from, to, colour}], notes: [{line, text, kind}], lit: {from, to, colour}?, failed: [{from, to}]}`. */
@@ -128,7 +115,7 @@ export class Editor {
     return EditorState.create({
       doc: text,
       extensions: [
-        lintGutter({ hoverTime: 150 }),
+        findings.of(NOTHING),
         lineNumbers(),
         marks,
         mode ? [painter(mode), EditorState.languageData.of(() => [{ commentTokens: { line: mode.comment } }])] : [],

@@ -58,7 +58,7 @@ pub(crate) fn measure(place: &Place) -> Outcome<Vec<Budget>> {
         Budget {
             name: "insight module, fetched when first needed (.wasm and .js), gzipped",
             size: gzipped(&insight::files(place))?,
-            limit: 350 * KB,
+            limit: 600 * KB,
         },
         Budget {
             name: "worker, release binary",

@@ -8,6 +8,7 @@
 //! first needed. The page itself depends on this package for the shapes of question and answer, and for [`human`].
 
 pub mod human;
+mod ignored;
 mod markup;
 #[cfg(feature = "module")]
 pub mod module;
@@ -16,6 +17,7 @@ mod remarks;
 mod source;
 mod views;
 
+pub use ignored::entering;
 pub use question::{
     Answer, Built, BuiltLayer, BuiltStep, Change, ContextFile, Durations, Mark, Question, TextFile, View,
 };

@@ -16,6 +16,12 @@ pub fn remarks(input: &str) -> String {
     answer(input, crate::remarks)
 }
 
+/// Which entries of a listing a .dockerignore lets in.
+#[wasm_bindgen]
+pub fn entering(ignore: &str, listing: &str) -> String {
+    crate::entering(ignore, listing)
+}
+
 fn answer<Q: DeserializeOwned + Default, A: Serialize>(asked: &str, answer: impl Fn(&Q) -> A) -> String {
     let question = serde_json::from_str(asked).unwrap_or_default();
     serde_json::to_string(&answer(&question)).unwrap_or_default()

@@ -3,6 +3,7 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use stagewright_core::diagnostic::Diagnostic;
+use stagewright_core::protocol::ContextEntry;
 use stagewright_insight::Answer;
 use wasm_bindgen::prelude::*;
 
@@ -10,7 +11,7 @@ use super::store::Store;
 use super::theme;
 use crate::state::insight::Module;
 use crate::state::plan::input;
-use crate::state::{Action, json};
+use crate::state::{Action, json, workspace};
 
 #[wasm_bindgen(raw_module = "./insight.js")]
 extern "C" {
@@ -25,6 +26,10 @@ extern "C" {
     /// Calls one of its functions.
     #[wasm_bindgen(catch)]
     fn call(name: &str, given: &str) -> Result<String, JsValue>;
+
+    /// The same with two texts.
+    #[wasm_bindgen(catch, js_name = call)]
+    fn call_with(name: &str, one: &str, other: &str) -> Result<String, JsValue>;
 
     /// Puts a view into its place.
     pub(crate) fn put(host: &web_sys::Element, html: &str);
@@ -79,6 +84,13 @@ pub(crate) fn remark(store: &Store) {
         let version = state.version;
         store.dispatch(Action::Remarked { version, remarks });
     }
+}
+
+/// The entries that an ignore file lets in; `None` where the module that knows its patterns could not be fetched.
+pub(crate) async fn entering(entries: Vec<ContextEntry>, ignore: &str) -> Option<Vec<ContextEntry>> {
+    load().await.ok()?;
+    let verdicts = call_with("entering", ignore, &workspace::listing(&entries)).ok()?;
+    Some(workspace::entering(entries, &verdicts))
 }
 
 fn ask<A: DeserializeOwned>(store: &Store, name: &str, question: &impl Serialize) -> Option<A> {

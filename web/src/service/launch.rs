@@ -12,7 +12,7 @@ use stagewright_core::protocol::{
 use super::link::Link;
 use super::rpc::{CallError, Rpc};
 use super::store::Store;
-use super::{browser, images};
+use super::{browser, images, insight};
 use crate::state::human::count;
 use crate::state::plan::input;
 use crate::state::{Action, Tab};
@@ -31,6 +31,11 @@ enum LaunchError {
     /// The plan has errors.
     #[error("The plan cannot be built: {0}")]
     Plan(String),
+    /// Nobody could say what is to be left out of the context.
+    #[error(
+        "What {0} keeps out could not be worked out, because a part of the page could not be fetched. Press Build again."
+    )]
+    Ignore(String),
 }
 
 /// Builds what is planned now. Where there is no worker, explains how to get one.
@@ -137,9 +142,14 @@ fn definition_of(analysis: &Analysis) -> Result<&Definition, LaunchError> {
 async fn send_context(store: &Store, rpc: &Rpc) -> Result<BTreeMap<String, Digest>, LaunchError> {
     store.dispatch(Action::Preparing("comparing the build context".into()));
     let workspace = store.state().workspace.clone();
+    let mut entries = workspace.manifest();
+    if let Some(file) = workspace.ignore_file() {
+        let kept = insight::entering(entries, file.content.text()).await;
+        entries = kept.ok_or_else(|| LaunchError::Ignore(file.path.clone()))?;
+    }
     let offer = OfferContext {
         name: CONTEXT.into(),
-        entries: workspace.manifest(),
+        entries,
     };
     let answer: ContextAnswer = rpc.call(method::CONTEXT_OFFER, &offer).await?;
     if !answer.lacks.is_empty() {

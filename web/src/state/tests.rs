@@ -159,6 +159,118 @@ fn what_the_insight_module_says_of_an_earlier_text_is_dropped() {
 }
 
 #[test]
+fn a_change_that_is_thought_of_marks_the_drawing_while_its_view_is_shown() {
+    use stagewright_insight::{Change, Mark};
+    let chosen = Change::File("app.go".into());
+    let state = after(
+        &page(),
+        [
+            Action::TabShown(Tab::WhatIf),
+            Action::ChangeChosen(chosen.clone()),
+        ],
+    );
+    let asked = state.question().unwrap();
+    assert_eq!(asked.change, chosen);
+    assert!(
+        asked
+            .files
+            .iter()
+            .any(|file| file.path == "app.go" && file.size == 13)
+    );
+    assert!(state.marks().is_none());
+    let mark = Mark {
+        stage: 0,
+        step: 0,
+        runs: true,
+        text: "reruns".into(),
+    };
+    let answer = Answer {
+        html: String::new(),
+        marks: vec![mark],
+    };
+    let (view, version) = (asked.view, asked.version);
+    let drawn = after(
+        &state,
+        [Action::Drawn {
+            view,
+            version,
+            answer,
+        }],
+    );
+    assert_eq!(drawn.marks().map(|marks| marks.len()), Some(1));
+    assert!(after(&drawn, [Action::TabShown(Tab::Graph)]).marks().is_none());
+    assert!(after(&drawn, [typed("FROM scratch\n")]).marks().is_none());
+}
+
+#[test]
+fn what_a_build_was_planned_from_is_what_later_changes_are_compared_with() {
+    let state = after(&page(), [Action::TabShown(Tab::WhatIf)]);
+    assert_eq!(state.question().unwrap().before, None);
+    let kept = after(&state, [Action::PlanRemembered, typed("FROM scratch\n")]);
+    let asked = kept.question().unwrap();
+    assert_eq!(
+        asked.before.map(|before| before.source),
+        Some(TWO_STAGES.to_owned())
+    );
+    assert_eq!(asked.input.source, "FROM scratch\n");
+    let built = after(&kept, [started()]);
+    assert_eq!(built.question().unwrap().before, Some(Input::default()));
+    let other = after(
+        &built,
+        [opened("stopped", "FROM a\n"), Action::TabShown(Tab::WhatIf)],
+    );
+    assert_eq!(
+        other.question().unwrap().before,
+        None,
+        "it belongs to the example"
+    );
+}
+
+#[test]
+fn a_log_that_was_opened_gives_way_to_the_next_build() {
+    let log = TextFile {
+        path: "a.log".into(),
+        text: "{}".into(),
+    };
+    let state = after(
+        &page(),
+        [Action::TabShown(Tab::Timeline), Action::LogOpened(Some(log))],
+    );
+    assert!(state.question().unwrap().log.is_some());
+    let built = after(&state, [started()]).question().unwrap();
+    assert_eq!(
+        (built.log, built.build.map(|build| build.title)),
+        (None, Some("counter".into()))
+    );
+}
+
+#[test]
+fn the_builder_pattern_is_a_script_and_several_dockerfiles() {
+    let state = page();
+    assert!(!state.has_pattern());
+    let script = File {
+        role: Role::Script,
+        ..file("build.sh", "docker build .\n")
+    };
+    let files = vec![
+        file("Dockerfile", "FROM a\n"),
+        file("Dockerfile.build", "FROM b\n"),
+        script,
+    ];
+    let opened = Action::ExampleOpened {
+        id: "pattern".into(),
+        files,
+        fresh: false,
+    };
+    let state = after(&state, [opened, Action::TabShown(Tab::Pattern)]);
+    assert!(state.has_pattern());
+    let asked = state.question().unwrap();
+    let paths: Vec<_> = asked.dockerfiles.iter().map(|file| file.path.as_str()).collect();
+    assert_eq!(paths, ["Dockerfile", "Dockerfile.build"]);
+    assert_eq!(asked.script.map(|file| file.path).as_deref(), Some("build.sh"));
+}
+
+#[test]
 fn edits_made_for_an_earlier_text_are_not_made() {
     let state = after(&page(), [Action::FileShown("app.go".into())]);
     let edits = vec![TextEdit::insert(0, "# syntax\n")];

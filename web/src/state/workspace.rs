@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use serde::{Deserialize, Serialize};
 use stagewright_core::digest::Digest;
-use stagewright_core::ignore::{Entry, Ignore, IgnoreFile, ignore_file};
+use stagewright_core::ignore::{IgnoreFile, ignore_file};
 use stagewright_core::protocol::{ContextEntry, ContextEntryKind};
 
 /// What a file is for.
@@ -321,7 +321,8 @@ impl Workspace {
         self.files.iter().filter(|file| file.role != Role::About)
     }
 
-    /// The context as it is offered to a worker: folders before what is in them.
+    /// The whole context as it is offered to a worker: folders before what is in them. What an ignore file keeps out is
+    /// still in it.
     pub fn manifest(&self) -> Vec<ContextEntry> {
         let mut entries: Vec<ContextEntry> = Vec::new();
         for file in self.context() {
@@ -352,19 +353,6 @@ impl Workspace {
                 },
             );
         }
-        let Some(text) = self.ignore_file().map(|file| file.content.text()) else {
-            return entries;
-        };
-        let (ignore, _) = Ignore::parse(text);
-        let seen: Vec<Entry<'_>> = entries
-            .iter()
-            .map(|entry| Entry {
-                path: &entry.path,
-                folder: entry.kind == ContextEntryKind::Directory,
-            })
-            .collect();
-        let mut verdicts = ignore.walk(&seen).into_iter();
-        entries.retain(|_| verdicts.next().is_none_or(|verdict| verdict.enters));
         entries
     }
 
@@ -389,6 +377,25 @@ impl Workspace {
             IgnoreFile::Shared => self.file(".dockerignore"),
         }
     }
+}
+
+/// The entries of a manifest, a line each; folders end in `/`. No path has a line break in it.
+pub fn listing(entries: &[ContextEntry]) -> String {
+    let line = |entry: &ContextEntry| match entry.kind {
+        ContextEntryKind::Directory => format!("{}/", entry.path),
+        ContextEntryKind::File { .. } | ContextEntryKind::Symlink { .. } => entry.path.clone(),
+    };
+    entries.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+/// The entries that `verdicts`, a `1` or a `0` for each, let in.
+pub fn entering(entries: Vec<ContextEntry>, verdicts: &str) -> Vec<ContextEntry> {
+    let verdicts = verdicts.bytes().chain(std::iter::repeat(b'1'));
+    let entries = entries.into_iter().zip(verdicts);
+    entries
+        .filter(|(_, verdict)| *verdict == b'1')
+        .map(|(entry, _)| entry)
+        .collect()
 }
 
 /// Keeps `entries` sorted by path, each once: so a folder comes before what is in it.
@@ -435,28 +442,32 @@ mod tests {
     }
 
     #[test]
-    fn what_is_ignored_is_not_offered_to_a_worker() {
+    fn the_ignore_file_of_the_dockerfile_counts_before_that_of_the_context() {
         let files = vec![
             text("docker/web.Dockerfile", "FROM a\n"),
             text(".dockerignore", "src\n"),
-            text("docker/web.Dockerfile.dockerignore", "**/*.md\n!src/keep.md\n"),
-            text("src/app.go", "package main\n"),
-            text("src/keep.md", ""),
-            text("doc/about.md", ""),
+            text("docker/web.Dockerfile.dockerignore", "**/*.md\n"),
         ];
         let mut workspace = Workspace::new(files, "docker/web.Dockerfile", 1);
-        let offered = |workspace: &Workspace| {
-            let entries = workspace.manifest().into_iter().map(|entry| entry.path);
-            entries
-                .filter(|path| path.contains('.') && !path.starts_with("docker"))
-                .collect::<Vec<_>>()
-        };
+        let path = |workspace: &Workspace| workspace.ignore_file().map(|file| file.path.clone());
         assert_eq!(
-            offered(&workspace),
-            [".dockerignore", "src/app.go", "src/keep.md"]
+            path(&workspace).as_deref(),
+            Some("docker/web.Dockerfile.dockerignore")
         );
         workspace.remove("docker/web.Dockerfile.dockerignore");
-        assert_eq!(offered(&workspace), [".dockerignore", "doc/about.md"]);
+        assert_eq!(path(&workspace).as_deref(), Some(".dockerignore"));
+    }
+
+    #[test]
+    fn what_does_not_enter_is_taken_out_of_the_manifest() {
+        let workspace = Workspace::new(vec![text("a/b", ""), text("c", "")], "Dockerfile", 1);
+        let entries = workspace.manifest();
+        assert_eq!(listing(&entries), "a/\na/b\nc");
+        let paths: Vec<String> = entering(entries, "101")
+            .into_iter()
+            .map(|entry| entry.path)
+            .collect();
+        assert_eq!(paths, ["a", "c"]);
     }
 
     #[test]
