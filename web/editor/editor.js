@@ -25,6 +25,7 @@ export class Editor {
     this.path = null;
     this.states = new Map();
     this.words = {};
+    this.hadFindings = false;
     this.line = 0;
     this.quiet = false;
     this.view = new EditorView({ parent, state: EditorState.create() });
@@ -73,7 +74,8 @@ export class Editor {
   /** Underlines findings: `[{from, to, severity, message, hint}]` in UTF-16 offsets. What shows them comes with the first. */
   async setFindings(json) {
     this.findings = JSON.parse(json);
-    if (!this.findings.length && findings.get(this.view.state) === NOTHING) return;
+    if (!this.findings.length && !this.hadFindings) return;
+    this.hadFindings = true;
     const shown = await import("./findings.js").catch(() => null);
     // Others may have come meanwhile; they are shown then.
     shown?.show(this.view, findings, this.findings);
