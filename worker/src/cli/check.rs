@@ -1,20 +1,28 @@
-//! `stagewright check`: what is wrong with a Dockerfile, and nothing else.
+//! `stagewright check`: what is wrong with a Dockerfile or had better be written otherwise, and the quick fixes for it.
 
 use std::fmt::Write as _;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::ValueEnum;
+use serde_json::json;
 use stagewright_core::Input;
-use stagewright_core::diagnostic::Diagnostic;
-use stagewright_core::lint::{self, Scope};
+use stagewright_core::diagnostic::{Diagnostic, Severity};
+use stagewright_core::edit::{TextEdit, apply};
+use stagewright_core::lint::{self, Finding, Origin, Scope};
 
+use super::changes::changes;
 use super::style::Style;
 use super::{Failure, dockerfile, print, report};
 
+/// Fixes may make room for others, so there are rounds; more than a few never come.
+const MOST_ROUNDS: usize = 20;
+
 /// Check a Dockerfile without building it
 ///
-/// Prints each error and each finding of lint with its place in the file. Ends with 1 where a finding keeps the target
-/// from being built, with 2 where the file cannot be read, else with 0.
+/// Prints each error and each finding of lint with its place in the file. Without --target all stages are looked at.
+/// Ends with 0 where nothing weighs as much as --fail-on says, with 1 where something does, with 2 where the file cannot
+/// be read or was asked for wrongly.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     #[command(flatten)]
@@ -23,6 +31,18 @@ pub(super) struct Arguments {
     /// How to print the findings
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
+
+    /// What ends the command with 1: findings of this weight or more
+    #[arg(long, value_enum, value_name = "WEIGHT", default_value_t = Weight::Error)]
+    fail_on: Weight,
+
+    /// Mend in the file what can be mended without changing the build, and say what is left
+    #[arg(long)]
+    fix: bool,
+
+    /// Show what --fix changes; alone, nothing is written
+    #[arg(long)]
+    diff: bool,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -31,61 +51,190 @@ enum Format {
     Text,
     /// The findings as a JSON array
     Json,
+    /// SARIF 2.1.0, for code hosts
+    Sarif,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Weight {
+    /// What keeps the target from being built
+    Error,
+    /// What likely is not meant so
+    Warning,
+    /// Everything
+    Info,
+    /// Nothing
+    Never,
+}
+
+impl Weight {
+    fn fails(self, severity: Severity) -> bool {
+        match self {
+            Self::Error => severity == Severity::Error,
+            Self::Warning => severity <= Severity::Warning,
+            Self::Info => true,
+            Self::Never => false,
+        }
+    }
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
-    let dockerfile = arguments.dockerfile.read()?;
-    let analysis = stagewright_core::analyze(&dockerfile.input);
-    let diagnostics = with_lint(&dockerfile.input, &analysis.diagnostics);
+    let mut dockerfile = arguments.dockerfile.read()?;
+    let name = dockerfile.name.clone();
+    let style = Style::out();
+    let mut text = String::new();
+    if arguments.fix || arguments.diff {
+        let before = dockerfile.input.source.clone();
+        let titles = mend(&mut dockerfile.input);
+        let after = &dockerfile.input.source;
+        // Findings are of what is in the file in the end.
+        let written = arguments.fix && before != *after;
+        if written {
+            let path: PathBuf = arguments.dockerfile.written_to().ok_or_else(|| {
+                Failure::new(Failure::USAGE, "standard input cannot be mended in place")
+                    .hint("look at what would change with --diff")
+            })?;
+            super::replace_file(&path, after)?;
+        }
+        if arguments.diff {
+            text.push_str(&changes(style, &name, &before, after));
+        }
+        for (title, line) in titles {
+            let done = if written { "fixed" } else { "to fix" };
+            _ = writeln!(text, "{} {name}:{line}: {title}", style.good(done));
+        }
+        if !written {
+            dockerfile.input.source = before;
+        }
+    }
+    let findings = findings(&dockerfile.input);
+    let source = &dockerfile.input.source;
     match arguments.format {
         Format::Text => {
-            let mut text = report::findings(
-                Style::out(),
-                &dockerfile.name,
-                &dockerfile.input.source,
-                &diagnostics,
-            );
-            let tally = report::tally(&diagnostics);
+            let shown: Vec<Diagnostic> = findings
+                .iter()
+                .map(|(diagnostic, _)| diagnostic.clone())
+                .collect();
+            text.push_str(&report::findings(style, &name, source, &shown));
+            let tally = report::tally(&shown);
             let tally = tally.as_deref().unwrap_or("nothing to complain about");
-            _ = writeln!(text, "{}: {tally}", dockerfile.name);
+            _ = writeln!(text, "{name}: {tally}");
             print(&text)?;
         }
         Format::Json => {
-            let json = serde_json::to_string_pretty(&diagnostics).map_err(|error| {
-                Failure::new(Failure::WORK, format!("cannot write the findings: {error}"))
-            })?;
-            print(&(json + "\n"))?;
+            let entry = |(diagnostic, finding): &(Diagnostic, Finding)| {
+                let mut entry = json!(diagnostic);
+                if let Some(entry) = entry.as_object_mut() {
+                    entry.insert("file".into(), json!(name));
+                    entry.insert("origin".into(), json!(finding.origin));
+                    entry.insert("url".into(), json!(finding.url));
+                    entry.insert("fixes".into(), json!(finding.fixes));
+                }
+                entry
+            };
+            let entries: Vec<_> = findings.iter().map(entry).collect();
+            print(&report::json(&entries)?)?;
+        }
+        Format::Sarif => {
+            let found: Vec<Finding> = findings.iter().map(|(_, finding)| finding.clone()).collect();
+            print(&report::json(&lint::sarif(&[(&name, source, &found)]))?)?;
         }
     }
-    Ok(if analysis.has_errors() {
+    let fails = findings
+        .iter()
+        .any(|(diagnostic, _)| arguments.fail_on.fails(diagnostic.severity));
+    Ok(if fails {
         ExitCode::from(Failure::WORK)
     } else {
         ExitCode::SUCCESS
     })
 }
 
-/// What the planner has to say and what lint has, by place. What both say is said once.
-fn with_lint(input: &Input, planned: &[Diagnostic]) -> Vec<Diagnostic> {
-    // Without a target the whole file is meant.
-    let scope = match &input.options.target {
-        Some(_) => Scope::Target,
-        None => Scope::All,
-    };
-    let mut diagnostics = planned.to_vec();
-    for finding in lint::lint(input, scope) {
-        let known = |known: &Diagnostic| known.code == finding.rule && known.lines == finding.lines;
-        if !planned.iter().any(known) {
-            let about = format!("see {}", finding.url);
-            diagnostics.push(Diagnostic {
-                severity: finding.severity,
-                code: finding.rule,
-                message: finding.message,
-                span: finding.span,
-                lines: finding.lines,
-                hint: (!finding.url.is_empty()).then_some(about),
-            });
+/// What the planner has to say and what lint has, by place, each in both forms. What both say is said once.
+fn findings(input: &Input) -> Vec<(Diagnostic, Finding)> {
+    let linted = lint::lint(input, scope(input));
+    let mut all: Vec<(Diagnostic, Finding)> = Vec::new();
+    for diagnostic in stagewright_core::analyze(input).diagnostics {
+        let same = |finding: &&Finding| finding.rule == diagnostic.code && finding.lines == diagnostic.lines;
+        let finding = linted.iter().find(same).cloned().unwrap_or_else(|| Finding {
+            rule: diagnostic.code.clone(),
+            origin: Origin::Own,
+            severity: diagnostic.severity,
+            message: diagnostic.message.clone(),
+            url: String::new(),
+            span: diagnostic.span,
+            lines: diagnostic.lines,
+            beyond_error: false,
+            fixes: Vec::new(),
+        });
+        all.push((diagnostic, finding));
+    }
+    for finding in linted {
+        let known = |(diagnostic, _): &(Diagnostic, Finding)| {
+            diagnostic.code == finding.rule && diagnostic.lines == finding.lines
+        };
+        if !all.iter().any(known) {
+            all.push((as_diagnostic(&finding), finding));
         }
     }
-    diagnostics.sort_by_key(|finding| finding.span.start);
-    diagnostics
+    all.sort_by_key(|(diagnostic, _)| diagnostic.span.start);
+    all
+}
+
+fn scope(input: &Input) -> Scope {
+    // Without a target the whole file is meant.
+    match &input.options.target {
+        Some(_) => Scope::Target,
+        None => Scope::All,
+    }
+}
+
+fn as_diagnostic(finding: &Finding) -> Diagnostic {
+    let fix = finding.fixes.first().map(|fix| {
+        let how = if fix.safe { " (--fix does it)" } else { "" };
+        format!("{}{how}", fix.title.trim_end_matches('.'))
+    });
+    let about = (!finding.url.is_empty()).then(|| format!("see {}", finding.url));
+    let hint = match (fix, about) {
+        (Some(fix), Some(about)) => Some(format!("{fix}\n{about}")),
+        (fix, about) => fix.or(about),
+    };
+    Diagnostic {
+        severity: finding.severity,
+        code: finding.rule.clone(),
+        message: finding.message.clone(),
+        span: finding.span,
+        lines: finding.lines,
+        hint,
+    }
+}
+
+/// Makes the fixes that leave the build as it is; says which, with the line of each.
+fn mend(input: &mut Input) -> Vec<(String, u32)> {
+    let mut done = Vec::new();
+    for _ in 0..MOST_ROUNDS {
+        let mut edits: Vec<TextEdit> = Vec::new();
+        let mut titles = Vec::new();
+        for finding in lint::lint(input, scope(input)) {
+            let Some(fix) = finding.fixes.into_iter().find(|fix| fix.safe) else {
+                continue;
+            };
+            // One that works on the same words has to wait for the next round.
+            let clashes = fix.edits.iter().any(|edit| {
+                let touches =
+                    |other: &TextEdit| edit.span.start <= other.span.end && other.span.start <= edit.span.end;
+                edits.iter().any(touches)
+            });
+            if !clashes {
+                titles.push((fix.title, finding.lines.start));
+                edits.extend(fix.edits);
+            }
+        }
+        match apply(&input.source, &edits) {
+            Ok(mended) if mended != input.source => input.source = mended,
+            Ok(_) | Err(_) => break,
+        }
+        done.extend(titles);
+    }
+    done
 }

@@ -15,7 +15,7 @@ use super::Failure;
 const MAX_BYTES: u64 = 4 << 20;
 
 // No group of its own: clap would name it like the group of the command that flattens it.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 #[group(skip)]
 pub(super) struct Arguments {
     /// The Dockerfile; `-` reads it from standard input [default: PATH/Dockerfile]
@@ -59,6 +59,25 @@ impl Arguments {
             format!("the build copies from its context, but {path} is no folder"),
         )
         .hint("name the folder as PATH, and the Dockerfile with -f where it is not in it"))
+    }
+
+    /// What stands in the place of the context and is no path, which therefore means something else.
+    pub(super) fn take_name(&mut self) -> Option<String> {
+        if self.path.exists() {
+            return None;
+        }
+        let path = std::mem::replace(&mut self.path, PathBuf::from("."));
+        path.into_os_string().into_string().ok()
+    }
+
+    /// The file that is read, where it can be written as well.
+    pub(super) fn written_to(&self) -> Option<PathBuf> {
+        match &self.file {
+            Some(file) if file == Path::new("-") => None,
+            Some(file) => Some(file.clone()),
+            None if self.path.is_file() => Some(self.path.clone()),
+            None => Some(self.path.join("Dockerfile")),
+        }
     }
 
     pub(super) fn read(&self) -> Result<Dockerfile, Failure> {

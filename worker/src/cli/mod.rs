@@ -16,8 +16,10 @@ mod changes;
 mod check;
 mod context;
 mod convert;
+mod diff;
 mod dockerfile;
 mod doctor;
+mod explain;
 mod fmt;
 mod machine;
 mod outline;
@@ -50,6 +52,8 @@ enum Command {
     Build(build::Arguments),
     Plan(plan::Arguments),
     Check(check::Arguments),
+    Explain(explain::Arguments),
+    Diff(diff::Arguments),
     Outline(outline::Arguments),
     Targets(targets::Arguments),
     Convert(convert::Arguments),
@@ -106,6 +110,8 @@ pub fn run() -> ExitCode {
         Command::Build(arguments) => build::run(&arguments),
         Command::Plan(arguments) => plan::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
+        Command::Explain(arguments) => explain::run(&arguments),
+        Command::Diff(arguments) => diff::run(&arguments),
         Command::Outline(arguments) => outline::run(&arguments),
         Command::Targets(arguments) => targets::run(&arguments),
         Command::Convert(arguments) => convert::run(&arguments),
@@ -124,7 +130,11 @@ pub fn run() -> ExitCode {
 
 /// Writes a command's result. A reader that went away (`| head`) ends the command quietly, as it does elsewhere.
 fn print(text: &str) -> Result<(), Failure> {
-    match std::io::stdout().lock().write_all(text.as_bytes()) {
+    print_bytes(text.as_bytes())
+}
+
+fn print_bytes(bytes: &[u8]) -> Result<(), Failure> {
+    match std::io::stdout().lock().write_all(bytes) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Failure::new(
             Failure::WORK,
             format!("cannot write to standard output: {error}"),

@@ -5,12 +5,14 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::ValueEnum;
-use stagewright_core::analysis::{Analysis, Base, EdgeKind, EdgeSource, Stage};
+use stagewright_core::analysis::{Analysis, Base, EdgeKind, EdgeSource, NamedContext, Stage};
+use stagewright_core::calls;
 use stagewright_core::layout::svg::{SvgOptions, render_svg};
 use stagewright_core::layout::{self, LayoutOptions, dot, mermaid};
+use stagewright_core::llb;
 
 use super::style::{COLUMNS, Style, cut, wrapped};
-use super::{Failure, dockerfile, print, report};
+use super::{Failure, dockerfile, print, print_bytes, report};
 
 /// Show what a build would do, without building
 ///
@@ -24,6 +26,18 @@ pub(super) struct Arguments {
     /// How to print the plan
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
+
+    /// Plan that no step comes from the cache
+    #[arg(long)]
+    no_cache: bool,
+
+    /// Plan that no step of this stage comes from the cache; may be given several times
+    #[arg(long, value_name = "STAGE", conflicts_with = "no_cache")]
+    no_cache_filter: Vec<String>,
+
+    /// Put something in the place of an image or a stage: a folder, docker-image://…, a git or http address
+    #[arg(long, value_name = "NAME=VALUE")]
+    build_context: Vec<String>,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -38,10 +52,32 @@ enum Format {
     Dot,
     /// The same as a Mermaid flowchart, which many sites draw where they show Markdown
     Mermaid,
+    /// The definition as BuildKit takes it: `buildctl build < FILE`
+    Llb,
+    /// The same as JSON
+    LlbJson,
+    /// The same for people, operation by operation
+    LlbText,
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
-    let dockerfile = arguments.dockerfile.read()?;
+    let mut dockerfile = arguments.dockerfile.read()?;
+    let options = &mut dockerfile.input.options;
+    if arguments.no_cache || !arguments.no_cache_filter.is_empty() {
+        options.no_cache = Some(arguments.no_cache_filter.clone());
+    }
+    for context in &arguments.build_context {
+        let Some((name, value)) = context.split_once('=') else {
+            return Err(Failure::new(
+                Failure::USAGE,
+                format!("--build-context {context:?} has no value"),
+            )
+            .hint("write --build-context NAME=PATH, or NAME=docker-image://IMAGE"));
+        };
+        options
+            .contexts
+            .insert(name.to_owned(), NamedContext::read(name, value));
+    }
     let analysis = stagewright_core::analyze(&dockerfile.input);
     let findings = report::findings(
         Style::err(),
@@ -64,6 +100,25 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
         }
         Format::Dot => print(&dot::render_dot(&analysis))?,
         Format::Mermaid => print(&mermaid::render_mermaid(&analysis))?,
+        Format::Llb | Format::LlbJson | Format::LlbText => {
+            // What is wrong was said above already.
+            let Ok(definition) = calls::llb(&dockerfile.input, &dockerfile.name) else {
+                return Ok(ExitCode::from(Failure::WORK));
+            };
+            let bytes = definition.to_bytes();
+            if matches!(arguments.format, Format::Llb) {
+                print_bytes(&bytes)?;
+            } else {
+                let (definition, vertices) = llb::Definition::decode(&bytes).map_err(|error| {
+                    Failure::new(Failure::WORK, format!("cannot write the definition: {error}"))
+                })?;
+                if matches!(arguments.format, Format::LlbJson) {
+                    print(&report::json(&llb::to_json(&definition, &vertices))?)?;
+                } else {
+                    print(&llb::print(&definition, &vertices))?;
+                }
+            }
+        }
     }
     Ok(if analysis.has_errors() {
         ExitCode::from(Failure::WORK)

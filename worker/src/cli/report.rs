@@ -122,7 +122,7 @@ fn finding(text: &mut String, style: Style, name: &str, source: &str, diagnostic
         "",
         style.severity(severity, &carets)
     );
-    if let Some(hint) = &diagnostic.hint {
+    for hint in diagnostic.hint.iter().flat_map(|hint| hint.lines()) {
         _ = writeln!(text, "{:margin$} = help: {hint}", "");
     }
 }

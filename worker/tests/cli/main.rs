@@ -9,6 +9,8 @@
 
 mod check;
 mod convert;
+mod diff;
+mod explain;
 mod fmt;
 mod outline;
 mod plan;

@@ -49,3 +49,52 @@ fn each_form_is_what_its_readers_take() {
     assert!(form("mermaid").starts_with("flowchart "));
     serde_json::from_str::<stagewright_core::Analysis>(&form("json")).unwrap();
 }
+
+#[test]
+fn definition_is_written_as_bytes_json_and_text() {
+    let folder = Folder::with(&[("Dockerfile", TWO)]);
+    let bytes = crate::stagewright()
+        .args(["plan", "--format", "llb", &folder.name("")])
+        .output()
+        .unwrap();
+    assert!(bytes.status.success());
+    let (definition, vertices) = stagewright_core::llb::Definition::decode(&bytes.stdout).unwrap();
+    assert_eq!(definition.ops.len(), vertices.ops.len() + 1);
+    let (code, json, _) = run(&["plan", "--format", "llb-json", &folder.name("")]);
+    assert_eq!(code, 0);
+    serde_json::from_str::<serde_json::Value>(&json).unwrap();
+    let (code, text, _) = run(&["plan", "--format", "llb-text", &folder.name("")]);
+    assert!(code == 0 && text.starts_with("op 0 "), "{text}");
+    let (code, output, _) = run_with(&["plan", "--format", "llb", "-f", "-"], "FROM scratch\nRNU\n");
+    assert_eq!((code, output.as_str()), (1, ""));
+}
+
+#[test]
+fn cache_and_contexts_enter_the_plan() {
+    let plan = |arguments: &[&str]| {
+        let all = [&["plan", "--format", "json", "-f", "-"], arguments].concat();
+        let (code, output, error) = run_with(&all, "FROM alpine AS a\nRUN x\nFROM a\nRUN y\n");
+        assert_eq!(code, 0, "{error}");
+        serde_json::from_str::<stagewright_core::Analysis>(&output).unwrap()
+    };
+    let uncached = |analysis: &stagewright_core::Analysis| {
+        let ops = &analysis.definition.as_ref().unwrap().ops;
+        ops.iter().filter(|op| op.ignore_cache).count()
+    };
+    assert_eq!(uncached(&plan(&[])), 0);
+    assert_eq!(uncached(&plan(&["--no-cache-filter", "a"])), 1);
+    assert!(uncached(&plan(&["--no-cache"])) >= 2);
+    let replaced = plan(&["--build-context", "alpine=docker-image://debian:12"]);
+    assert!(
+        replaced
+            .images
+            .iter()
+            .any(|image| image.reference.contains("debian:12")),
+        "{:?}",
+        replaced.images
+    );
+    assert_eq!(
+        run_with(&["plan", "--build-context", "x", "-f", "-"], "FROM scratch\n").0,
+        2
+    );
+}
