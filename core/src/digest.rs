@@ -2,17 +2,18 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 /// A `sha256:<64 lower-case hex digits>` digest (OCI image specification, "Digests").
 ///
-/// The field is private so that every value is well formed: a digest may be used as a file name. It is its text, in
-/// place: a plan holds many digests, many of them several times.
+/// The field is private so that every value is well formed: a digest may be used as a file name. Copies share their
+/// text: a plan holds many digests, most of them several times.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct Digest([u8; LENGTH]);
+pub struct Digest(Arc<str>);
 
 const PREFIX: &str = "sha256:";
 const LENGTH: usize = PREFIX.len() + 64;
@@ -37,13 +38,13 @@ impl Digest {
         for (digits, byte) in digits.chunks_exact_mut(2).zip(raw) {
             digits.copy_from_slice(&[HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]);
         }
-        Self(text)
+        // Digits and a prefix are always text.
+        Self(str::from_utf8(&text).unwrap_or_default().into())
     }
 
     /// The whole text, `sha256:` included.
     pub fn as_str(&self) -> &str {
-        // Digits and a prefix are always text.
-        std::str::from_utf8(&self.0).unwrap_or_default()
+        &self.0
     }
 
     /// The 64 hex digits.
@@ -64,9 +65,10 @@ impl FromStr for Digest {
         let well_formed = text
             .strip_prefix(PREFIX)
             .is_some_and(|hex| hex.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')));
-        match text.as_bytes().try_into() {
-            Ok(text) if well_formed => Ok(Self(text)),
-            _ => Err(InvalidDigest(text.to_owned())),
+        if well_formed && text.len() == LENGTH {
+            Ok(Self(text.into()))
+        } else {
+            Err(InvalidDigest(text.to_owned()))
         }
     }
 }

@@ -20,6 +20,7 @@ pub mod diagnostic;
 pub mod digest;
 pub mod edit;
 pub mod editing;
+pub mod glob;
 pub mod ignore;
 mod image;
 pub mod insight;

@@ -16,7 +16,6 @@
 mod alignment;
 mod context;
 mod diff;
-mod glob;
 mod image;
 mod ops;
 mod reasons;

@@ -1,6 +1,6 @@
 //! Which files of a directory a step reads.
 
-use super::glob::{Glob, Patterns, has_wildcards, parts};
+use crate::glob::{Glob, Patterns, has_wildcards, parts};
 use crate::llb::FileActionCopy;
 
 /// Files that something reads, by their paths.

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use super::super::glob::{Patterns, parts};
 use super::super::ops::Ops;
 use super::super::selection::Reads;
 use super::super::work::{Use, Work, difference};
@@ -10,6 +9,7 @@ use super::{Cause, CauseKind, Change, OpForecast, Outcome, full};
 use crate::Analysis;
 use crate::analysis::Input;
 use crate::digest::Digest;
+use crate::glob::{Patterns, parts};
 use crate::ignore::{Entry, Ignore, Verdict};
 use crate::llb::OpKind;
 

@@ -20,7 +20,6 @@ mod image;
 mod key;
 mod layer;
 mod ops;
-mod pattern;
 mod progress;
 mod reason;
 mod rootfs;

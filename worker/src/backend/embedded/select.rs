@@ -14,8 +14,8 @@ use sha2::{Digest as _, Sha256};
 use stagewright_core::digest::Digest;
 use stagewright_core::llb::FileActionCopy;
 
-use super::pattern::{self, Patterns};
 use super::tree::{Node, NodeKind, Tree, resolve};
+use stagewright_core::glob::{self, Patterns};
 
 /// Which files of a tree something reads.
 #[derive(Debug, Clone, Default)]
@@ -126,7 +126,7 @@ impl Selection {
                 return Err(missing(tree, path));
             }
         }
-        if self.wildcards && pattern::has_wildcards(&self.source) {
+        if self.wildcards && glob::has_wildcards(&self.source) {
             let matched = self.matched(tree)?;
             if matched.is_empty() && !self.may_be_empty {
                 return Err(missing(tree, &self.source));
@@ -157,10 +157,7 @@ impl Selection {
             .split('/')
             .filter(|part| !part.is_empty() && *part != ".")
             .collect();
-        let fixed = parts
-            .iter()
-            .take_while(|part| !pattern::has_wildcards(part))
-            .count();
+        let fixed = parts.iter().take_while(|part| !glob::has_wildcards(part)).count();
         let (above, rest) = parts.split_at(fixed);
         let base = PathBuf::from(unescaped(&above.join("/")));
         let (base, node) = resolve(tree, &base, true).map_err(SelectError::io(&base))?;
@@ -379,7 +376,7 @@ fn matches_under(
         return Ok(());
     };
     for name in tree.names(base).map_err(SelectError::io(base))? {
-        if !pattern::matches(part, &name.to_string_lossy()) {
+        if !glob::matches(part, &name.to_string_lossy()) {
             continue;
         }
         let path = base.join(&name);

@@ -19,9 +19,9 @@ use sha2::{Digest as _, Sha256};
 use stagewright_core::digest::Digest;
 use stagewright_core::protocol::ContextEntryKind;
 
-use super::pattern::Patterns;
 use crate::content::ContentStore;
 use crate::source::local::{Manifest, ManifestEntry};
+use stagewright_core::glob::Patterns;
 
 /// What stands at a path.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -9,7 +9,6 @@ use stagewright_core::platform::Platform;
 use tokio_util::sync::CancellationToken;
 
 use super::super::flight::{Flights, Listener, Ticket};
-use super::super::pattern::Patterns;
 use super::super::progress::{News, Part};
 use super::super::rootfs::{Layer, LayerOrigin, Rootfs, chain};
 use super::super::tree::{ContextFilter, ContextTree};
@@ -19,6 +18,7 @@ use crate::content::ContentStore;
 use crate::snapshot::{SnapshotId, SnapshotStore, UnpackOptions};
 use crate::source::image::{ImageError, ImageSource, PullProgress, PulledImage, layer_reader};
 use crate::source::local::Contexts;
+use stagewright_core::glob::Patterns;
 
 /// What an op brings in.
 pub(crate) enum Source<'a> {

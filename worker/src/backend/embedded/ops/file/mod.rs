@@ -18,12 +18,12 @@ use std::path::{Path, PathBuf};
 use stagewright_core::llb::{Action, FileActionMkDir, FileActionMkFile, FileActionRm, FileActionSymlink};
 use tokio_util::sync::CancellationToken;
 
-use super::super::pattern;
 use super::super::select::{SelectError, Selection};
 use super::super::target::{Metadata, Target};
 use super::super::tree::{Tree, resolve};
 pub(crate) use owner::{Owner, owner, owner_inputs};
 pub(crate) use run::run;
+use stagewright_core::glob;
 
 /// Why a file operation failed.
 #[derive(Debug, thiserror::Error)]
@@ -151,7 +151,7 @@ fn make_link(action: &FileActionSymlink, target: &Target, owner: Option<Owner>) 
 }
 
 fn remove(action: &FileActionRm, target: &Target) -> Result<(), FileError> {
-    let paths = if action.allow_wildcard && pattern::has_wildcards(&action.path) {
+    let paths = if action.allow_wildcard && glob::has_wildcards(&action.path) {
         let selection = Selection {
             source: action.path.clone(),
             wildcards: true,

@@ -1,7 +1,9 @@
 //! Patterns for paths: the wildcards of `COPY`, and the lists of patterns that include and exclude.
+//!
+//! The worker copies by these, and whoever foretells what it copies reads them alike.
 
 /// Whether `text` holds a wildcard that is not escaped.
-pub(crate) fn has_wildcards(text: &str) -> bool {
+pub fn has_wildcards(text: &str) -> bool {
     let mut characters = text.chars();
     while let Some(character) = characters.next() {
         match character {
@@ -17,13 +19,13 @@ pub(crate) fn has_wildcards(text: &str) -> bool {
 
 /// Whether the whole of `text` matches `pattern` as Go's `filepath.Match` has it: `*` and `?` stop at `/`, `[a-z]`
 /// and `[^a-z]` are one character, `\` takes the next character as it is.
-pub(crate) fn matches(pattern: &str, text: &str) -> bool {
-    Glob::new(pattern, false).is_some_and(|glob| glob.matches(&text.chars().collect::<Vec<_>>()))
+pub fn matches(pattern: &str, text: &str) -> bool {
+    Glob::new(pattern, false).is_some_and(|glob| glob.matches(text))
 }
 
 /// A pattern, read.
 #[derive(Debug, Clone)]
-struct Glob(Vec<Token>);
+pub struct Glob(Vec<Token>);
 
 #[derive(Debug, Clone)]
 enum Token {
@@ -43,7 +45,7 @@ enum Token {
 
 impl Glob {
     /// Reads a pattern, with `**` where `deep`. `None` where a class does not end.
-    fn new(pattern: &str, deep: bool) -> Option<Self> {
+    pub fn new(pattern: &str, deep: bool) -> Option<Self> {
         let mut characters = pattern.chars().peekable();
         let mut tokens = Vec::new();
         while let Some(character) = characters.next() {
@@ -65,9 +67,14 @@ impl Glob {
         Some(Self(tokens))
     }
 
+    /// Whether the whole of `text` matches.
+    pub fn matches(&self, text: &str) -> bool {
+        self.takes(&text.chars().collect::<Vec<_>>())
+    }
+
     /// Walks the tokens and keeps which beginnings of the text they can match, so that time grows with the product
     /// of the two lengths and never faster, whatever a stranger writes.
-    fn matches(&self, text: &[char]) -> bool {
+    fn takes(&self, text: &[char]) -> bool {
         let mut reached = vec![false; text.len() + 1];
         if let Some(start) = reached.first_mut() {
             *start = true;
@@ -152,7 +159,7 @@ fn class(characters: &mut std::iter::Peekable<std::str::Chars<'_>>) -> Option<To
 /// A list of patterns as in `.dockerignore`: a path matches where it or a directory above it does, `**` crosses
 /// directories, and a later pattern with `!` takes back what earlier ones matched.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Patterns(Vec<Pattern>);
+pub struct Patterns(Vec<Pattern>);
 
 #[derive(Debug, Clone)]
 struct Pattern {
@@ -163,14 +170,11 @@ struct Pattern {
 
 impl Patterns {
     /// Reads the patterns. Empty ones and those for the root are passed over.
-    pub(crate) fn new<S: AsRef<str>>(patterns: &[S]) -> Self {
+    pub fn new<S: AsRef<str>>(patterns: &[S]) -> Self {
         let read = |pattern: &S| {
             let text = pattern.as_ref().trim();
             let (negated, text) = text.strip_prefix('!').map_or((false, text), |rest| (true, rest));
-            let parts: Vec<&str> = text
-                .split('/')
-                .filter(|part| !part.is_empty() && *part != ".")
-                .collect();
+            let parts: Vec<&str> = parts(text).collect();
             let glob = Glob::new(&parts.join("/"), true).filter(|_| !parts.is_empty())?;
             Some(Pattern {
                 negated,
@@ -182,17 +186,17 @@ impl Patterns {
     }
 
     /// Whether there are none.
-    pub(crate) fn is_empty(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
     /// Whether any takes back what earlier ones matched.
-    pub(crate) fn has_exceptions(&self) -> bool {
+    pub fn has_exceptions(&self) -> bool {
         self.0.iter().any(|pattern| pattern.negated)
     }
 
     /// Whether `path`, relative and plain, matches.
-    pub(crate) fn matches(&self, path: &str) -> bool {
+    pub fn matches(&self, path: &str) -> bool {
         let characters: Vec<char> = path.chars().collect();
         let mut matched = false;
         for pattern in &self.0 {
@@ -204,7 +208,7 @@ impl Patterns {
     }
 
     /// Whether something under the directory `path` could match; `true` where in doubt.
-    pub(crate) fn may_match_under(&self, path: &str) -> bool {
+    pub fn may_match_under(&self, path: &str) -> bool {
         self.0.iter().filter(|pattern| !pattern.negated).any(|pattern| {
             let mut parts = pattern.parts.iter();
             path.split('/').all(|name| match parts.next() {
@@ -219,6 +223,11 @@ impl Patterns {
     }
 }
 
+/// The parts of a path, without those that say nothing.
+pub fn parts(path: &str) -> impl Iterator<Item = &str> {
+    path.split('/').filter(|part| !part.is_empty() && *part != ".")
+}
+
 /// Whether the pattern matches the path or a directory above it.
 fn reaches(glob: &Glob, path: &[char]) -> bool {
     let above = path
@@ -228,7 +237,7 @@ fn reaches(glob: &Glob, path: &[char]) -> bool {
         .map(|(at, _)| at);
     above
         .chain([path.len()])
-        .any(|end| glob.matches(path.get(..end).unwrap_or_default()))
+        .any(|end| glob.takes(path.get(..end).unwrap_or_default()))
 }
 
 #[cfg(test)]
@@ -248,6 +257,7 @@ mod tests {
             ("\\*", "*", true),
             ("\\*", "a", false),
             ("[", "[", false),
+            ("é*", "été", true),
             ("*", "", true),
         ] {
             assert_eq!(matches(pattern, text), expected, "{pattern} on {text}");
