@@ -890,6 +890,8 @@ export interface Pattern {
   variables?: Record<string, string>;
   /** Paths of the files that lie beside the script before it runs, folders with a `/` at the end; `None` where that is not known. */
   files?: string[] | null;
+  /** The text of the `.dockerignore` that counts. */
+  ignore?: string | null;
   /** What is known of images, as for `analyze`. */
   images?: Record<string, ImageFacts>;
 }

@@ -44,7 +44,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let all = sources
             .into_iter()
             .map(|(example, input)| json!({ "example": example, "source": input.source, "target": input.options.target }));
-        std::fs::write(path, Value::from_iter(all).to_string())?;
+        std::fs::write(path, all.collect::<Value>().to_string())?;
     }
     Ok(())
 }

@@ -243,7 +243,7 @@ impl Search<'_> {
             let (reference, wanted) = (Box::new(self.reference.clone()), platform.clone());
             return Err(ImageError::NoPlatform {
                 reference,
-                wanted,
+                wanted: Box::new(wanted),
                 there,
             }
             .into());

@@ -107,7 +107,7 @@ pub enum ImageError {
         /// The image.
         reference: Box<Reference>,
         /// What was asked for.
-        wanted: Platform,
+        wanted: Box<Platform>,
         /// What there is.
         there: Vec<Platform>,
     },
