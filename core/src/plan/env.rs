@@ -1,5 +1,8 @@
 //! The variables of a stage, in the order in which processes get them.
 
+use std::collections::BTreeSet;
+
+use crate::image::split_variable;
 use crate::shell::Variables;
 
 /// Variables in order. Setting one again moves it to the end.
@@ -31,6 +34,24 @@ impl Env {
     /// Sets a variable, at the end.
     pub(crate) fn set(&mut self, key: &str, value: &str) {
         self.remove(key);
+        self.push(key, value);
+    }
+
+    /// Sets variables, each `KEY=value`, at the end and in their order. Asked of every stage for all that its base sets.
+    pub(crate) fn set_lines(&mut self, lines: &[String]) {
+        let keys: BTreeSet<&str> = lines.iter().map(|line| split_variable(line).0).collect();
+        self.variables.retain(|known| !keys.contains(known.key()));
+        let distinct = keys.len() == lines.len();
+        for line in lines {
+            let (key, value) = split_variable(line);
+            if !distinct {
+                self.remove(key);
+            }
+            self.push(key, value);
+        }
+    }
+
+    fn push(&mut self, key: &str, value: &str) {
         self.variables.push(Variable {
             line: [key, "=", value].concat(),
             key: key.len(),
@@ -85,5 +106,7 @@ mod tests {
         env.set("A", "3");
         assert_eq!(env.lines(), ["B=2", "A=3"]);
         assert_eq!(env.get("A"), Some("3"));
+        env.set_lines(&["C".into(), "B=4".into(), "C=5".into()]);
+        assert_eq!(env.lines(), ["A=3", "B=4", "C=5"]);
     }
 }

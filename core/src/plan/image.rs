@@ -4,7 +4,7 @@ use serde::Deserialize as _;
 
 use crate::analysis::Base;
 use crate::diagnostic::Problem;
-use crate::image::{Image, split_variable};
+use crate::image::Image;
 use crate::llb::SourceOp;
 use crate::platform::Platform;
 use crate::reference::Reference;
@@ -172,10 +172,7 @@ pub(super) fn find_or_add(images: &mut Vec<FoundImage>, image: FoundImage) -> us
 pub(super) fn enter(build: &mut Build) -> Result<(), Problem> {
     let os = build.platform.os.clone();
     build.image.ensure_path(&os);
-    for variable in &build.image.config.env {
-        let (key, value) = split_variable(variable);
-        build.env.set(key, value);
-    }
+    build.env.set_lines(&build.image.config.env);
     let dir = build.image.config.working_dir.clone();
     if !dir.is_empty() {
         lower::workdir::enter(build, &dir)?;

@@ -55,6 +55,10 @@ pub(crate) struct Expanded {
     pub(crate) unset: BTreeSet<String>,
 }
 
+/// How much longer than it is written a text may become. Linux hands no process a longer variable or argument; without
+/// an end, twenty lines of `ENV A=$A$A` would fill any memory.
+const LONGEST: usize = 128 * 1024;
+
 /// Why a piece of text cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum ExpandError {
@@ -74,6 +78,8 @@ pub(crate) enum ExpandError {
     Pattern(String),
     #[error("The text nests ${{ }} too deeply.")]
     TooDeep,
+    #[error("The text grows by more than {LONGEST} bytes once its variables are worked out.")]
+    TooLong,
 }
 
 impl Lexer {
@@ -176,6 +182,8 @@ struct Run<'t> {
     /// Set where words are asked for; what stands within `${ }` is no word of its own.
     words: Option<Words>,
     depth: usize,
+    /// The longest that anything may become.
+    limit: usize,
 }
 
 impl<'t> Run<'t> {
@@ -190,6 +198,7 @@ impl<'t> Run<'t> {
             unset: BTreeSet::new(),
             words: None,
             depth: 0,
+            limit: text.len() + LONGEST,
         }
     }
 
@@ -278,6 +287,9 @@ impl<'t> Run<'t> {
                     false
                 }
             };
+            if text.len() > self.limit {
+                return Err(ExpandError::TooLong);
+            }
             let Some(words) = &mut self.words else { continue };
             let read = text.get(from..).unwrap_or_default();
             if quoted {
@@ -320,7 +332,12 @@ impl<'t> Run<'t> {
                     self.quote(text);
                     return Ok(());
                 }
-                Some('$') => self.dollar(text)?,
+                Some('$') => {
+                    self.dollar(text)?;
+                    if text.len() > self.limit {
+                        return Err(ExpandError::TooLong);
+                    }
+                }
                 Some(escape) if escape == self.lexer.escape => {
                     self.next();
                     if self.lexer.raw_escapes {
@@ -471,7 +488,7 @@ impl<'t> Run<'t> {
         let replacement = self.within('}', true)?;
         match self.get(name) {
             None if self.lexer.keep_unset => Ok(format!("${{{name}/{pattern}/{replacement}}}")),
-            value => pattern::replace(&pattern, value.unwrap_or_default(), &replacement, all),
+            value => pattern::replace(&pattern, value.unwrap_or_default(), &replacement, all, self.limit),
         }
     }
 
@@ -576,6 +593,30 @@ mod tests {
             .expand(r#"$two "a b" c\ d  e"#, &VARIABLES)
             .unwrap();
         assert_eq!(expanded.words, ["p", "q", "a b", "c d", "e"]);
+    }
+
+    #[test]
+    fn text_that_grows_without_end_is_an_error() {
+        struct Long(String);
+        impl Variables for Long {
+            fn get(&self, _: &str) -> Option<&str> {
+                Some(&self.0)
+            }
+        }
+        let long = Long("a".repeat(LONGEST / 2));
+        let word = |text: &str| Lexer::new('\\').word(text, &long);
+        assert_eq!(word("$A$A").map(|text| text.len()), Ok(LONGEST));
+        for written in [
+            "$A$A$A",
+            "\"$A$A$A\"",
+            "${B:+$A$A$A}",
+            "${A//a/$A}",
+            "${A/*/$A$A$A}",
+            "${A//*/$0$0$0}",
+        ] {
+            let written = written.replace("$0", "\\$0");
+            assert_eq!(word(&written), Err(ExpandError::TooLong), "{written}");
+        }
     }
 
     #[test]

@@ -48,12 +48,13 @@ pub(super) fn trim_end(pattern: &str, value: &str, greedy: bool) -> Result<Strin
     Ok(letters.iter().skip(end).rev().collect())
 }
 
-/// Replaces the first match, or all of them.
+/// Replaces the first match, or all of them. What comes out may be `limit` bytes long.
 pub(super) fn replace(
     pattern: &str,
     value: &str,
     replacement: &str,
     all: bool,
+    limit: usize,
 ) -> Result<String, ExpandError> {
     let pieces = parse(pattern)?;
     let letters: Vec<char> = value.chars().collect();
@@ -65,9 +66,12 @@ pub(super) fn replace(
         if let Some(end) = if open { matcher.end(at) } else { None } {
             if all {
                 let inside: String = letters.get(at..end).unwrap_or_default().iter().collect();
-                text.push_str(&filled(replacement, &inside));
+                text.push_str(&filled(replacement, &inside, limit));
             } else {
                 text.push_str(replacement);
+            }
+            if text.len() > limit {
+                return Err(ExpandError::TooLong);
             }
             open = all;
             if end > at {
@@ -85,12 +89,16 @@ pub(super) fn replace(
     Ok(text)
 }
 
-/// Where all matches are replaced, `$0` stands for the match and other `$name`s for nothing.
-fn filled(replacement: &str, inside: &str) -> String {
+/// Where all matches are replaced, `$0` stands for the match and other `$name`s for nothing. It ends soon after `limit`
+/// bytes.
+fn filled(replacement: &str, inside: &str, limit: usize) -> String {
     let mut text = String::with_capacity(replacement.len());
     let mut rest = replacement;
     while let Some((before, after)) = rest.split_once('$') {
         text.push_str(before);
+        if text.len() > limit {
+            return text;
+        }
         let braced = after.strip_prefix('{');
         let word = braced.unwrap_or(after);
         let length = word
@@ -199,22 +207,31 @@ mod tests {
     fn escaped_wildcards_are_letters() {
         assert_eq!(trim_start(r"a\*", "a*b", false).as_deref(), Ok("b"));
         assert_eq!(trim_end(r"\?b", "a?b", false).as_deref(), Ok("a"));
-        assert_eq!(replace(r"\/", "a/b", "-", true).as_deref(), Ok("a-b"));
+        assert_eq!(replace(r"\/", "a/b", "-", true, usize::MAX).as_deref(), Ok("a-b"));
         assert!(trim_start(r"\a", "a", false).is_err());
     }
 
     #[test]
     fn replacement_of_all_matches_knows_the_match() {
-        assert_eq!(replace("b", "abab", "[$0]", true).as_deref(), Ok("a[b]a[b]"));
-        assert_eq!(replace("b", "abab", "[$0]", false).as_deref(), Ok("a[$0]ab"));
-        assert_eq!(replace("*", "abc", "x", true).as_deref(), Ok("x"));
+        assert_eq!(
+            replace("b", "abab", "[$0]", true, usize::MAX).as_deref(),
+            Ok("a[b]a[b]")
+        );
+        assert_eq!(
+            replace("b", "abab", "[$0]", false, usize::MAX).as_deref(),
+            Ok("a[$0]ab")
+        );
+        assert_eq!(replace("*", "abc", "x", true, usize::MAX).as_deref(), Ok("x"));
     }
 
     #[test]
     fn patterns_that_backtrack_end_soon() {
         let long = "a".repeat(60_000);
-        assert_eq!(replace("a", &long, "", true).as_deref(), Ok(""));
-        assert_eq!(replace("*b", &long, "x", true).as_deref(), Ok(long.as_str()));
+        assert_eq!(replace("a", &long, "", true, usize::MAX).as_deref(), Ok(""));
+        assert_eq!(
+            replace("*b", &long, "x", true, usize::MAX).as_deref(),
+            Ok(long.as_str())
+        );
         let value = "a".repeat(3000);
         assert_eq!(
             trim_start(&"*a".repeat(40).replace("*a", "*ab"), &value, true).as_deref(),
