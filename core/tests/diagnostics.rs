@@ -2,9 +2,14 @@
 //!
 //! The snapshot shows each file with its findings as a terminal would show them.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
+use std::path::Path;
 
-use stagewright_core::diagnostic::render;
+use stagewright_core::analysis::{ImageFacts, NamedContext};
+use stagewright_core::diagnostic::{Diagnostic, render};
+use stagewright_core::digest::Digest;
+use stagewright_core::ignore::Ignore;
 use stagewright_core::{Analysis, Input, analyze};
 
 fn analysis(source: &str, target: Option<&str>) -> Analysis {
@@ -166,6 +171,34 @@ const MISTAKES: &[(&str, &str, Option<&str>)] = &[
         None,
     ),
     ("empty continuation line", "FROM alpine\nRUN a \\\n\n  b\n", None),
+    ("USER that says nothing", "FROM alpine\nUSER\n", None),
+    ("VOLUME without a name", "FROM alpine\nVOLUME [\"\"]\n", None),
+    (
+        "retries that are no number",
+        "FROM alpine\nHEALTHCHECK --retries=few CMD x\n",
+        None,
+    ),
+    (
+        "drive that no image has",
+        "FROM --platform=windows/amd64 a\nWORKDIR D:\\app\n",
+        None,
+    ),
+    (
+        "time that is no number",
+        "ARG SOURCE_DATE_EPOCH=today\nFROM alpine\n",
+        None,
+    ),
+    ("zero byte", "FROM alpine\nRUN a\0b\n", None),
+    ("bad check", "# check=skip\nFROM alpine\n", None),
+    (
+        "variable that grows without end",
+        concat!(
+            "FROM alpine\nENV A=0123456789abcdef\n",
+            "ENV A=$A$A$A$A$A$A$A$A\nENV A=$A$A$A$A$A$A$A$A\nENV A=$A$A$A$A$A$A$A$A\n",
+            "ENV A=$A$A$A$A$A$A$A$A\nENV A=$A$A$A$A$A$A$A$A\n"
+        ),
+        None,
+    ),
     (
         "several at once, through continuations",
         "FROM alpine AS a\nRUNN x\nCOPY \\\n  # a note\n  --form=b x y\nFROM b:B:c\nCMD [1]\n",
@@ -188,7 +221,94 @@ fn every_mistake_is_explained() {
             writeln!(text, "{}", render(diagnostic, source, "Dockerfile")).unwrap();
         }
     }
-    insta::assert_snapshot!("mistakes", text);
+    // The snapshot stays text.
+    insta::assert_snapshot!("mistakes", text.replace('\0', "\u{2400}"));
+}
+
+/// What is wrong outside of the Dockerfile is explained just as well.
+#[test]
+fn mistakes_of_the_surroundings_are_explained() {
+    let mut text = String::new();
+    let mut show = |name: &str, file: &str, source: &str, diagnostics: &[Diagnostic]| {
+        assert!(!diagnostics.is_empty(), "{name} is no mistake");
+        writeln!(text, "=== {name}").unwrap();
+        for diagnostic in diagnostics {
+            assert!(
+                diagnostic.hint.is_some(),
+                "{name}: nothing is said of what to do next"
+            );
+            writeln!(text, "{}", render(diagnostic, source, file)).unwrap();
+        }
+    };
+    let ignored = "*.log\n!\n[a\n";
+    show(
+        "patterns that cannot be read",
+        ".dockerignore",
+        ignored,
+        &Ignore::parse(ignored).1,
+    );
+    let mut input = Input {
+        source: "FROM alpine\nCOPY --from=extra a b\n".into(),
+        ..Input::default()
+    };
+    let facts = ImageFacts {
+        digest: Digest::of(b"alpine"),
+        config: serde_json::json!({ "config": "none" }),
+        size: 0,
+        note: None,
+    };
+    input
+        .options
+        .images
+        .insert("docker.io/library/alpine:latest".into(), facts);
+    let extra = NamedContext::Image("No Image".into());
+    input.options.contexts.insert("extra".into(), extra);
+    show(
+        "image and context that cannot be read",
+        "Dockerfile",
+        &input.source,
+        &analyze(&input).diagnostics,
+    );
+    insta::assert_snapshot!("surroundings", text);
+}
+
+/// Every code that the sources give to a problem, wherever they are.
+fn codes(folder: &Path, found: &mut BTreeSet<String>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            codes(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            let text = std::fs::read_to_string(path).unwrap();
+            let product = text.split("#[cfg(test)]").next().unwrap_or_default();
+            for call in product.split("Problem::new(").skip(1) {
+                if let Some((code, _)) = call
+                    .trim_start()
+                    .strip_prefix('"')
+                    .and_then(|rest| rest.split_once('"'))
+                {
+                    found.insert(code.to_owned());
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn every_kind_of_mistake_is_among_them() {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut found = BTreeSet::new();
+    for floor in ["ignore", "instruction", "plan", "stage", "syntax"] {
+        codes(&source.join(floor), &mut found);
+    }
+    let shown = concat!(
+        include_str!("snapshots/diagnostics__mistakes.snap"),
+        include_str!("snapshots/diagnostics__surroundings.snap")
+    );
+    // No text is known that leads there: a word that begins a heredoc could be read once before, as part of its line.
+    found.remove("bad-heredoc");
+    found.retain(|code| !shown.contains(&format!("[{code}]")));
+    assert!(found.is_empty(), "these have no example here: {found:?}");
 }
 
 #[test]
