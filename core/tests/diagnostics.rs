@@ -273,13 +273,13 @@ fn mistakes_of_the_surroundings_are_explained() {
 }
 
 /// Every code that the sources give to a problem, wherever they are.
-fn codes(folder: &Path, found: &mut BTreeSet<String>) {
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
+fn codes(folder: &Path, found: &mut BTreeSet<String>) -> std::io::Result<()> {
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
         if path.is_dir() {
-            codes(&path, found);
+            codes(&path, found)?;
         } else if path.extension().is_some_and(|extension| extension == "rs") {
-            let text = std::fs::read_to_string(path).unwrap();
+            let text = std::fs::read_to_string(path)?;
             let product = text.split("#[cfg(test)]").next().unwrap_or_default();
             for call in product.split("Problem::new(").skip(1) {
                 if let Some((code, _)) = call
@@ -292,6 +292,7 @@ fn codes(folder: &Path, found: &mut BTreeSet<String>) {
             }
         }
     }
+    Ok(())
 }
 
 #[test]
@@ -299,7 +300,7 @@ fn every_kind_of_mistake_is_among_them() {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut found = BTreeSet::new();
     for floor in ["ignore", "instruction", "plan", "stage", "syntax"] {
-        codes(&source.join(floor), &mut found);
+        codes(&source.join(floor), &mut found).unwrap();
     }
     let shown = concat!(
         include_str!("snapshots/diagnostics__mistakes.snap"),

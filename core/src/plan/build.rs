@@ -299,6 +299,9 @@ pub(crate) fn expand(lexer: Lexer, text: &str, variables: &dyn Variables) -> Res
             crate::shell::ExpandError::Required(name, _) => {
                 problem.hint(format!("Give {name} a value, with ENV, ARG or --build-arg."))
             }
+            crate::shell::ExpandError::TooLong => {
+                problem.hint("No process could be given that much: set its variables to something shorter.")
+            }
             _ => problem,
         }
     })

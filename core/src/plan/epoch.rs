@@ -88,7 +88,18 @@ pub(super) fn resolve(
         format!("{NAME} is \"{value}\", which is neither a number nor a stage."),
     )
     .hint("Give it a number of seconds since 1970.");
-    Err((problem, None))
+    // A time from outside has no place in the file.
+    let written = program
+        .globals
+        .iter()
+        .filter(|_| !build_args.contains_key(NAME))
+        .find(|arg| {
+            arg.value
+                .declarations
+                .iter()
+                .any(|argument| argument.name == NAME)
+        });
+    Err((problem, written.map(|arg| (arg.span, arg.lines))))
 }
 
 /// Puts the epoch that was worked out in the place of what was written.
