@@ -7,6 +7,8 @@
 //!
 //! `MovingTag` goes further, and asks for a digest.
 
+use std::collections::BTreeSet;
+
 use crate::analysis::Base;
 use crate::edit::TextEdit;
 use crate::instruction::Instruction;
@@ -24,6 +26,10 @@ pub(super) const RULE: Rule = Rule::own(
 );
 
 fn check(file: &File<'_>, found: &mut Vec<Found>) {
+    // A name that was likely meant to be a stage's needs no version.
+    let findings = file.study.diagnostics.iter();
+    let doubted = findings.filter(|finding| finding.code == "unknown-stage");
+    let doubted: BTreeSet<usize> = doubted.map(|finding| finding.span.start).collect();
     for stage in file.looked_at() {
         let Some(from) = stage.from.filter(|_| stage.base.is_none()) else {
             continue;
@@ -40,7 +46,7 @@ fn check(file: &File<'_>, found: &mut Vec<Found>) {
         else {
             continue;
         };
-        if is_unpinned(name) {
+        if is_unpinned(name) && !doubted.contains(&from.base.span.start) {
             let fix = (name == from.base.text)
                 .then(|| file.facts(*image))
                 .flatten()
@@ -63,6 +69,7 @@ fn check(file: &File<'_>, found: &mut Vec<Found>) {
             && file.study.plan.resolved.by_name(&from.text).is_none()
             && is_image(file, &from.text)
             && is_unpinned(&from.text)
+            && !doubted.contains(&from.span.start)
         {
             found.push(Found::done(step, message(&from.text)));
         }
@@ -103,5 +110,7 @@ mod tests {
         let source =
             format!("FROM ubuntu:24.04 AS a\nFROM ubuntu@{digest}\nFROM scratch\nCOPY --from=a / /\n");
         assert_eq!(lines_of("UnpinnedBase", &source), [0; 0]);
+        let misspelt = "FROM a:1 AS builder\nFROM bulider\nCOPY --from=bilder /x /\n";
+        assert_eq!(lines_of("UnpinnedBase", misspelt), [0; 0]);
     }
 }
