@@ -24,6 +24,7 @@ fn module(folder: &Path) -> Module<'_> {
     Module {
         package: "stagewright-insight",
         feature: "module",
+        profile: "wasm-release",
         folder,
     }
 }

@@ -21,6 +21,7 @@ fn module(folder: &std::path::Path) -> Module<'_> {
     Module {
         package: "stagewright-core",
         feature: "js",
+        profile: "wasm-planner",
         folder,
     }
 }
@@ -28,7 +29,7 @@ fn module(folder: &std::path::Path) -> Module<'_> {
 /// Builds it. The tools have to be there.
 pub(crate) fn build(place: &Place, report: &mut Report) -> Outcome<()> {
     report.step("planner for any page", |line| {
-        let mut inputs = Inputs::new().text("wasm-release, -Oz, std for size");
+        let mut inputs = Inputs::new().text("wasm-planner, -Oz, std for size");
         for path in ["Cargo.toml", "Cargo.lock", "core"] {
             inputs = inputs.files(&place.root.join(path))?;
         }

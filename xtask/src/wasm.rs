@@ -76,6 +76,8 @@ const FEATURES: [&str; 6] = [
 pub(crate) struct Module<'a> {
     pub(crate) package: &'a str,
     pub(crate) feature: &'a str,
+    /// The cargo profile: how much is given for speed.
+    pub(crate) profile: &'a str,
     /// Where it goes.
     pub(crate) folder: &'a Path,
 }
@@ -101,11 +103,15 @@ impl Module<'_> {
                 "cdylib",
             ])
             .args(["--features", self.feature])
-            .args(["--profile", "wasm-release", "--target", TARGET])
+            .args(["--profile", self.profile, "--target", TARGET])
             .env("CARGO_TARGET_DIR", &place.target)
             .current_dir(&place.root);
         process::quiet(&mut compile, line, &place.logs())?;
-        let compiled = format!("{TARGET}/wasm-release/{}.wasm", self.package.replace('-', "_"));
+        let compiled = format!(
+            "{TARGET}/{}/{}.wasm",
+            self.profile,
+            self.package.replace('-', "_")
+        );
         let mut bind = Command::new("wasm-bindgen");
         bind.args(["--target", "web", "--out-dir"])
             .arg(self.folder)

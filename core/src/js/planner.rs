@@ -143,6 +143,10 @@ impl Wanted {
             "buildPlatform" => self.plan.build_platform = platform(name, value)?,
             "images" => self.plan.images = option(name, value)?,
             "local" => self.plan.local = option(name, value)?,
+            "ignore" => self.plan.ignore = option(name, value)?,
+            "contexts" => self.plan.contexts = option(name, value)?,
+            "noCache" => self.plan.no_cache = option(name, value)?,
+            "namePlatforms" => self.plan.name_platforms = option(name, value)?,
             "theme" => self.svg.theme = option(name, value)?,
             "title" => self.svg.title = option(name, value)?,
             "cardWidth" => self.drawing.card_width = option(name, value)?,
@@ -150,7 +154,7 @@ impl Wanted {
             unknown => {
                 return Err(JsError::new(&format!(
                     "options: there is no \"{unknown}\"; there are target, buildArgs, platform, buildPlatform, \
-                     images and local, and for a drawing theme, direction, cardWidth and title"
+                     images, local, ignore, contexts, noCache and namePlatforms, and for a drawing theme, direction, cardWidth and title"
                 )));
             }
         }
