@@ -92,7 +92,8 @@ pub(super) fn stop(file: &File<'_>) -> Option<Moment> {
             "bad-epoch" => Some(Moment::GLOBALS),
             "unknown-target" | "cycle" => Some(Moment::GRAPH),
             "bad-image-name" | "bad-image-config" | "bad-trigger" => Some(Moment::TRIGGERS),
-            "NoEmptyContinuation" => None,
+            // That a command is missing shows only when ops are marshalled, when all has been looked at.
+            "NoEmptyContinuation" | "empty-command" => None,
             // A name that is no stage's is an image's; only a number is wrong.
             "unknown-stage" if finding.severity == Severity::Warning => None,
             "unknown-stage" | "variable-in-from" => Some(match place {

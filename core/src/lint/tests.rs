@@ -108,6 +108,12 @@ fn what_a_stage_says_that_nobody_asked_for_is_information() {
     );
 }
 
+#[test]
+fn a_missing_command_ends_no_check() {
+    let report = check(&input("FROM scratch\nRUN []\nCMD a\n"), Scope::Target);
+    assert!(!report.stopped && !report.findings[0].beyond_error);
+}
+
 /// Which findings of `rule` come before the first error, by line.
 fn reached(rule: &str, source: &str) -> Vec<(u32, bool)> {
     let findings = lint(&input(source), Scope::Target).into_iter();

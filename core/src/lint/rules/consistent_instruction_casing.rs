@@ -52,8 +52,9 @@ fn check(file: &File<'_>, found: &mut Vec<Found>) {
                     .filter(|word| word.text.eq_ignore_ascii_case("as"))
                     .map(|word| TextEdit::replace(word.span, cased(&word.text))),
             );
-            let fix = Fix::safe(format!("Write {name}"), edits);
-            found.push(Found::of_file(node, Moment::NAMES, message).fix([fix]));
+            // Only the letters that names of instructions have are changed.
+            let fix = (name != node.name).then(|| Fix::safe(format!("Write {name}"), edits));
+            found.push(Found::of_file(node, Moment::NAMES, message).fix(fix));
         }
     }
 }

@@ -29,7 +29,9 @@ fn check(file: &File<'_>, found: &mut Vec<Found>) {
             for name in unset.iter().filter(|name| !declared.contains(name.as_str())) {
                 let message = format!("{name} is not declared: put ARG {name} before the first FROM.");
                 let before = file.study.source.get(..first).unwrap_or_default();
-                let line = before.rfind('\n').map_or(0, |newline| newline + 1);
+                // A mark of the byte order stays the first thing in the file.
+                let top = if before.starts_with('\u{feff}') { 3 } else { 0 };
+                let line = before.rfind('\n').map_or(top, |newline| newline + 1);
                 let edit = TextEdit::insert(line, format!("ARG {name}\n"));
                 let fix = Fix::changing(format!("Declare {name}"), vec![edit]);
                 found.push(Found::at(stage.node, when, message).fix([fix]));
@@ -56,6 +58,10 @@ mod tests {
         assert_eq!(
             fixed("UndefinedArgInFrom", "# a\nFROM alpine:3$MINOR\n"),
             "# a\nARG MINOR\nFROM alpine:3$MINOR\n"
+        );
+        assert_eq!(
+            fixed("UndefinedArgInFrom", "\u{feff}FROM a:$B\n"),
+            "\u{feff}ARG B\nFROM a:$B\n"
         );
     }
 }
