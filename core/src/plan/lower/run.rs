@@ -22,10 +22,7 @@ pub(super) fn lower(step: &mut Step<'_, '_>, run: &Run) -> Result<(), Problem> {
     let code = &step.command.statement.code;
     let Command { args, shown, script } = command(step, run, code);
     let args = super::with_shell(step, args, run.command.shell);
-    if args.is_empty() {
-        return Err(Problem::new("empty-command", "RUN [] has no command to run.")
-            .hint("Name a program: RUN [\"/bin/true\"]."));
-    }
+    let missing = args.is_empty();
     let done = history(step, &args);
     let mounts = Mounts::read(step, run)?;
     let printed = {
@@ -94,6 +91,11 @@ pub(super) fn lower(step: &mut Step<'_, '_>, run: &Run) -> Result<(), Problem> {
     );
     step.build.output = Some(output);
     step.commit(done, true);
+    // All else is looked at first, as BuildKit does: it misses the command only when it writes the op.
+    if missing {
+        return Err(Problem::new("empty-command", "RUN [] has no command to run.")
+            .hint("Name a program: RUN [\"/bin/true\"]."));
+    }
     Ok(())
 }
 
