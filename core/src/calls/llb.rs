@@ -9,8 +9,8 @@ use crate::instruction::Instruction;
 use crate::llb::definition::{
     COMMAND, CUSTOM_NAME, Location, Locations, Metadata, ProgressGroup, Range, Source, SourceInfo,
 };
-use crate::llb::{Definition, decode};
-use crate::plan::{Output, Vertex, Work, Written, definition};
+use crate::llb::{Action, Definition, decode};
+use crate::plan::{ActionPlan, Output, Vertex, Work, Written, definition};
 use crate::span::LineRange;
 use crate::study::{Study, study};
 use crate::syntax::Keyword;
@@ -174,12 +174,17 @@ fn group(vertex: &Vertex) -> Option<Group> {
         return None;
     };
     let linked = match &statement.instruction {
-        Some(Instruction::Copy(copy)) => copy.link && copy.chmod.is_none(),
-        Some(Instruction::Add(add)) => add.link && add.chmod.is_none(),
+        Some(Instruction::Copy(copy)) => copy.link,
+        Some(Instruction::Add(add)) => add.link,
+        _ => false,
+    };
+    // A mode turns a link into a copy; one that is nothing once variables are worked out does not.
+    let has_mode = |plan: &ActionPlan| match &plan.action {
+        Action::Copy(copy) => copy.mode != -1 || !copy.mode_str.is_empty(),
         _ => false,
     };
     match &vertex.work {
-        Work::File { base: None, .. } if linked => Some(Group {
+        Work::File { base: None, actions } if linked && !actions.iter().any(has_mode) => Some(Group {
             name: vertex.name.clone(),
             layer: None,
         }),

@@ -27,7 +27,7 @@ use crate::shell::Lexer;
 use crate::stage::{self, Globals, Origin, Program, Resolved};
 
 pub(crate) use build::{Build, Declared, FoundEdge};
-pub(crate) use graph::{Graph, Output, Vertex, Work, Written};
+pub(crate) use graph::{ActionPlan, Graph, Output, Vertex, Work, Written};
 pub(crate) use image::FoundImage;
 pub(crate) use lower::expose::read as read_port;
 pub(crate) use path::is_absolute;
