@@ -6,7 +6,7 @@
 pub mod embedded;
 pub mod graph;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::sync::Arc;
 
@@ -76,6 +76,16 @@ pub struct SolveRequest {
     pub contexts: BTreeMap<String, Digest>,
     /// Run everything again.
     pub no_cache: bool,
+    /// What the one who asked brings along.
+    pub extras: Extras,
+}
+
+/// What a build brings along beside its plan. It comes from a caller in this process only: nothing of it travels with
+/// a plan, is recorded, or is part of a cache key.
+#[derive(Debug, Clone, Default)]
+pub struct Extras {
+    /// Steps, by the digest of their op, that are to run although a result of theirs is kept.
+    pub no_cache: Arc<BTreeSet<Digest>>,
 }
 
 /// Why a backend could not do something outside a build. The text says what to do next.

@@ -19,7 +19,7 @@ use stagewright_core::protocol::{
 };
 use tokio::sync::Semaphore;
 
-use crate::backend::{Backend, BackendError, EventSink, SolveRequest};
+use crate::backend::{Backend, BackendError, EventSink, Extras, SolveRequest};
 use crate::source::local::Contexts;
 
 pub use record::EventStream;
@@ -153,6 +153,11 @@ impl Builds {
 
     /// Checks `request`, records it and runs it as soon as it is its turn. Call it on the Tokio runtime.
     pub fn start(&self, request: StartBuild) -> Result<BuildId, StartError> {
+        self.start_with(request, Extras::default())
+    }
+
+    /// As [`Builds::start`], with what the caller brings along beside the plan.
+    pub fn start_with(&self, request: StartBuild, extras: Extras) -> Result<BuildId, StartError> {
         let description = self.shared.backend.describe();
         if !description.can_build {
             return Err(StartError::Unavailable(format!(
@@ -178,6 +183,7 @@ impl Builds {
             image_config,
             contexts,
             no_cache,
+            extras,
         };
         let id = record.id();
         tokio::spawn(run(Arc::clone(&self.shared), record, solve));

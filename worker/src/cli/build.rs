@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::ValueEnum;
 use futures_util::StreamExt as _;
@@ -22,7 +23,7 @@ use super::progress::Progress;
 use super::signals::{INTERRUPTED, Signals};
 use super::style::Style;
 use super::{Failure, context, dockerfile, machine, print, report};
-use crate::backend::BackendError;
+use crate::backend::{BackendError, Extras};
 use crate::build::Builds;
 
 /// Images may name further images only through stages, so each round of asking finds some or is the last.
@@ -95,7 +96,7 @@ async fn build(arguments: &Arguments, mut dockerfile: Dockerfile) -> Result<Exit
     let ignore = ignore(&dockerfile)?;
     let request = request(arguments, builds, &ignore, definition, config.clone())?;
     let id = builds
-        .start(request)
+        .start_with(request, extras(definition))
         .map_err(|error| Failure::new(Failure::WORK, error.to_string()))?;
     let end = follow(builds, &id, &stop).await?;
     catching.abort();
@@ -205,6 +206,14 @@ fn request(
         title: arguments.tag.clone(),
         no_cache: arguments.no_cache,
     })
+}
+
+/// What the build brings along beside its plan.
+fn extras(definition: &Definition) -> Extras {
+    let again = definition.ops.iter().filter(|op| op.ignore_cache);
+    Extras {
+        no_cache: Arc::new(again.map(|op| op.digest.clone()).collect()),
+    }
 }
 
 fn uses_context(definition: &Definition) -> bool {

@@ -254,7 +254,8 @@ impl Build {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .extend(seen);
-        if !self.request.no_cache
+        let ignored = self.ignores_cache(vertex);
+        if ignored.is_none()
             && let Some(result) = self.engine.found(&key.digest)
         {
             self.progress
@@ -269,15 +270,15 @@ impl Build {
                 End::Cached,
             ));
         }
-        let why = if self.request.no_cache {
-            "rerun: the build asks that nothing come from the cache".to_owned()
-        } else {
-            reason::rerun(&key, last, &|index, context| {
+        let why = match ignored {
+            Some(why) => why.to_owned(),
+            None => reason::rerun(&key, last, &|index, context| {
                 self.listing(&uses, inputs, index, context)
-            })
+            }),
         };
         self.progress.reason(&vertex.digest, why);
-        let flight = if self.request.no_cache {
+        // Who wants it run again does not ride along with one that another build began before.
+        let flight = if ignored.is_some() {
             Digest::of(format!("{} for build {}", key.digest, self.request.build).as_bytes())
         } else {
             key.digest.clone()
@@ -290,6 +291,17 @@ impl Build {
         let ended = self.engine.flights.join(&flight, listener, work).await;
         let result = ended.unwrap_or_else(|| Err(StepFailure::internal("a step ended without a result")))?;
         Ok((Output::Files(stacked(&base, vertex, result)?), End::Ran))
+    }
+
+    /// Why a step is to run although a result of it may be kept; `None` where that result will do.
+    fn ignores_cache(&self, vertex: &GraphVertex) -> Option<&'static str> {
+        if self.request.no_cache {
+            Some("rerun: the build asks that nothing come from the cache")
+        } else if self.request.extras.no_cache.contains(&vertex.digest) {
+            Some("rerun: the build asks that this step not come from the cache")
+        } else {
+            None
+        }
     }
 
     /// The cache key of a step.
@@ -434,7 +446,7 @@ impl Build {
             permit = self.engine.steps.acquire() => permit.map_err(StepFailure::internal)?,
         };
         // Another build may have finished the same step between our look and now.
-        if !self.request.no_cache
+        if self.ignores_cache(vertex).is_none()
             && let Some(result) = self.engine.found(key)
         {
             ticket.tell(News::Layer(LayerNews::of_result(&result, None)));

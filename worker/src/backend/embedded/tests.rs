@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock};
 
 use futures_util::StreamExt as _;
 use stagewright_core::Analysis;
-use stagewright_core::analysis::{ImageFacts, Input};
+use stagewright_core::analysis::{ImageFacts, Input, Options};
 use stagewright_core::platform::Platform;
 use stagewright_core::protocol::{
     BuildEvent, BuildFailure, BuildState, ContentFrame, ContextEntry, ContextEntryKind, Event, ImageSummary,
@@ -16,11 +16,13 @@ use stagewright_core::protocol::{
 };
 
 use super::*;
+use crate::backend::Extras;
 use crate::build::{BuildLimits, Builds};
 use crate::content::ContentStore;
 use crate::source::local::ContextLimits;
 
 mod forecast;
+mod no_cache;
 
 const BASE: &str = "docker.io/library/base:latest";
 
@@ -97,6 +99,12 @@ impl Worker {
     }
 
     async fn start_with(&self, dockerfile: &str, files: &[(&str, &str)], no_cache: bool) -> String {
+        let analysis = self.plan(dockerfile, |_| {}).await;
+        self.start_plan(analysis, files, no_cache)
+    }
+
+    /// Plans a Dockerfile under options.
+    async fn plan(&self, dockerfile: &str, set: impl FnOnce(&mut Options)) -> Analysis {
         let request = ResolveImage {
             reference: BASE.into(),
             platform: Platform::default(),
@@ -107,14 +115,29 @@ impl Worker {
             ..Input::default()
         };
         input.options.images.insert(BASE.into(), facts);
+        set(&mut input.options);
         let analysis = stagewright_core::analyze(&input);
         assert!(!analysis.has_errors(), "{:?}", analysis.diagnostics);
-        self.start_plan(analysis, files, no_cache)
+        analysis
     }
 
     /// Starts what is planned already.
     fn start_plan(&self, analysis: Analysis, files: &[(&str, &str)], no_cache: bool) -> String {
+        self.start_extra(analysis, files, no_cache, Extras::default())
+    }
+
+    /// Starts what is planned already, with more beside the plan.
+    fn start_extra(
+        &self,
+        analysis: Analysis,
+        files: &[(&str, &str)],
+        no_cache: bool,
+        extras: Extras,
+    ) -> String {
         let definition = analysis.definition.unwrap();
+        let again = definition.ops.iter().filter(|op| op.ignore_cache);
+        let mut extras = extras;
+        extras.no_cache = Arc::new(again.map(|op| op.digest.clone()).collect());
         let context = self.offer(files);
         let request = StartBuild {
             ops: definition
@@ -131,7 +154,7 @@ impl Worker {
             title: "test".into(),
             no_cache,
         };
-        self.builds.start(request).unwrap()
+        self.builds.start_with(request, extras).unwrap()
     }
 
     fn offer(&self, files: &[(&str, &str)]) -> stagewright_core::digest::Digest {
