@@ -8,6 +8,7 @@ pub mod graph;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
@@ -19,6 +20,7 @@ use stagewright_core::protocol::{
 };
 use tokio_util::sync::CancellationToken;
 
+use crate::source::secret::Secrets;
 use graph::Graph;
 
 /// Something that can carry builds out.
@@ -86,6 +88,10 @@ pub struct SolveRequest {
 pub struct Extras {
     /// Steps, by the digest of their op, that are to run although a result of theirs is kept.
     pub no_cache: Arc<BTreeSet<Digest>>,
+    /// What steps may ask for as `RUN --mount=type=secret`.
+    pub secrets: Arc<Secrets>,
+    /// Sockets of SSH agents by id, for `RUN --mount=type=ssh`.
+    pub agents: Arc<BTreeMap<String, PathBuf>>,
 }
 
 /// Why a backend could not do something outside a build. The text says what to do next.

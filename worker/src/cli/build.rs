@@ -22,7 +22,7 @@ use super::dockerfile::Dockerfile;
 use super::progress::Progress;
 use super::signals::{INTERRUPTED, Signals};
 use super::style::Style;
-use super::{Failure, context, dockerfile, machine, print, report};
+use super::{Failure, context, dockerfile, machine, print, report, secrets};
 use crate::backend::{BackendError, Extras};
 use crate::build::Builds;
 
@@ -53,6 +53,9 @@ pub(super) struct Arguments {
     /// Run every step again
     #[arg(long)]
     no_cache: bool,
+
+    #[command(flatten)]
+    secrets: secrets::Arguments,
 
     #[command(flatten)]
     machine: machine::Arguments,
@@ -96,7 +99,7 @@ async fn build(arguments: &Arguments, mut dockerfile: Dockerfile) -> Result<Exit
     let ignore = ignore(&dockerfile)?;
     let request = request(arguments, builds, &ignore, definition, config.clone())?;
     let id = builds
-        .start_with(request, extras(definition))
+        .start_with(request, extras(arguments, definition)?)
         .map_err(|error| Failure::new(Failure::WORK, error.to_string()))?;
     let end = follow(builds, &id, &stop).await?;
     catching.abort();
@@ -209,11 +212,13 @@ fn request(
 }
 
 /// What the build brings along beside its plan.
-fn extras(definition: &Definition) -> Extras {
+fn extras(arguments: &Arguments, definition: &Definition) -> Result<Extras, Failure> {
     let again = definition.ops.iter().filter(|op| op.ignore_cache);
-    Extras {
+    Ok(Extras {
         no_cache: Arc::new(again.map(|op| op.digest.clone()).collect()),
-    }
+        secrets: Arc::new(arguments.secrets.secrets()?),
+        agents: Arc::new(arguments.secrets.agents()?),
+    })
 }
 
 fn uses_context(definition: &Definition) -> bool {

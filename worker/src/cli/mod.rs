@@ -26,6 +26,7 @@ mod outline;
 mod plan;
 mod progress;
 mod report;
+mod secrets;
 mod serve;
 mod signals;
 mod state;

@@ -25,6 +25,7 @@ mod network;
 mod prepare;
 mod probe;
 mod run;
+mod secret;
 mod spawn;
 mod spec;
 mod syscall;

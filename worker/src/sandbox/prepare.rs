@@ -18,6 +18,7 @@ use super::cgroup::{Cgroups, Group};
 use super::child::{ChildMount, ChildPlan, MountWhat, NetworkPlan};
 use super::kernel::{OwnFileSystem, Strings};
 use super::network::{Exit, Exits};
+use super::secret::secret_file;
 use super::user::{Identity, identify};
 use super::{MountSource, Network, ProcessSpec, SandboxError, floor, syscall};
 use crate::snapshot::{Confined, DirAttributes, mount_detached};
@@ -30,6 +31,8 @@ pub(super) struct Workshop {
     pub(super) files: PathBuf,
     /// An empty directory that root file systems pass through, each in its own namespace.
     pub(super) place: PathBuf,
+    /// Where secrets stand for a moment.
+    pub(super) passing: PathBuf,
     pub(super) filter: Arc<[sock_filter]>,
     pub(super) cgroups: Cgroups,
     pub(super) exits: Exits,
@@ -77,7 +80,7 @@ pub(super) fn prepare(shop: &Workshop, spec: &ProcessSpec) -> Result<Prepared, S
         mounts.push(bind(target, &path, RDONLY | NODEV | NOSUID | NOEXEC)?);
     }
     for mount in &spec.mounts {
-        mounts.push(step_mount(mount)?);
+        mounts.push(step_mount(shop, mount)?);
     }
     let places: Vec<(&Path, bool)> = mounts
         .iter()
@@ -145,7 +148,7 @@ pub(super) fn prepare(shop: &Workshop, spec: &ProcessSpec) -> Result<Prepared, S
         groups: identity.groups.iter().copied().map(Gid::from_raw).collect(),
         programs: programs(spec)?,
         arguments: Strings::new(texts("an argument", &spec.args)?),
-        environment: Strings::new(texts("an environment variable", &environment(spec, &identity))?),
+        environment: Strings::new(environment(spec, &identity)?),
     };
     Ok(Prepared {
         plan,
@@ -248,7 +251,7 @@ fn device_directory() -> Result<OwnedFd, SandboxError> {
     Ok(dev)
 }
 
-fn step_mount(mount: &super::MountSpec) -> Result<Planned, SandboxError> {
+fn step_mount(shop: &Workshop, mount: &super::MountSpec) -> Result<Planned, SandboxError> {
     let mut attributes = NODEV;
     if mount.readonly {
         attributes |= RDONLY;
@@ -263,6 +266,17 @@ fn step_mount(mount: &super::MountSpec) -> Result<Planned, SandboxError> {
                 target: mount.target.clone(),
                 is_dir: true,
                 what,
+            })
+        }
+        MountSource::Secret { content, owner, mode } => {
+            let file = secret_file(&shop.passing, content.reveal(), *owner, *mode)?;
+            let attributes = NODEV | NOSUID | NOEXEC | RDONLY;
+            syscall::set_mount_attributes(file.as_fd(), attributes, false)
+                .map_err(SandboxError::system("a secret cannot be made read-only"))?;
+            Ok(Planned {
+                target: mount.target.clone(),
+                is_dir: false,
+                what: MountWhat::Prepared(file),
             })
         }
         MountSource::Bind { root, path } => {
@@ -311,7 +325,7 @@ fn bind_handle(
     })
 }
 
-fn file_system(
+pub(super) fn file_system(
     kind: &str,
     flags: &[&str],
     options: &[(&str, &str)],
@@ -370,12 +384,30 @@ fn working_directory(
 }
 
 /// The image's environment and what every step has beyond it.
-fn environment(spec: &ProcessSpec, identity: &Identity) -> Vec<String> {
-    let mut environment = spec.env.clone();
-    if !environment.iter().any(|variable| variable.starts_with("HOME=")) {
-        environment.push(format!("HOME={}", identity.home));
+fn environment(spec: &ProcessSpec, identity: &Identity) -> Result<Vec<CString>, SandboxError> {
+    let mut environment = Vec::new();
+    for (name, value) in &spec.secret_env {
+        let mut variable = format!("{name}=").into_bytes();
+        variable.extend_from_slice(value.reveal());
+        environment.push(text(&format!("the secret in the variable {name}"), variable)?);
     }
-    environment
+    let hidden = |variable: &str| {
+        let name = variable.split_once('=').map_or(variable, |(name, _)| name);
+        spec.secret_env.iter().any(|(secret, _)| secret == name)
+    };
+    for variable in spec.env.iter().filter(|variable| !hidden(variable)) {
+        environment.push(text("an environment variable", variable.as_str())?);
+    }
+    let has_home = environment
+        .iter()
+        .any(|variable| variable.as_bytes().starts_with(b"HOME="));
+    if !has_home {
+        environment.push(text(
+            "an environment variable",
+            format!("HOME={}", identity.home),
+        )?);
+    }
+    Ok(environment)
 }
 
 /// The paths that the program may be at, in the order of the search.

@@ -64,6 +64,7 @@ impl Sandbox {
             floors: part("floors")?,
             files: part("files")?,
             place: part("root")?,
+            passing: part("passing")?,
             filter: filter.into(),
             cgroups: Cgroups::detect(),
             exits: Exits::default(),

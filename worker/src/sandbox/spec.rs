@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::snapshot::OverlaySpec;
+use crate::source::secret::Secret;
 
 /// One process to run. Nothing of the worker's own environment reaches it beyond what stands here.
 #[derive(Debug, Clone)]
@@ -13,6 +14,8 @@ pub struct ProcessSpec {
     pub args: Vec<String>,
     /// `NAME=value`. `HOME` is added from the image's `/etc/passwd` unless it is here.
     pub env: Vec<String>,
+    /// Variables whose values are secrets. They count before those of `env`.
+    pub secret_env: Vec<(String, Secret)>,
     /// The working directory. It is made, for the user, where the image has none; empty means `/`.
     pub cwd: String,
     /// `""` (root), a name, a number, or `user:group`, resolved by the image's own `/etc/passwd` and `/etc/group`.
@@ -39,6 +42,7 @@ impl ProcessSpec {
         Self {
             args,
             env: Vec::new(),
+            secret_env: Vec::new(),
             cwd: "/".to_owned(),
             user: String::new(),
             root,
@@ -72,6 +76,15 @@ pub enum MountSource {
         root: PathBuf,
         /// What in it, empty for all of it. Links are resolved with `root` as `/`, so this may come from a stranger.
         path: PathBuf,
+    },
+    /// A file that is in memory only and vanishes with the step. It can only be read.
+    Secret {
+        /// What is in it.
+        content: Secret,
+        /// Its owner and group.
+        owner: (u32, u32),
+        /// Its permission bits.
+        mode: u32,
     },
     /// An empty file system in memory that vanishes with the step.
     Tmpfs {

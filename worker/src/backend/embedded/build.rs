@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use stagewright_core::digest::Digest;
-use stagewright_core::llb::{Op, OpKind, SourceOp};
+use stagewright_core::llb::{ExecOp, MountType, Op, OpKind, SourceOp};
 use stagewright_core::platform::Platform;
 use stagewright_core::protocol::{BuildFailure, ImageSummary};
 use tokio_util::sync::CancellationToken;
@@ -15,6 +15,7 @@ use super::flight::{Listener, Ticket};
 use super::image;
 use super::key::{InputFact, Key, Use, own, uses};
 use super::layer::Made;
+use super::ops::exec::Given;
 use super::ops::source::Source;
 use super::ops::{StepFailure, blocking, file, merge, source};
 use super::progress::{End, LayerNews, News, Part, Progress};
@@ -459,7 +460,14 @@ impl Build {
                 let cancel = ticket.cancel.clone();
                 blocking(move || file::run(&op, &inputs, &snapshots, &cancel)).await?
             }
-            Some(OpKind::Exec(op)) => self.engine.executor.run(op, inputs, ticket).await?,
+            Some(OpKind::Exec(op)) => {
+                let given = Given {
+                    inputs,
+                    origins: &self.cache_origins(vertex, op, inputs).await?,
+                    extras: &self.request.extras,
+                };
+                self.engine.executor.run(op, &given, ticket).await?
+            }
             _ => return Err(StepFailure::internal("a step of a kind that is not kept")),
         };
         let result = stored(&self.request.build, made);
@@ -474,6 +482,26 @@ impl Build {
         .await?;
         ticket.tell(News::Layer(LayerNews::of_result(&result, None)));
         Ok(Arc::new(result))
+    }
+
+    /// Checksums of the files that the caches of a process begin with, by the index of their mount.
+    async fn cache_origins(
+        self: &Arc<Self>,
+        vertex: &GraphVertex,
+        op: &ExecOp,
+        inputs: &[Output],
+    ) -> Result<Vec<Option<Digest>>, StepFailure> {
+        let mut origins = vec![None; op.mounts.len()];
+        for (mount, origin) in op.mounts.iter().zip(&mut origins) {
+            let input = usize::try_from(mount.input).ok();
+            if mount.mount_type == MountType::Cache as i32
+                && let Some(Output::Files(files)) = input.and_then(|index| inputs.get(index))
+            {
+                let selection = Selection::all_under(&mount.selector);
+                *origin = Some(self.checksum(&selection, files, &vertex.name).await?);
+            }
+        }
+        Ok(origins)
     }
 
     /// What a use of an input reads of the context called `context`, for reasons.

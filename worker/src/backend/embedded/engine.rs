@@ -102,6 +102,8 @@ impl Engine {
             snapshots: snapshots.clone(),
             limits,
             caches,
+            passing: scratch.clone(),
+            next: AtomicU64::new(1 << 48),
         };
         Ok(Self {
             platform: host(),

@@ -23,6 +23,7 @@ use crate::source::local::ContextLimits;
 
 mod forecast;
 mod no_cache;
+mod secrets;
 
 const BASE: &str = "docker.io/library/base:latest";
 
