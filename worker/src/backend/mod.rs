@@ -23,6 +23,9 @@ use tokio_util::sync::CancellationToken;
 use crate::source::secret::Secrets;
 use graph::Graph;
 
+use crate::export::ImageOptions;
+use crate::source::image::reference::Reference;
+
 /// Something that can carry builds out.
 pub trait Backend: Send + Sync + 'static {
     /// What it can do on this machine.
@@ -40,11 +43,11 @@ pub trait Backend: Send + Sync + 'static {
         cancel: CancellationToken,
     ) -> BoxFuture<'_, Result<ImageSummary, BuildFailure>>;
 
-    /// Writes the image as one file to `out`, naming it `name` inside where the format has names.
+    /// Writes the image as one file to `out`, with these names inside.
     fn export<'a>(
         &'a self,
         image: &'a ImageSummary,
-        name: &'a str,
+        names: &'a [Reference],
         format: OutputFormat,
         out: Box<dyn Write + Send>,
     ) -> BoxFuture<'a, Result<(), BackendError>>;
@@ -92,6 +95,8 @@ pub struct Extras {
     pub secrets: Arc<Secrets>,
     /// Sockets of SSH agents by id, for `RUN --mount=type=ssh`.
     pub agents: Arc<BTreeMap<String, PathBuf>>,
+    /// How the image is put together.
+    pub image: ImageOptions,
 }
 
 /// Why a backend could not do something outside a build. The text says what to do next.

@@ -20,6 +20,8 @@ use stagewright_core::protocol::{
 use tokio::sync::Semaphore;
 
 use crate::backend::{Backend, BackendError, EventSink, Extras, SolveRequest};
+use crate::export::name_for;
+use crate::source::image::reference::Reference;
 use crate::source::local::Contexts;
 
 pub use record::EventStream;
@@ -237,10 +239,20 @@ impl Builds {
         format: OutputFormat,
         out: Box<dyn Write + Send>,
     ) -> Result<(), BuildsError> {
+        let names = [name_for(&self.shared.find(id)?.summary().title)];
+        self.export_as(id, &names, format, out).await
+    }
+
+    /// The same with names of one's choice; without any, the image in the file has none.
+    pub async fn export_as(
+        &self,
+        id: &str,
+        names: &[Reference],
+        format: OutputFormat,
+        out: Box<dyn Write + Send>,
+    ) -> Result<(), BuildsError> {
         let image = self.image(id)?;
-        let title = self.shared.find(id)?.summary().title;
-        let name = if title.is_empty() { "image" } else { title.as_str() };
-        Ok(self.shared.backend.export(&image, name, format, out).await?)
+        Ok(self.shared.backend.export(&image, names, format, out).await?)
     }
 
     /// The build contexts that this worker knows.

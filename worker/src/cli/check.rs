@@ -12,6 +12,7 @@ use stagewright_core::edit::{TextEdit, apply};
 use stagewright_core::lint::{self, Finding, Origin, Scope};
 
 use super::changes::changes;
+use super::dockerfile::Dockerfile;
 use super::style::Style;
 use super::{Failure, dockerfile, print, report};
 
@@ -107,15 +108,36 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
             dockerfile.input.source = before;
         }
     }
+    tell(&dockerfile, arguments.format, arguments.fail_on, text)
+}
+
+/// Prints the findings; any that is more than a remark ends the command with 1.
+pub(super) fn answer(dockerfile: &Dockerfile, format: report::Format) -> Result<ExitCode, Failure> {
+    let format = match format {
+        report::Format::Text => Format::Text,
+        report::Format::Json => Format::Json,
+    };
+    tell(dockerfile, format, Weight::Warning, String::new())
+}
+
+/// Prints the findings, in text behind what is to be said before.
+fn tell(
+    dockerfile: &Dockerfile,
+    format: Format,
+    fail_on: Weight,
+    mut text: String,
+) -> Result<ExitCode, Failure> {
+    let name = &dockerfile.name;
+    let style = Style::out();
     let findings = findings(&dockerfile.input);
     let source = &dockerfile.input.source;
-    match arguments.format {
+    match format {
         Format::Text => {
             let shown: Vec<Diagnostic> = findings
                 .iter()
                 .map(|(diagnostic, _)| diagnostic.clone())
                 .collect();
-            text.push_str(&report::findings(style, &name, source, &shown));
+            text.push_str(&report::findings(style, name, source, &shown));
             let tally = report::tally(&shown);
             let tally = tally.as_deref().unwrap_or("nothing to complain about");
             _ = writeln!(text, "{name}: {tally}");
@@ -137,12 +159,12 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
         }
         Format::Sarif => {
             let found: Vec<Finding> = findings.iter().map(|(_, finding)| finding.clone()).collect();
-            print(&report::json(&lint::sarif(&[(&name, source, &found)]))?)?;
+            print(&report::json(&lint::sarif(&[(name, source, &found)]))?)?;
         }
     }
     let fails = findings
         .iter()
-        .any(|(diagnostic, _)| arguments.fail_on.fails(diagnostic.severity));
+        .any(|(diagnostic, _)| fail_on.fails(diagnostic.severity));
     Ok(if fails {
         ExitCode::from(Failure::WORK)
     } else {

@@ -217,7 +217,7 @@ pub(super) fn named_values(
     Ok(args)
 }
 
-fn platform(text: &str) -> Result<Platform, String> {
+pub(super) fn platform(text: &str) -> Result<Platform, String> {
     let mut parts = text.split('/').map(str::to_ascii_lowercase);
     match (parts.next(), parts.next(), parts.next(), parts.next()) {
         (Some(os), Some(architecture), variant, None)

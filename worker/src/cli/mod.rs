@@ -22,6 +22,7 @@ mod doctor;
 mod explain;
 mod fmt;
 mod machine;
+mod named;
 mod outline;
 mod plan;
 mod progress;

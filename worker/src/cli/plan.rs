@@ -5,14 +5,14 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::ValueEnum;
-use stagewright_core::analysis::{Analysis, Base, EdgeKind, EdgeSource, NamedContext, Stage};
+use stagewright_core::analysis::{Analysis, Base, EdgeKind, EdgeSource, Stage};
 use stagewright_core::calls;
 use stagewright_core::layout::svg::{SvgOptions, render_svg};
 use stagewright_core::layout::{self, LayoutOptions, dot, mermaid};
 use stagewright_core::llb;
 
 use super::style::{COLUMNS, Style, cut, wrapped};
-use super::{Failure, dockerfile, print, print_bytes, report};
+use super::{Failure, dockerfile, named, print, print_bytes, report};
 
 /// Show what a build would do, without building
 ///
@@ -66,18 +66,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     if arguments.no_cache || !arguments.no_cache_filter.is_empty() {
         options.no_cache = Some(arguments.no_cache_filter.clone());
     }
-    for context in &arguments.build_context {
-        let Some((name, value)) = context.split_once('=') else {
-            return Err(Failure::new(
-                Failure::USAGE,
-                format!("--build-context {context:?} has no value"),
-            )
-            .hint("write --build-context NAME=PATH, or NAME=docker-image://IMAGE"));
-        };
-        options
-            .contexts
-            .insert(name.to_owned(), NamedContext::read(name, value));
-    }
+    named::read(&arguments.build_context, options)?;
     let analysis = stagewright_core::analyze(&dockerfile.input);
     let findings = report::findings(
         Style::err(),

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use stagewright_core::calls::{Targets, targets};
 
+use super::dockerfile::Dockerfile;
 use super::report::{Format, broken, json};
 use super::style::{Style, wrapped};
 use super::{Failure, dockerfile, print};
@@ -24,9 +25,13 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
-    let dockerfile = arguments.dockerfile.read()?;
-    let targets = targets(&dockerfile.input.source).map_err(|errors| broken(&dockerfile, &errors))?;
-    match arguments.format {
+    answer(&arguments.dockerfile.read()?, arguments.format)
+}
+
+/// Prints which stages of a Dockerfile can be built.
+pub(super) fn answer(dockerfile: &Dockerfile, format: Format) -> Result<ExitCode, Failure> {
+    let targets = targets(&dockerfile.input.source).map_err(|errors| broken(dockerfile, &errors))?;
+    match format {
         Format::Json => print(&json(&targets)?)?,
         Format::Text => print(&text(Style::out(), &targets))?,
     }

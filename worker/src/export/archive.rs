@@ -21,7 +21,7 @@ const LONGEST_DOCUMENT: u64 = 16 << 20;
 pub fn oci_archive(
     store: &ContentStore,
     manifest: &Digest,
-    name: &Reference,
+    names: &[Reference],
     out: impl Write,
 ) -> Result<(), ExportError> {
     let image = Image::read(store, manifest)?;
@@ -30,19 +30,30 @@ pub fn oci_archive(
         "oci-layout",
         json!({ "imageLayoutVersion": "1.0.0" }).to_string().as_bytes(),
     )?;
-    let index = json!({
-        "schemaVersion": 2,
-        "mediaType": "application/vnd.oci.image.index.v1+json",
-        "manifests": [{
+    let entry = |name: Option<&Reference>| {
+        let mut entry = json!({
             "mediaType": MANIFEST_TYPE,
             "digest": manifest,
             "size": image.manifest_bytes.len(),
             "platform": image.config.platform(),
-            "annotations": {
+        });
+        if let Some(name) = name {
+            entry["annotations"] = json!({
                 "io.containerd.image.name": name.to_string(),
                 "org.opencontainers.image.ref.name": name.tag().unwrap_or("latest"),
-            }
-        }]
+            });
+        }
+        entry
+    };
+    // An image of several names is there once for each of them.
+    let entries = match names {
+        [] => vec![entry(None)],
+        names => names.iter().map(|name| entry(Some(name))).collect(),
+    };
+    let index = json!({
+        "schemaVersion": 2,
+        "mediaType": "application/vnd.oci.image.index.v1+json",
+        "manifests": entries,
     });
     archive.file("index.json", index.to_string().as_bytes())?;
     archive.directory("blobs/")?;
@@ -65,7 +76,7 @@ pub fn docker_archive(
     store: &ContentStore,
     index: &LayerIndex,
     manifest: &Digest,
-    name: &Reference,
+    names: &[Reference],
     out: impl Write,
 ) -> Result<(), ExportError> {
     let image = Image::read(store, manifest)?;
@@ -74,7 +85,7 @@ pub fn docker_archive(
     let layer_path = |layer: &LayerDescriptor| format!("{}.tar", layer.diff_id.hex());
     let listing = json!([{
         "Config": config_path,
-        "RepoTags": [name.to_string()],
+        "RepoTags": names.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "Layers": layers.iter().map(layer_path).collect::<Vec<_>>(),
     }]);
     let mut archive = Archive::new(out);

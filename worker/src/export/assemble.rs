@@ -1,12 +1,13 @@
 //! An image's manifest, and all it points to, in the content store.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use stagewright_core::digest::Digest;
 use stagewright_core::protocol::{ImageLayer, ImageSummary};
 
-use super::{ExportError, LayerIndex};
+use super::{ExportError, ImageOptions, LayerIndex};
 use crate::content::ContentStore;
 use crate::source::image::LayerDescriptor;
 
@@ -49,6 +50,8 @@ pub(super) struct ImageManifest {
     pub(super) media_type: String,
     pub(super) config: Pointer,
     pub(super) layers: Vec<Pointer>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) annotations: BTreeMap<String, String>,
 }
 
 /// Puts an image together in the store: compresses the layers that are not compressed yet, and writes configuration
@@ -60,6 +63,7 @@ pub fn assemble(
     index: &LayerIndex,
     layers: &[ExportLayer],
     config: &[u8],
+    options: &ImageOptions,
 ) -> Result<ImageSummary, ExportError> {
     let mut pointers = Vec::new();
     let mut summary_layers = Vec::new();
@@ -83,6 +87,7 @@ pub fn assemble(
             size: config.len() as u64,
         },
         layers: pointers,
+        annotations: options.annotations.clone(),
     };
     let bytes = serde_json::to_vec(&manifest).map_err(|error| ExportError::Malformed(error.to_string()))?;
     Ok(ImageSummary {

@@ -16,6 +16,7 @@ mod compress;
 mod config;
 mod layers;
 mod name;
+mod options;
 
 use std::io;
 
@@ -26,6 +27,7 @@ pub use assemble::{ExportLayer, LayerContent, assemble};
 pub use config::{LayerHistory, finish_config};
 pub use layers::{CompressedLayer, LayerIndex};
 pub use name::name_for;
+pub use options::ImageOptions;
 
 /// An image could not be exported.
 #[derive(Debug, thiserror::Error)]

@@ -7,6 +7,7 @@
     reason = "these are tests"
 )]
 
+mod build;
 mod check;
 mod convert;
 mod diff;

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use futures_util::future::BoxFuture;
 use stagewright::backend::{Backend, BackendDescription, BackendError, EventSink, SolveRequest};
+use stagewright::source::image::reference::Reference;
 use stagewright_core::analysis::ImageFacts;
 use stagewright_core::digest::Digest;
 use stagewright_core::platform::Platform;
@@ -123,14 +124,14 @@ impl Backend for Scripted {
         })
     }
 
-    fn export(
-        &self,
-        _: &ImageSummary,
-        name: &str,
+    fn export<'a>(
+        &'a self,
+        _: &'a ImageSummary,
+        names: &'a [Reference],
         _: OutputFormat,
         mut out: Box<dyn Write + Send>,
-    ) -> BoxFuture<'_, Result<(), BackendError>> {
-        let name = name.to_owned();
+    ) -> BoxFuture<'a, Result<(), BackendError>> {
+        let name = names.first().map(ToString::to_string).unwrap_or_default();
         Box::pin(async move {
             let (pieces, breaks) = *self.export.lock().unwrap();
             let write = move || {

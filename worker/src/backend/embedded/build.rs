@@ -59,8 +59,9 @@ impl Build {
         let result = build.steps(&cancel).await;
         build.remember().await;
         let files = result?;
-        let config = &build.request.image_config;
-        let image = image::finish(&build.engine, &files, config, &build.progress, &cancel).await;
+        let request = &build.request;
+        let (config, options) = (&request.image_config, &request.extras.image);
+        let image = image::finish(&build.engine, &files, config, options, &build.progress, &cancel).await;
         image.map_err(|failure| failed(&failure, None, "putting the image together"))
     }
 

@@ -15,7 +15,9 @@ use super::engine::Engine;
 use super::ops::{StepFailure, blocking};
 use super::progress::{LayerNews, News, Progress};
 use super::rootfs::{Layer, LayerOrigin, Rootfs};
-use crate::export::{ExportLayer, LayerContent, LayerHistory, LayerIndex, assemble, finish_config};
+use crate::export::{
+    ExportLayer, ImageOptions, LayerContent, LayerHistory, LayerIndex, assemble, finish_config,
+};
 use crate::snapshot::{DiffOptions, SnapshotStore, diff};
 
 /// Puts an image of `files` together in the content store, and tells of every layer as it stands in the image.
@@ -23,6 +25,7 @@ pub(crate) async fn finish(
     engine: &Arc<Engine>,
     files: &Rootfs,
     config: &Value,
+    options: &ImageOptions,
     progress: &Arc<Progress>,
     cancel: &CancellationToken,
 ) -> Result<ImageSummary, StepFailure> {
@@ -33,6 +36,7 @@ pub(crate) async fn finish(
     }
     let history: Vec<LayerHistory> = files.layers().iter().map(history).collect();
     let (engine, files, config) = (Arc::clone(engine), files.clone(), config.clone());
+    let options = options.clone();
     let (progress, cancel) = (Arc::clone(progress), cancel.clone());
     blocking(move || {
         let config = if config.is_null() {
@@ -49,8 +53,14 @@ pub(crate) async fn finish(
             }
             layers.push(export_layer(&engine, layer, &progress)?);
         }
-        assemble(engine.contexts.content(), &engine.layers, &layers, &config)
-            .map_err(|error| StepFailure::new(error.to_string()))
+        assemble(
+            engine.contexts.content(),
+            &engine.layers,
+            &layers,
+            &config,
+            &options,
+        )
+        .map_err(|error| StepFailure::new(error.to_string()))
     })
     .await
 }

@@ -41,9 +41,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Backend, BackendDescription, BackendError, EventSink, SolveRequest};
 use crate::config::Config;
-use crate::export::{docker_archive, name_for, oci_archive};
+use crate::export::{docker_archive, oci_archive};
 use crate::sandbox::probe;
 use crate::source::image::ImageError;
+use crate::source::image::reference::Reference;
 use crate::source::local::Contexts;
 use build::Build;
 use engine::Engine;
@@ -115,17 +116,17 @@ impl Backend for EmbeddedBackend {
     fn export<'a>(
         &'a self,
         image: &'a ImageSummary,
-        name: &'a str,
+        names: &'a [Reference],
         format: OutputFormat,
         out: Box<dyn Write + Send>,
     ) -> BoxFuture<'a, Result<(), BackendError>> {
-        let (engine, manifest, name) = (Arc::clone(&self.engine), image.digest.clone(), name_for(name));
+        let (engine, manifest, names) = (Arc::clone(&self.engine), image.digest.clone(), names.to_vec());
         Box::pin(async move {
             let write = move || {
                 let content = engine.contexts.content();
                 match format {
-                    OutputFormat::Oci => oci_archive(content, &manifest, &name, out),
-                    OutputFormat::Docker => docker_archive(content, &engine.layers, &manifest, &name, out),
+                    OutputFormat::Oci => oci_archive(content, &manifest, &names, out),
+                    OutputFormat::Docker => docker_archive(content, &engine.layers, &manifest, &names, out),
                 }
             };
             let written = tokio::task::spawn_blocking(write).await;

@@ -7,7 +7,7 @@ use std::process::Command;
 use serde_json::Value;
 
 use super::*;
-use crate::export::{ExportLayer, LayerContent, LayerHistory, assemble, finish_config};
+use crate::export::{ExportLayer, ImageOptions, LayerContent, LayerHistory, assemble, finish_config};
 
 struct Setup {
     directory: tempfile::TempDir,
@@ -64,6 +64,10 @@ impl Setup {
 
     /// Two layers with files, and the same empty layer twice, as two steps without effect leave it.
     fn image(&self) -> Digest {
+        self.image_with(&ImageOptions::default())
+    }
+
+    fn image_with(&self, options: &ImageOptions) -> Digest {
         let empty = self.tar_layer(&[0; 1024]);
         let built = self.tar_layer(&tar_of("app", &b"binary ".repeat(400_000)));
         let layers = [
@@ -85,7 +89,7 @@ impl Setup {
             "config": { "Cmd": ["/app"], "Env": ["PATH=/bin"], "Labels": { "a": "b" } }
         });
         let config = finish_config(&plan, &history, Some(0)).unwrap();
-        assemble(&self.store, &self.index, &layers, &config)
+        assemble(&self.store, &self.index, &layers, &config, options)
             .unwrap()
             .digest
     }
@@ -95,7 +99,7 @@ impl Setup {
         oci_archive(
             &self.store,
             image,
-            &"example.com/team/app:1.2".parse().unwrap(),
+            &["example.com/team/app:1.2".parse().unwrap()],
             &mut out,
         )
         .unwrap();
@@ -104,7 +108,14 @@ impl Setup {
 
     fn docker(&self, image: &Digest) -> Vec<u8> {
         let mut out = Vec::new();
-        docker_archive(&self.store, &self.index, image, &"app".parse().unwrap(), &mut out).unwrap();
+        docker_archive(
+            &self.store,
+            &self.index,
+            image,
+            &["app".parse().unwrap()],
+            &mut out,
+        )
+        .unwrap();
         out
     }
 }
@@ -173,7 +184,14 @@ fn tar_that_changed_under_its_digest_is_not_exported() {
         unreachable!()
     };
     fs::write(path, tar_of("a", b"b")).unwrap();
-    let error = assemble(&setup.store, &setup.index, &[layer], b"{}").unwrap_err();
+    let error = assemble(
+        &setup.store,
+        &setup.index,
+        &[layer],
+        b"{}",
+        &ImageOptions::default(),
+    )
+    .unwrap_err();
     assert!(error.to_string().contains("another one now"), "{error}");
 }
 
@@ -258,6 +276,54 @@ fn skopeo_takes_the_docker_archive_and_finds_the_same_layers() {
     );
 }
 
+/// What stands in an archive under a path.
+fn file_of(archive: &[u8], path: &str) -> Value {
+    let mut archive = tar::Archive::new(archive);
+    let mut entry = archive
+        .entries()
+        .unwrap()
+        .map(Result::unwrap)
+        .find(|entry| entry.path().unwrap() == Path::new(path))
+        .unwrap();
+    let mut text = String::new();
+    entry.read_to_string(&mut text).unwrap();
+    serde_json::from_str(&text).unwrap()
+}
+
+#[test]
+fn archive_has_every_name_or_none() {
+    let setup = setup();
+    let image = setup.image();
+    let names: Vec<Reference> = ["a:1", "b.c/d:2"].map(|name| name.parse().unwrap()).to_vec();
+    for (names, there) in [(&names[..], 2), (&[], 0)] {
+        let (mut oci, mut docker) = (Vec::new(), Vec::new());
+        oci_archive(&setup.store, &image, names, &mut oci).unwrap();
+        docker_archive(&setup.store, &setup.index, &image, names, &mut docker).unwrap();
+        let index = file_of(&oci, "index.json");
+        let entries = index["manifests"].as_array().unwrap();
+        let annotated = entries.iter().filter(|entry| entry.get("annotations").is_some());
+        assert_eq!((entries.len(), annotated.count()), (there.max(1), there));
+        let tags = &file_of(&docker, "manifest.json")[0]["RepoTags"];
+        assert_eq!(tags.as_array().unwrap().len(), there);
+    }
+}
+
+#[test]
+fn annotations_stand_in_the_manifest() {
+    let setup = setup();
+    let plain = setup.image();
+    let options = ImageOptions {
+        annotations: [("org.example.a".to_owned(), "b".to_owned())].into(),
+    };
+    let image = setup.image_with(&options);
+    assert_ne!(image, plain);
+    let manifest =
+        |image| -> Value { serde_json::from_slice(&setup.store.read(image, 1 << 20).unwrap()).unwrap() };
+    assert_eq!(manifest(&image)["annotations"]["org.example.a"], "b");
+    assert_eq!(manifest(&plain).get("annotations"), None);
+    assert_eq!(manifest(&image)["layers"], manifest(&plain)["layers"]);
+}
+
 #[test]
 fn output_that_breaks_off_is_an_error() {
     struct Full(usize);
@@ -277,9 +343,15 @@ fn output_that_breaks_off_is_an_error() {
     let image = setup.image();
     let name: Reference = "app".parse().unwrap();
     assert!(matches!(
-        oci_archive(&setup.store, &image, &name, Full(3000)),
+        oci_archive(&setup.store, &image, std::slice::from_ref(&name), Full(3000)),
         Err(ExportError::Output(_))
     ));
-    let docker = docker_archive(&setup.store, &setup.index, &image, &name, Full(3000));
+    let docker = docker_archive(
+        &setup.store,
+        &setup.index,
+        &image,
+        std::slice::from_ref(&name),
+        Full(3000),
+    );
     assert!(matches!(docker, Err(ExportError::Output(_))));
 }

@@ -1,0 +1,143 @@
+//! What a finished build tells those who asked for it: identifiers on standard output and in files.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::{Map, Value, json};
+use stagewright_core::digest::Digest;
+
+use crate::cli::{Failure, replace_file};
+use crate::source::image::reference::Reference;
+
+/// What was built.
+#[derive(Debug)]
+pub(super) struct Built {
+    /// Digest of the manifest.
+    pub(super) digest: Digest,
+    pub(super) media_type: &'static str,
+    /// Bytes of the manifest.
+    pub(super) size: u64,
+    /// Digest of the configuration.
+    pub(super) config: Option<Digest>,
+    pub(super) names: Vec<Reference>,
+}
+
+impl Built {
+    /// What `docker build` calls the image's id: the configuration's digest where there is one configuration.
+    pub(super) fn id(&self) -> &Digest {
+        self.config.as_ref().unwrap_or(&self.digest)
+    }
+
+    /// The same keys as `docker buildx build --metadata-file` writes.
+    fn metadata(&self) -> Value {
+        let mut metadata = Map::new();
+        if let Some(config) = &self.config {
+            metadata.insert("containerimage.config.digest".into(), json!(config));
+        }
+        metadata.insert(
+            "containerimage.descriptor".into(),
+            json!({ "mediaType": self.media_type, "digest": self.digest, "size": self.size }),
+        );
+        metadata.insert("containerimage.digest".into(), json!(self.digest));
+        if !self.names.is_empty() {
+            let names: Vec<String> = self.names.iter().map(ToString::to_string).collect();
+            metadata.insert("image.name".into(), json!(names.join(",")));
+        }
+        Value::Object(metadata)
+    }
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Files {
+    /// Write the image's id, the digest of its configuration, to this file
+    #[arg(long, value_name = "FILE")]
+    iidfile: Option<PathBuf>,
+
+    /// Write what the build gave to this file, as JSON: digests, descriptor, names
+    #[arg(long, value_name = "FILE")]
+    metadata_file: Option<PathBuf>,
+}
+
+impl Files {
+    /// Removes what an earlier build wrote: a build that fails leaves no file that speaks of another image.
+    pub(super) fn clear(&self) -> Result<(), Failure> {
+        for path in [&self.iidfile, &self.metadata_file].into_iter().flatten() {
+            match std::fs::remove_file(path) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(Failure::new(
+                        Failure::PLACE,
+                        format!("cannot replace {}: {error}", path.display()),
+                    )
+                    .hint("name a file in a folder that you may write to"));
+                }
+                Ok(()) | Err(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn write(&self, built: &Built) -> Result<(), Failure> {
+        if let Some(path) = &self.iidfile {
+            replace_file(path, built.id().as_str())?;
+        }
+        if let Some(path) = &self.metadata_file {
+            write_json(path, &built.metadata())?;
+        }
+        Ok(())
+    }
+}
+
+fn write_json(path: &Path, value: &Value) -> Result<(), Failure> {
+    replace_file(path, &crate::cli::report::json(value)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn built(config: Option<Digest>, names: &[&str]) -> Built {
+        Built {
+            digest: Digest::of(b"manifest"),
+            media_type: "application/vnd.oci.image.manifest.v1+json",
+            size: 7,
+            config,
+            names: names.iter().map(|name| name.parse().unwrap()).collect(),
+        }
+    }
+
+    #[test]
+    fn files_have_id_and_metadata_of_this_build_only() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| Some(folder.path().join(name));
+        let files = Files {
+            iidfile: path("id"),
+            metadata_file: path("metadata"),
+        };
+        files.clear().unwrap();
+        let config = Digest::of(b"config");
+        files
+            .write(&built(Some(config.clone()), &["a", "b.c/d:1"]))
+            .unwrap();
+        let text = |name: &str| std::fs::read_to_string(folder.path().join(name)).unwrap();
+        assert_eq!(text("id"), config.to_string());
+        let metadata: Value = serde_json::from_str(&text("metadata")).unwrap();
+        assert_eq!(metadata["containerimage.config.digest"], config.as_str());
+        assert_eq!(
+            metadata["containerimage.digest"],
+            Digest::of(b"manifest").as_str()
+        );
+        assert_eq!(metadata["containerimage.descriptor"]["size"], 7);
+        assert_eq!(metadata["image.name"], "docker.io/library/a:latest,b.c/d:1");
+        files.clear().unwrap();
+        assert!(!folder.path().join("id").exists());
+        assert!(!folder.path().join("metadata").exists());
+    }
+
+    #[test]
+    fn image_for_several_platforms_goes_by_the_digest_of_its_index() {
+        let built = built(None, &[]);
+        assert_eq!(built.id(), &built.digest);
+        let metadata = built.metadata();
+        assert_eq!(metadata.get("containerimage.config.digest"), None);
+        assert_eq!(metadata.get("image.name"), None);
+    }
+}

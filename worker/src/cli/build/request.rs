@@ -1,0 +1,124 @@
+//! What a build asks the worker for: the plan, and the folders that it reads.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use stagewright_core::analysis::Definition;
+use stagewright_core::digest::Digest;
+use stagewright_core::ignore::Ignore;
+use stagewright_core::llb::{OpKind, decode};
+use stagewright_core::protocol::WireOp;
+
+use super::tell;
+use crate::build::Builds;
+use crate::cli::named::{Folder, OWN};
+use crate::cli::style::Style;
+use crate::cli::{Failure, context, dockerfile, report};
+
+/// The ops as they are handed over.
+pub(super) fn ops(definition: &Definition) -> Vec<WireOp> {
+    let wire = |op: &stagewright_core::analysis::PlannedOp| WireOp {
+        bytes: op.bytes.clone(),
+        name: op.name.clone(),
+    };
+    definition.ops.iter().map(wire).collect()
+}
+
+/// The steps that `--no-cache-filter` is about.
+pub(super) fn afresh(definition: &Definition) -> BTreeSet<Digest> {
+    let asked = definition.ops.iter().filter(|op| op.ignore_cache);
+    asked.map(|op| op.digest.clone()).collect()
+}
+
+/// The planned configuration with the labels of `--label`, which count more than those of the Dockerfile.
+pub(super) fn labelled(mut config: serde_json::Value, labels: &[String]) -> serde_json::Value {
+    for label in labels {
+        let (name, value) = label.split_once('=').unwrap_or((label, ""));
+        config["config"]["Labels"][name] = value.into();
+    }
+    config
+}
+
+/// Where the folders are that a build may read.
+pub(super) struct Sources<'a> {
+    pub(super) arguments: &'a dockerfile::Arguments,
+    /// The text of the ignore file that counts for the build's own context, and its name.
+    pub(super) ignore: (&'a str, &'a str),
+    pub(super) named: &'a BTreeMap<String, Folder>,
+}
+
+impl Sources<'_> {
+    /// Offers what the definition reads, and nothing else: a build that takes nothing from a folder reads none of it.
+    pub(super) fn offer(
+        &self,
+        builds: &Builds,
+        definition: &Definition,
+    ) -> Result<BTreeMap<String, Digest>, Failure> {
+        let mut contexts = BTreeMap::new();
+        for name in local_sources(definition) {
+            let id = if let Some(folder) = self.named.get(&name) {
+                let ignore_name = folder.path.join(".dockerignore").display().to_string();
+                let ignore = ignore(&folder.ignore, &ignore_name)?;
+                offer(builds, &name, &folder.path, &ignore)?
+            } else {
+                let ignore = ignore(self.ignore.0, self.ignore.1)?;
+                offer(builds, OWN, self.arguments.context()?, &ignore)?
+            };
+            contexts.insert(name, id);
+        }
+        Ok(contexts)
+    }
+}
+
+fn offer(builds: &Builds, name: &str, folder: &Path, ignore: &Ignore) -> Result<Digest, Failure> {
+    let mut offer = context::scan(folder, ignore, builds.contexts().content())?;
+    name.clone_into(&mut offer.name);
+    let answer = builds.contexts().offer(offer);
+    answer
+        .map(|answer| answer.id)
+        .map_err(|error| Failure::new(Failure::WORK, error.to_string()))
+}
+
+/// What an ignore file keeps out. One with mistakes is refused, for it might let in what it was meant to keep out.
+fn ignore(text: &str, name: &str) -> Result<Ignore, Failure> {
+    let (ignore, diagnostics) = Ignore::parse(text);
+    if diagnostics.is_empty() {
+        return Ok(ignore);
+    }
+    tell(&report::findings(Style::err(), name, text, &diagnostics));
+    Err(Failure::new(
+        Failure::WORK,
+        format!("what {name} keeps out of the build context cannot be told"),
+    ))
+}
+
+fn local_sources(definition: &Definition) -> BTreeSet<String> {
+    let name = |bytes: &[u8]| match decode(bytes).ok()?.kind? {
+        OpKind::Source(source) => source.identifier.strip_prefix("local://").map(str::to_owned),
+        _ => None,
+    };
+    definition.ops.iter().filter_map(|op| name(&op.bytes)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn labels_are_set_over_those_of_the_dockerfile() {
+        let config = json!({ "config": { "Labels": { "a": "1", "b": "2" } } });
+        let labels = ["b=3=4".to_owned(), "c".to_owned()];
+        let labelled_config = labelled(config, &labels);
+        assert_eq!(
+            labelled_config["config"]["Labels"],
+            json!({ "a": "1", "b": "3=4", "c": "" })
+        );
+        let none = labelled(json!({ "os": "linux" }), &labels[..1]);
+        assert_eq!(
+            none,
+            json!({ "os": "linux", "config": { "Labels": { "b": "3=4" } } })
+        );
+    }
+}
