@@ -80,7 +80,9 @@ pub(super) fn prepare(shop: &Workshop, spec: &ProcessSpec) -> Result<Prepared, S
         mounts.push(bind(target, &path, RDONLY | NODEV | NOSUID | NOEXEC)?);
     }
     for mount in &spec.mounts {
-        mounts.push(step_mount(shop, mount)?);
+        let planned = step_mount(shop, mount)?;
+        make_place(&mounts, &planned);
+        mounts.push(planned);
     }
     let places: Vec<(&Path, bool)> = mounts
         .iter()
@@ -293,6 +295,36 @@ fn step_mount(shop: &Workshop, mount: &super::MountSpec) -> Result<Planned, Sand
             // A leading slash means the root that is given, as for a process that has it.
             let found = Confined::open(root).and_then(|root| root.open_at(path, OFlags::PATH, Mode::empty()));
             bind_handle(&mount.target, found.map_err(missing)?.as_fd(), attributes)
+        }
+    }
+}
+
+/// Makes the place of a mount that lies in an earlier one, such as a cache in a writable view of a stage. One that
+/// cannot be made, in what is only read, is missed when it is mounted.
+fn make_place(earlier: &[Planned], mount: &Planned) {
+    let absolute = |target: &str| Path::new("/").join(target);
+    let target = absolute(&mount.target);
+    let mut around = earlier.iter().rev().filter(|earlier| earlier.is_dir);
+    let Some((around, inner)) = around.find_map(|around| {
+        let inner = target.strip_prefix(absolute(&around.target)).ok()?;
+        (!inner.as_os_str().is_empty()).then_some((around, inner))
+    }) else {
+        return;
+    };
+    let MountWhat::Prepared(root) = &around.what else {
+        return;
+    };
+    let Ok(root) = root.try_clone().map(Confined::from_fd) else {
+        return;
+    };
+    if root.open_at(inner, OFlags::PATH, Mode::empty()).is_err() {
+        let made = if mount.is_dir {
+            root.make_dirs(inner, DirAttributes::ROOT).map(drop)
+        } else {
+            root.make_file(inner).map(drop)
+        };
+        if let Err(error) = made {
+            tracing::debug!(%error, target = %mount.target, "a mount point in a mount cannot be made");
         }
     }
 }

@@ -22,6 +22,7 @@ use crate::content::ContentStore;
 use crate::source::local::ContextLimits;
 
 mod forecast;
+mod mounts;
 mod no_cache;
 mod secrets;
 
@@ -694,31 +695,6 @@ async fn a_killed_worker_loses_no_finished_step() {
         again.reason("RUN test -e")
     );
     assert_eq!(worker.file(&again, "b.txt").as_deref(), Some("1"));
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn mounts_show_their_files_and_leave_nothing_in_the_layer() {
-    if !possible() {
-        return;
-    }
-    let ground = Ground::new();
-    let worker = ground.worker();
-    let dockerfile = "FROM base AS other\nRUN echo from a stage > /data\nFROM base\n\
-        RUN --mount=type=bind,target=/ctx --mount=type=bind,from=other,source=/data,target=/mnt/data \
-        --mount=type=tmpfs,target=/scratch --mount=type=cache,target=/cache,id=kept \
-        cat /ctx/a.txt /mnt/data > /seen; touch /scratch/x; echo more >> /cache/log; cat /cache/log >> /seen\n";
-    let outcome = worker.build(dockerfile, &[("a.txt", "from the context\n")]).await;
-    let seen = worker.file(&outcome, "seen");
-    assert_eq!(seen.as_deref(), Some("from the context\nfrom a stage\nmore\n"));
-    assert_eq!(worker.file(&outcome, "mnt/data"), None);
-    // A cache outlives the build, and what is in it is no part of the key.
-    let again = worker
-        .build(&dockerfile.replace("touch", "true;touch"), &[("a.txt", "")])
-        .await;
-    assert_eq!(
-        worker.file(&again, "seen").as_deref(),
-        Some("from a stage\nmore\nmore\n")
-    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
