@@ -20,7 +20,7 @@ pub(super) struct Identity {
 /// User databases of images are small; a larger one is an attack on the worker's memory.
 const MAX_DATABASE: u64 = 16 << 20;
 
-/// Resolves `user` (`""`, `name`, `uid`, `name:group`, `uid:gid`, …) in the file system `root`, by the rules of runc.
+/// Resolves `user` (`""`, `name`, `uid`, `name:group`, `uid:gid`, …) in the file system `root`, by the rules of `BuildKit`.
 pub(super) fn identify(user: &str, root: &Confined) -> Result<Identity, SandboxError> {
     let passwd = || database(root, "etc/passwd");
     let (name, group) = user
@@ -29,12 +29,11 @@ pub(super) fn identify(user: &str, root: &Confined) -> Result<Identity, SandboxE
     let name = if name.is_empty() { "0" } else { name };
     let number = name.parse::<u32>().ok();
     let passwd = passwd()?;
-    // A name may consist of digits, so names are tried first.
-    let entry = find_user(
-        &passwd,
-        |entry_name, uid| entry_name == name || Some(uid) == number,
-        name,
-    );
+    let entry = find_user(&passwd, |entry_name, uid| match number {
+        // What can be read as a number is one, whoever has it for a name.
+        Some(number) => uid == number,
+        None => entry_name == name,
+    });
     let (uid, mut gid, home, entry_name) = match (entry, number) {
         (Some(entry), _) => (entry.uid, entry.gid, entry.home.to_owned(), Some(entry.name)),
         (None, Some(uid)) => (uid, 0, "/".to_owned(), None),
@@ -47,8 +46,8 @@ pub(super) fn identify(user: &str, root: &Confined) -> Result<Identity, SandboxE
     let mut groups = Vec::new();
     let group_file = database(root, "etc/group")?;
     if group.is_empty() {
-        // As in Docker: the groups of a user come only when the user was named.
-        if let Some(entry_name) = entry_name.filter(|_| !user.is_empty()) {
+        // A user's groups come along where no group is asked for; root's also where nobody is asked for.
+        if let Some(entry_name) = entry_name {
             groups = group_lines(&group_file)
                 .filter(|line| line.members.split(',').any(|member| member == entry_name))
                 .map(|line| line.gid)
@@ -57,9 +56,9 @@ pub(super) fn identify(user: &str, root: &Confined) -> Result<Identity, SandboxE
     } else {
         let number = group.parse::<u32>().ok();
         let named = group_lines(&group_file).find(|line| line.name == group);
-        gid = match (named, number) {
-            (Some(line), _) => line.gid,
-            (None, Some(gid)) => gid,
+        gid = match (number, named) {
+            (Some(gid), _) => gid,
+            (None, Some(line)) => line.gid,
             (None, None) => {
                 return Err(SandboxError::Unusable(format!(
                     "there is no group {group:?} in the image's /etc/group; add it or use a number"
@@ -92,24 +91,20 @@ struct GroupLine<'a> {
     members: &'a str,
 }
 
-/// The entry of that very name, or else the first that `matches`.
-fn find_user<'a>(passwd: &'a str, matches: impl Fn(&str, u32) -> bool, name: &str) -> Option<UserLine<'a>> {
-    let entries = || {
-        passwd.lines().filter_map(|line| {
-            let mut fields = line.split(':');
-            let (name, _, uid, gid) = (fields.next()?, fields.next()?, fields.next()?, fields.next()?);
-            let home = fields.nth(1).unwrap_or_default();
-            Some(UserLine {
-                name,
-                uid: uid.parse().ok()?,
-                gid: gid.parse().ok()?,
-                home,
-            })
+/// The first entry that `matches`.
+fn find_user(passwd: &str, matches: impl Fn(&str, u32) -> bool) -> Option<UserLine<'_>> {
+    let mut entries = passwd.lines().filter_map(|line| {
+        let mut fields = line.split(':');
+        let (name, _, uid, gid) = (fields.next()?, fields.next()?, fields.next()?, fields.next()?);
+        let home = fields.nth(1).unwrap_or_default();
+        Some(UserLine {
+            name,
+            uid: uid.parse().ok()?,
+            gid: gid.parse().ok()?,
+            home,
         })
-    };
-    entries()
-        .find(|entry| entry.name == name)
-        .or_else(|| entries().find(|entry| matches(entry.name, entry.uid)))
+    });
+    entries.find(|entry| matches(entry.name, entry.uid))
 }
 
 fn group_lines(group: &str) -> impl Iterator<Item = GroupLine<'_>> {
@@ -165,8 +160,8 @@ mod tests {
     }
 
     #[test]
-    fn users_are_resolved_as_docker_does() {
-        assert_eq!(resolve("").unwrap(), identity(0, 0, &[0], "/root"));
+    fn users_are_resolved_as_the_reference_does() {
+        assert_eq!(resolve("").unwrap(), identity(0, 0, &[0, 10], "/root"));
         assert_eq!(resolve("root").unwrap(), identity(0, 0, &[0, 10], "/root"));
         assert_eq!(
             resolve("app").unwrap(),
@@ -187,8 +182,9 @@ mod tests {
     }
 
     #[test]
-    fn a_name_of_digits_wins_over_the_number() {
-        assert_eq!(resolve("4000").unwrap(), identity(7, 8, &[8], "/seven"));
+    fn a_number_is_a_number_also_where_someone_has_it_for_a_name() {
+        assert_eq!(resolve("4000").unwrap(), identity(4000, 0, &[0], "/"));
+        assert_eq!(resolve("app:20").unwrap(), identity(1000, 20, &[20], "/srv/app"));
     }
 
     #[test]

@@ -125,12 +125,16 @@ impl Copy<'_> {
         Ok(place)
     }
 
-    /// Makes what is missing of a directory. What a copy makes on its way belongs to the copy's owner.
+    /// Makes what is missing of a directory. What a copy makes on its way belongs to the copy's owner, and has the mode
+    /// that was asked for in digits; a mode in letters changes one that is there already.
     fn make_directories(&self, path: &Path) -> Result<(), FileError> {
         let owner = self.owner.unwrap_or_default();
         let metadata = Metadata {
             owner: (owner.uid, owner.gid),
-            mode: Some(0o755),
+            mode: match &self.mode {
+                Some(ModeChange::Absolute(bits)) if self.action.mode_str.is_empty() => Some(bits & 0o777),
+                _ => Some(0o755),
+            },
             modified: time(self.action.timestamp),
             attributes: Attributes::new(),
         };

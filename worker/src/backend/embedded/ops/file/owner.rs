@@ -33,18 +33,21 @@ pub(crate) fn owner(
         // A user by number brings the group of the same number.
         Some(User::ById(id)) => owner = Owner { uid: *id, gid: *id },
         Some(User::ByName(named)) => {
-            let found = lookup(files(named.input)?.as_ref(), "etc/passwd", &named.name, "user")?;
-            owner = Owner {
-                uid: found.first,
-                gid: found.second.unwrap_or(0),
-            };
+            if let Some(found) = lookup(files(named.input)?.as_ref(), "etc/passwd", &named.name)? {
+                owner = Owner {
+                    uid: found.first,
+                    gid: found.second.unwrap_or(0),
+                };
+            }
         }
         None => {}
     }
     match chown.group.as_ref().and_then(|group| group.user.as_ref()) {
         Some(User::ById(id)) => owner.gid = *id,
         Some(User::ByName(named)) => {
-            owner.gid = lookup(files(named.input)?.as_ref(), "etc/group", &named.name, "group")?.first;
+            if let Some(found) = lookup(files(named.input)?.as_ref(), "etc/group", &named.name)? {
+                owner.gid = found.first;
+            }
         }
         None => {}
     }
@@ -82,8 +85,9 @@ struct Found {
     second: Option<u32>,
 }
 
-/// Looks a name up in a database of lines such as `name:x:1000:1000:…`.
-fn lookup(tree: &dyn Tree, database: &str, name: &str, what: &str) -> Result<Found, FileError> {
+/// Looks a name up in a database of lines such as `name:x:1000:1000:…`. A name that nobody has is no error: in the
+/// reference files go to root then, and images that build there have to build here.
+fn lookup(tree: &dyn Tree, database: &str, name: &str) -> Result<Option<Found>, FileError> {
     let read = || {
         let (path, node) = resolve(tree, Path::new(database), true)?;
         let mut text = Vec::new();
@@ -94,7 +98,7 @@ fn lookup(tree: &dyn Tree, database: &str, name: &str, what: &str) -> Result<Fou
     };
     let text = read().map_err(FileError::io("read", Path::new(database)))?;
     let text = String::from_utf8_lossy(&text);
-    let found = text.lines().find_map(|line| {
+    Ok(text.lines().find_map(|line| {
         let mut fields = line.trim().split(':');
         if fields.next() != Some(name) {
             return None;
@@ -104,10 +108,5 @@ fn lookup(tree: &dyn Tree, database: &str, name: &str, what: &str) -> Result<Fou
             first,
             second: fields.next().and_then(|field| field.parse().ok()),
         })
-    });
-    found.ok_or_else(|| {
-        FileError::Refused(format!(
-            "there is no {what} {name:?} in the stage's /{database}: make it in an earlier step, or use its number"
-        ))
-    })
+    }))
 }

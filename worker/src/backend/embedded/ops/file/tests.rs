@@ -288,15 +288,62 @@ fn owners_by_name_are_looked_up_in_the_stage() {
         }
         fs::remove_dir_all(ground.target().join("made")).unwrap();
     }
-    let unknown = ChownOpt {
-        user: by_name("nobody-here"),
-        group: None,
+}
+
+#[test]
+fn names_that_nobody_has_change_nothing() {
+    if !rustix::process::geteuid().is_root() {
+        println!("skipped: giving files to other users needs root");
+        return;
+    }
+    let ground = Ground::new(&["app=1"], &["etc/passwd=node:x:1000:1001::/:/bin/sh\n"]);
+    let by_name = |name: &str| {
+        Some(UserOpt {
+            user: Some(User::ByName(NamedUserOpt {
+                name: name.into(),
+                input: 0,
+            })),
+        })
     };
-    let error = ground.apply(&Action::Copy(FileActionCopy {
-        owner: Some(unknown),
-        ..copy("/app", "/")
-    }));
-    assert!(error.unwrap_err().to_string().contains("no user \"nobody-here\""));
+    for (user, group, expected) in [
+        ("nobody-here", None, (0, 0)),
+        ("node", by_name("none-here"), (1000, 1001)),
+    ] {
+        let action = FileActionCopy {
+            owner: Some(ChownOpt {
+                user: by_name(user),
+                group,
+            }),
+            ..copy("/app", "/app")
+        };
+        ground.apply(&Action::Copy(action)).unwrap();
+        let metadata = fs::metadata(ground.target().join("app")).unwrap();
+        assert_eq!((metadata.uid(), metadata.gid()), expected, "{user}");
+    }
+}
+
+#[test]
+fn directories_on_the_way_have_the_mode_that_was_asked_for_in_digits() {
+    let ground = Ground::new(&["d/f=1"], &[]);
+    let octal = FileActionCopy {
+        mode: 0o4710,
+        ..copy("/d/f", "/octal/deep/f")
+    };
+    ground.apply(&Action::Copy(octal)).unwrap();
+    let symbolic = FileActionCopy {
+        mode_str: "u=rw".into(),
+        ..copy("/d/f", "/symbolic/f")
+    };
+    ground.apply(&Action::Copy(symbolic)).unwrap();
+    for (path, mode) in [
+        ("octal", 0o710),
+        ("octal/deep", 0o710),
+        ("octal/deep/f", 0o4710),
+        ("symbolic", 0o755),
+    ] {
+        let metadata = fs::metadata(ground.target().join(path)).unwrap();
+        assert_eq!(metadata.mode() & 0o7777, mode, "{path}");
+    }
 }
 
 #[test]

@@ -1,0 +1,69 @@
+//! Builds by our own program, a process for each.
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::process::Command;
+
+use libtest_mimic::Failed;
+
+use super::Job;
+
+/// The exit code of a build that failed, or of a Dockerfile with errors.
+const FAILED: i32 = 1;
+
+fn program() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_stagewright"))
+}
+
+/// Why builds do not run here, where they do not.
+pub(super) fn can_build() -> Result<(), String> {
+    let state = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let said = program()
+        .arg("doctor")
+        .arg("--state")
+        .arg(state.path())
+        .output()
+        .unwrap();
+    if said.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&said.stdout).replace('\n', " ");
+    Err(format!("this machine cannot run builds: {said}"))
+}
+
+/// Builds; gives what was said where that fails.
+pub(super) fn build(job: &Job<'_>, state: &Path) -> Result<Option<String>, Failed> {
+    let mut config = String::new();
+    for image in job.images {
+        writeln!(
+            config,
+            "[[substitute]]\nimage = \"docker.io/library/{}:latest\"\nfrom = \"oci-layout://{}:{}\"\n",
+            image.name,
+            image.layout.display(),
+            image.tag
+        )
+        .unwrap();
+    }
+    let config_file = job.scratch.join("stagewright.toml");
+    std::fs::write(&config_file, config).unwrap();
+    let mut command = program();
+    command
+        .current_dir(job.folder)
+        .args(["build", "--file", "Dockerfile"])
+        .arg("--state")
+        .arg(state)
+        .arg("--config")
+        .arg(config_file)
+        .arg("--output")
+        .arg(job.output);
+    for flag in &job.case.flags {
+        command.arg(&flag.name).args(&flag.value);
+    }
+    let ended = command.arg("context").output().unwrap();
+    let said = String::from_utf8_lossy(&ended.stderr).into_owned();
+    match ended.status.code() {
+        Some(0) => Ok(None),
+        Some(FAILED) => Ok(Some(said)),
+        code => Err(format!("ended with {code:?}:\n{said}").into()),
+    }
+}

@@ -1,0 +1,136 @@
+//! Real builds of small Dockerfiles, each compared with what the reference makes of it: every file's path, type, mode,
+//! owner, content, link and attributes, the image's configuration, and its history.
+//!
+//! A case is a file in `tests/fixtures/builds` ([`case`]); beside it stands what is expected, as [`listing`] writes it.
+//! That was recorded from `BuildKit` and is never written from our own result:
+//!
+//! ```sh
+//! STAGEWRIGHT_BUILDS_BY=buildctl cargo test -p stagewright --test builds                      # compares BuildKit
+//! STAGEWRIGHT_BUILDS_BY=buildctl UPDATE_EXPECTED=1 cargo test -p stagewright --test builds    # records
+//! cargo test -p stagewright --test builds copy/                                               # ours, some of them
+//! ```
+//!
+//! The first two want `buildctl` on the `PATH` and a daemon where `BUILDKIT_HOST` says. All want
+//! `STAGEWRIGHT_TEST_CONFIG`, a configuration that `cargo xtask images` wrote; without it, or where the machine cannot
+//! run builds, this says so and ends.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "these are tests"
+)]
+
+mod archive;
+mod case;
+mod engine;
+mod image;
+mod listing;
+mod notation;
+mod tree;
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use libtest_mimic::{Arguments, Failed, Trial};
+
+use case::Case;
+use engine::{Engine, Lanes, Outcome};
+use listing::Listing;
+
+/// Builds at a time, where nobody says otherwise: what they wait for is mostly the disk.
+const AT_A_TIME: usize = 2;
+
+fn main() -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    let threads = *arguments.test_threads.get_or_insert(AT_A_TIME);
+    let trials = match Engine::found() {
+        Ok(engine) => {
+            let suite = Arc::new(Suite {
+                lanes: Lanes::new(engine, threads),
+                record: std::env::var_os("UPDATE_EXPECTED").is_some(),
+            });
+            let mut trials = Vec::new();
+            for path in case_files(&folder()) {
+                let suite = Arc::clone(&suite);
+                trials.push(Trial::test(name_of(&path), move || suite.run(&path)));
+            }
+            trials
+        }
+        Err(reason) => vec![Trial::test("builds", move || {
+            println!("skipped: {reason}");
+            Ok(())
+        })],
+    };
+    libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+struct Suite {
+    lanes: Lanes,
+    record: bool,
+}
+
+impl Suite {
+    fn run(&self, path: &Path) -> Result<(), Failed> {
+        let case = Case::read(path);
+        let lane = self.lanes.take();
+        let (made, said) = match lane.build(&case)? {
+            Outcome::Image(image) => (Listing::of(&image, lane.engine()).text(), String::new()),
+            // How it is said is each engine's own.
+            Outcome::Failed(said) => ("the build fails\n".to_owned(), said),
+        };
+        let beside = path.with_extension("expected");
+        if self.record {
+            if !lane.engine().is_reference() {
+                return Err("only what the reference makes is recorded".into());
+            }
+            std::fs::write(&beside, made).unwrap();
+            return Ok(());
+        }
+        let expected = std::fs::read_to_string(&beside)
+            .map_err(|error| format!("nothing was recorded for this case: {error}"))?;
+        let meant = if lane.engine().is_reference() {
+            &[][..]
+        } else {
+            &case.differences
+        };
+        let found = listing::differences(&expected, &made);
+        if found == meant {
+            return Ok(());
+        }
+        let mut text = "what the reference has (-), and what was built (+):\n".to_owned();
+        for line in found.iter().filter(|line| !meant.contains(line)) {
+            writeln!(text, "{line}").unwrap();
+        }
+        for line in meant.iter().filter(|line| !found.contains(line)) {
+            writeln!(text, "meant to differ, and does not: {line}").unwrap();
+        }
+        Err(format!("{text}{said}").into())
+    }
+}
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/builds")
+}
+
+/// `copy/chmod` for `…/builds/copy/chmod.case`.
+fn name_of(path: &Path) -> String {
+    let path = path.with_extension("");
+    path.strip_prefix(folder()).unwrap().to_str().unwrap().to_owned()
+}
+
+fn case_files(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(case_files(&path));
+        } else if path.extension().is_some_and(|extension| extension == "case") {
+            found.push(path);
+        }
+    }
+    found.sort();
+    found
+}

@@ -1,0 +1,193 @@
+//! How a file system entry is written, in cases and in what is expected of them.
+//!
+//! ```text
+//! d 0755 0:0 /folder
+//! f 0644 0:0 /file "content" user.name="value"
+//! l 0777 0:0 /link -> target
+//! h /other = /file
+//! p 0644 0:0 /fifo
+//! c 0600 0:0 /device 1:3
+//! b 0600 0:0 /device 8:0
+//! ```
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+/// An entry as an archive has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Entry {
+    pub(crate) kind: Kind,
+    pub(crate) mode: u32,
+    pub(crate) owner: (u64, u64),
+    /// Extended attributes.
+    pub(crate) attributes: BTreeMap<String, Vec<u8>>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Directory,
+    File(Vec<u8>),
+    Symlink(String),
+    /// Another name of the file at this path.
+    HardLink(String),
+    Fifo,
+    Character(u32, u32),
+    Block(u32, u32),
+}
+
+/// Reads a list of entries, in its order.
+pub(crate) fn entries(text: &str) -> Vec<(String, Entry)> {
+    let lines = text.lines().filter(|line| !line.is_empty());
+    lines
+        .map(|line| entry(line).unwrap_or_else(|| panic!("this is no entry: {line}")))
+        .collect()
+}
+
+fn entry(line: &str) -> Option<(String, Entry)> {
+    let words = words(line);
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    if let ["h", path, "=", target] = words.as_slice() {
+        let entry = Entry {
+            kind: Kind::HardLink((*target).to_owned()),
+            mode: 0o644,
+            owner: (0, 0),
+            attributes: BTreeMap::new(),
+        };
+        return Some(((*path).to_owned(), entry));
+    }
+    let [kind, mode, owner, path, rest @ ..] = words.as_slice() else {
+        return None;
+    };
+    let device = || {
+        let (major, minor) = rest.first()?.split_once(':')?;
+        Some((major.parse().ok()?, minor.parse().ok()?))
+    };
+    let (kind, rest) = match *kind {
+        "d" => (Kind::Directory, rest),
+        "f" => {
+            let (content, rest) = rest.split_first()?;
+            (Kind::File(unescaped(quoted(content)?)), rest)
+        }
+        "l" => (Kind::Symlink((*rest.get(1)?).to_owned()), rest.get(2..)?),
+        "p" => (Kind::Fifo, rest),
+        "c" => device().map(|(major, minor)| (Kind::Character(major, minor), &rest[1..]))?,
+        "b" => device().map(|(major, minor)| (Kind::Block(major, minor), &rest[1..]))?,
+        _ => return None,
+    };
+    let mut attributes = BTreeMap::new();
+    for word in rest {
+        let (name, value) = word.split_once('=')?;
+        attributes.insert(name.to_owned(), unescaped(quoted(value)?));
+    }
+    let (user, group) = owner.split_once(':')?;
+    let entry = Entry {
+        kind,
+        mode: u32::from_str_radix(mode, 8).ok()?,
+        owner: (user.parse().ok()?, group.parse().ok()?),
+        attributes,
+    };
+    Some(((*path).to_owned(), entry))
+}
+
+/// Words between blanks; a blank between quotes belongs to its word.
+fn words(line: &str) -> Vec<String> {
+    let (mut words, mut word) = (Vec::new(), String::new());
+    let (mut inside, mut escape) = (false, false);
+    for character in line.chars() {
+        match character {
+            ' ' if !inside => {
+                words.push(std::mem::take(&mut word));
+                continue;
+            }
+            '"' if !escape => inside = !inside,
+            _ => {}
+        }
+        escape = character == '\\' && !escape;
+        word.push(character);
+    }
+    words.push(word);
+    words
+}
+
+fn quoted(word: &str) -> Option<&str> {
+    word.strip_prefix('"')?.strip_suffix('"')
+}
+
+/// What [`escaped`] wrote, as it was.
+pub(crate) fn unescaped(text: &str) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        if byte != b'\\' {
+            bytes.push(byte);
+            continue;
+        }
+        bytes.push(match rest.next() {
+            Some(b'n') => b'\n',
+            Some(b'r') => b'\r',
+            Some(b't') => b'\t',
+            Some(b'x') => {
+                let digits = [rest.next().unwrap(), rest.next().unwrap()];
+                u8::from_str_radix(std::str::from_utf8(&digits).unwrap(), 16).unwrap()
+            }
+            Some(other) => other,
+            None => b'\\',
+        });
+    }
+    bytes
+}
+
+/// Bytes as text of one line: UTF-8 stays readable, what cannot be seen is written in hexadecimal digits.
+pub(crate) fn escaped(bytes: &[u8]) -> String {
+    let mut text = String::new();
+    for chunk in bytes.utf8_chunks() {
+        for character in chunk.valid().chars() {
+            match character {
+                '\n' => text.push_str("\\n"),
+                '\r' => text.push_str("\\r"),
+                '\t' => text.push_str("\\t"),
+                '\\' | '"' => text.extend(['\\', character]),
+                control if control.is_control() => {
+                    let mut buffer = [0; 4];
+                    for byte in control.encode_utf8(&mut buffer).bytes() {
+                        write!(text, "\\x{byte:02x}").unwrap();
+                    }
+                }
+                other => text.push(other),
+            }
+        }
+        for byte in chunk.invalid() {
+            write!(text, "\\x{byte:02x}").unwrap();
+        }
+    }
+    text
+}
+
+/// An entry as a line, without what a file holds: `content` says that.
+pub(crate) fn line(path: &str, entry: &Entry, content: &str) -> String {
+    let Entry {
+        kind,
+        mode,
+        owner: (user, group),
+        attributes,
+    } = entry;
+    let path = if path.chars().any(|c| c == ' ' || c == '"' || c.is_control()) {
+        format!("\"/{}\"", escaped(path.as_bytes()))
+    } else {
+        format!("/{path}")
+    };
+    let (letter, rest) = match kind {
+        Kind::Directory => ('d', String::new()),
+        Kind::File(_) => ('f', format!(" {content}")),
+        Kind::Symlink(target) => ('l', format!(" -> {target}")),
+        Kind::HardLink(target) => return format!("h {path} = /{target}"),
+        Kind::Fifo => ('p', String::new()),
+        Kind::Character(major, minor) => ('c', format!(" {major}:{minor}")),
+        Kind::Block(major, minor) => ('b', format!(" {major}:{minor}")),
+    };
+    let mut line = format!("{letter} {mode:04o} {user}:{group} {path}{rest}");
+    for (name, value) in attributes {
+        write!(line, " {name}=\"{}\"", escaped(value)).unwrap();
+    }
+    line
+}

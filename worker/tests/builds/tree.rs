@@ -1,0 +1,133 @@
+//! The files of an image: its layers, laid over each other.
+
+use std::collections::BTreeMap;
+use std::io::Read as _;
+
+use crate::notation::{Entry, Kind};
+
+/// Entries by path, without a slash at either end.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Tree {
+    entries: BTreeMap<String, Node>,
+    files: u64,
+}
+
+#[derive(Debug, Clone)]
+struct Node {
+    entry: Entry,
+    /// The same for all names of one file.
+    file: u64,
+}
+
+impl Tree {
+    /// Lays a layer, a plain archive, over what is there.
+    pub(crate) fn lay(&mut self, layer: &[u8]) {
+        // What a layer takes away is of the layers below it, wherever in its archive it says so.
+        let mut own: BTreeMap<String, Node> = BTreeMap::new();
+        for entry in tar::Archive::new(layer).entries().unwrap() {
+            let mut entry = entry.unwrap();
+            let path = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
+            let path = path.trim_start_matches("./").trim_matches('/').to_owned();
+            if path.is_empty() || path == "." {
+                continue;
+            }
+            let (inside, name) = match path.rsplit_once('/') {
+                Some((folder, name)) => (format!("{folder}/"), name),
+                None => (String::new(), path.as_str()),
+            };
+            if name == ".wh..wh..opq" {
+                self.entries.retain(|path, _| !path.starts_with(&inside));
+            } else if let Some(gone) = name.strip_prefix(".wh.") {
+                self.remove(&format!("{inside}{gone}"));
+            } else {
+                let node = match read(&mut entry) {
+                    Entry {
+                        kind: Kind::HardLink(target),
+                        ..
+                    } => {
+                        let target = target.trim_start_matches("./").trim_matches('/');
+                        let known = own.get(target).or_else(|| self.entries.get(target));
+                        known
+                            .unwrap_or_else(|| {
+                                panic!("{path} is a hard link to {target}, which is not there")
+                            })
+                            .clone()
+                    }
+                    entry => {
+                        self.files += 1;
+                        Node {
+                            entry,
+                            file: self.files,
+                        }
+                    }
+                };
+                own.insert(path, node);
+            }
+        }
+        for (path, node) in own {
+            if node.entry.kind != Kind::Directory {
+                self.remove(&path);
+            }
+            self.entries.insert(path, node);
+        }
+    }
+
+    fn remove(&mut self, path: &str) {
+        let inside = format!("{path}/");
+        self.entries
+            .retain(|other, _| other != path && !other.starts_with(&inside));
+    }
+
+    /// Every entry in the order of paths. A name of a file that has been listed already is a hard link.
+    pub(crate) fn list(&self) -> BTreeMap<&str, Entry> {
+        let mut first = BTreeMap::new();
+        let mut list = BTreeMap::new();
+        for (path, node) in &self.entries {
+            let mut entry = node.entry.clone();
+            if let Some(known) = first.get(&node.file) {
+                entry.kind = Kind::HardLink((*known as &String).clone());
+            } else {
+                first.insert(node.file, path);
+            }
+            list.insert(path.as_str(), entry);
+        }
+        list
+    }
+}
+
+fn read<R: std::io::Read>(entry: &mut tar::Entry<'_, R>) -> Entry {
+    let mut attributes = BTreeMap::new();
+    if let Some(records) = entry.pax_extensions().unwrap() {
+        for record in records.map(Result::unwrap) {
+            if let Some(name) = record.key().unwrap().strip_prefix("SCHILY.xattr.") {
+                attributes.insert(name.to_owned(), record.value_bytes().to_vec());
+            }
+        }
+    }
+    let link = entry.link_name_bytes();
+    let target = || String::from_utf8_lossy(link.as_deref().unwrap_or_default()).into_owned();
+    let header = entry.header();
+    let device = || {
+        let (major, minor) = (header.device_major().unwrap(), header.device_minor().unwrap());
+        (major.unwrap(), minor.unwrap())
+    };
+    let kind = match header.entry_type() {
+        tar::EntryType::Directory => Kind::Directory,
+        tar::EntryType::Symlink => Kind::Symlink(target()),
+        tar::EntryType::Link => Kind::HardLink(target()),
+        tar::EntryType::Fifo => Kind::Fifo,
+        tar::EntryType::Char => Kind::Character(device().0, device().1),
+        tar::EntryType::Block => Kind::Block(device().0, device().1),
+        _ => Kind::File(Vec::new()),
+    };
+    let mut read = Entry {
+        kind,
+        mode: header.mode().unwrap() & 0o7777,
+        owner: (header.uid().unwrap(), header.gid().unwrap()),
+        attributes,
+    };
+    if let Kind::File(content) = &mut read.kind {
+        entry.read_to_end(content).unwrap();
+    }
+    read
+}
