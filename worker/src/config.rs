@@ -5,7 +5,7 @@
 //! silently ignored is worse than a worker that does not start.
 
 mod parse;
-mod size;
+pub(crate) mod size;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -32,6 +32,8 @@ pub struct Config {
     pub substitutes: Vec<Substitute>,
     /// What builds may use up.
     pub limits: Limits,
+    /// What is kept between builds.
+    pub storage: StorageLimits,
 }
 
 /// How to reach one registry.
@@ -206,6 +208,24 @@ impl Default for Limits {
             context_size: 4 * GIB,
             image_size: 16 * GIB,
             image_unpacked_size: 64 * GIB,
+        }
+    }
+}
+
+/// How much is kept between builds. Sizes are in bytes; 0 is no limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StorageLimits {
+    /// Layers, blobs, contexts and cache mounts together; after a build the longest unused is removed beyond that.
+    pub max_used_space: u64,
+    /// What is to stay free on the file system, where removing things helps.
+    pub min_free_space: u64,
+}
+
+impl Default for StorageLimits {
+    fn default() -> Self {
+        Self {
+            max_used_space: 20 * GIB,
+            min_free_space: GIB,
         }
     }
 }

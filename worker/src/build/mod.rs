@@ -11,7 +11,7 @@ mod validate;
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard};
 
 use stagewright_core::digest::Digest;
 use stagewright_core::protocol::{
@@ -94,6 +94,9 @@ pub enum BuildsError {
         /// How it stands, in one word.
         state: &'static str,
     },
+    /// It has not ended.
+    #[error("build {0} is at work: cancel it first")]
+    AtWork(BuildId),
     /// The records could not be read or written.
     #[error("build records in {path}: {reason}")]
     Records {
@@ -120,6 +123,7 @@ struct Shared {
     limits: BuildLimits,
     turn: Semaphore,
     records: RwLock<Records>,
+    after_each: OnceLock<Box<dyn Fn() + Send + Sync>>,
 }
 
 #[derive(Default)]
@@ -149,6 +153,7 @@ impl Builds {
                 limits,
                 turn,
                 records,
+                after_each: OnceLock::new(),
             }),
         })
     }
@@ -167,6 +172,8 @@ impl Builds {
                 description.missing.join(" ")
             )));
         }
+        // From here on nothing that the build relies on is removed.
+        let lease = self.shared.contexts.content().leases().begin();
         let mut request = request;
         let graph = validate::graph(&mut request, &self.shared.contexts, &self.shared.limits)?;
         let StartBuild {
@@ -178,6 +185,9 @@ impl Builds {
             no_cache,
         } = request;
         let record = self.shared.create(title.clone(), digest)?;
+        for id in contexts.values() {
+            self.shared.contexts.begun(id);
+        }
         let solve = SolveRequest {
             build: record.id(),
             title,
@@ -188,7 +198,14 @@ impl Builds {
             extras,
         };
         let id = record.id();
-        tokio::spawn(run(Arc::clone(&self.shared), record, solve));
+        let shared = Arc::clone(&self.shared);
+        tokio::spawn(async move {
+            run(Arc::clone(&shared), record, solve).await;
+            drop(lease);
+            if shared.after_each.get().is_some() {
+                tokio::task::spawn_blocking(move || shared.after_each.get().map(|hook| hook()));
+            }
+        });
         Ok(id)
     }
 
@@ -253,6 +270,31 @@ impl Builds {
     ) -> Result<(), BuildsError> {
         let image = self.image(id)?;
         Ok(self.shared.backend.export(&image, names, format, out).await?)
+    }
+
+    /// Forgets a build that has ended: its record and its log.
+    pub fn forget(&self, id: &str) -> Result<(), BuildsError> {
+        let record = self.shared.find(id)?;
+        if !record.ended() {
+            return Err(BuildsError::AtWork(record.id()));
+        }
+        let mut records = self
+            .shared
+            .records
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Ok(number) = id.parse()
+            && records.by_number.remove(&number).is_some()
+        {
+            record::remove(&self.shared.directory, number);
+        }
+        Ok(())
+    }
+
+    /// Calls `hook` after every build, from another thread than those that wait for builds.
+    pub fn after_each(&self, hook: impl Fn() + Send + Sync + 'static) {
+        // The first who asks is the worker itself; there is no other.
+        _ = self.shared.after_each.set(Box::new(hook));
     }
 
     /// The build contexts that this worker knows.

@@ -14,13 +14,14 @@ use clap::ArgAction;
 use tracing_subscriber::EnvFilter;
 
 use super::Failure;
-use super::state::State;
+use super::state::{Look, State};
 use crate::backend::embedded::EmbeddedBackend;
 use crate::build::{BuildLimits, Builds};
 use crate::config::Config;
 use crate::content::ContentStore;
 use crate::sandbox;
 use crate::source::local::{ContextLimits, Contexts};
+use crate::storage::Storage;
 
 #[derive(Debug, clap::Args)]
 #[group(skip)]
@@ -43,6 +44,7 @@ pub(super) struct Arguments {
 pub(super) struct Machine {
     pub(super) state: State,
     pub(super) builds: Builds,
+    pub(super) storage: Storage,
 }
 
 impl Arguments {
@@ -77,6 +79,12 @@ impl Arguments {
         State::open(self.state.as_deref())
     }
 
+    /// The state folder, to be read whether or not a worker is at work in it.
+    pub(super) fn look(&self) -> Result<Look, Failure> {
+        log(self.verbose)?;
+        Look::at(self.state.as_deref())
+    }
+
     pub(super) fn open(&self) -> Result<Machine, Failure> {
         let config = match &self.config {
             Some(path) => {
@@ -92,15 +100,20 @@ impl Arguments {
             ..ContextLimits::default()
         };
         let contexts = Contexts::open(&state.path, content, contexts).map_err(|error| broken(&error))?;
-        let backend =
-            EmbeddedBackend::open(&state.path, &config, contexts.clone()).map_err(|error| broken(&error))?;
+        let backend = EmbeddedBackend::open(&state.path, &config, contexts.clone());
+        let backend = Arc::new(backend.map_err(|error| broken(&error))?);
         let limits = BuildLimits {
             running: config.limits.parallel_builds,
             ..BuildLimits::default()
         };
         let builds =
-            Builds::open(&state.path, Arc::new(backend), contexts, limits).map_err(|error| broken(&error))?;
-        Ok(Machine { state, builds })
+            Builds::open(&state.path, backend.clone(), contexts, limits).map_err(|error| broken(&error))?;
+        let storage = Storage::new(&state.path, builds.clone(), backend, config.storage);
+        Ok(Machine {
+            state,
+            builds,
+            storage,
+        })
     }
 }
 

@@ -19,13 +19,16 @@ mod convert;
 mod diff;
 mod dockerfile;
 mod doctor;
+mod du;
 mod explain;
 mod fmt;
 mod machine;
+mod measure;
 mod named;
 mod outline;
 mod plan;
 mod progress;
+mod prune;
 mod report;
 mod secrets;
 mod serve;
@@ -60,6 +63,8 @@ enum Command {
     Targets(targets::Arguments),
     Convert(convert::Arguments),
     Fmt(fmt::Arguments),
+    Du(du::Arguments),
+    Prune(prune::Arguments),
     Doctor(doctor::Arguments),
 }
 
@@ -118,6 +123,8 @@ pub fn run() -> ExitCode {
         Command::Targets(arguments) => targets::run(&arguments),
         Command::Convert(arguments) => convert::run(&arguments),
         Command::Fmt(arguments) => fmt::run(&arguments),
+        Command::Du(arguments) => du::run(&arguments),
+        Command::Prune(arguments) => prune::run(&arguments),
         Command::Doctor(arguments) => doctor::run(&arguments),
     };
     match result {

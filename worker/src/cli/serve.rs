@@ -3,6 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
@@ -40,7 +41,19 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
 }
 
 async fn serve(arguments: &Arguments) -> Result<ExitCode, Failure> {
-    let Machine { state, builds } = arguments.machine.open()?;
+    let Machine {
+        state,
+        builds,
+        storage,
+    } = arguments.machine.open()?;
+    let storage = Arc::new(storage);
+    // Not held by the builds themselves, so that the worker can end in order.
+    let held = Arc::downgrade(&storage);
+    builds.after_each(move || {
+        if let Some(storage) = held.upgrade() {
+            storage.tidy();
+        }
+    });
     let description = builds.backend().describe();
     let settings = Settings {
         listen: arguments.listen,

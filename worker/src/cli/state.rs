@@ -15,12 +15,7 @@ pub(super) struct State {
 impl State {
     /// Makes the folder where it is not there, and takes it for this process.
     pub(super) fn open(given: Option<&Path>) -> Result<Self, Failure> {
-        let path = match given {
-            Some(path) => path.to_owned(),
-            None => default_path(rustix::process::geteuid().is_root(), |name| {
-                std::env::var_os(name)
-            })?,
-        };
+        let path = place(given)?;
         let cannot = |what: &str, error: &dyn std::fmt::Display| {
             Failure::new(
                 Failure::PLACE,
@@ -51,6 +46,49 @@ impl State {
             .hint("stop it, or give this worker a folder of its own with --state")),
             Err(TryLockError::Error(error)) => Err(cannot("lock", &error)),
         }
+    }
+}
+
+/// The folder as it lies, for reading beside whoever is at work in it.
+pub(super) struct Look {
+    pub(super) path: PathBuf,
+    /// Kept while nobody else is at work there; `None` where a worker is.
+    pub(super) alone: Option<State>,
+}
+
+impl Look {
+    pub(super) fn at(given: Option<&Path>) -> Result<Self, Failure> {
+        let path = place(given)?;
+        if !path.join("worker.lock").exists() {
+            // Nothing was ever built there, and looking changes nothing.
+            return Ok(Self { path, alone: None });
+        }
+        let canonical = path.canonicalize().unwrap_or(path);
+        match State::open(Some(&canonical)) {
+            Ok(state) => Ok(Self {
+                path: canonical,
+                alone: Some(state),
+            }),
+            Err(_) if fs::read_dir(&canonical).is_ok() => Ok(Self {
+                path: canonical,
+                alone: None,
+            }),
+            Err(failure) => Err(failure),
+        }
+    }
+
+    /// Whether a worker is at work there.
+    pub(super) fn is_beside_worker(&self) -> bool {
+        self.alone.is_none() && self.path.join("worker.lock").exists()
+    }
+}
+
+fn place(given: Option<&Path>) -> Result<PathBuf, Failure> {
+    match given {
+        Some(path) => Ok(path.to_owned()),
+        None => default_path(rustix::process::geteuid().is_root(), |name| {
+            std::env::var_os(name)
+        }),
     }
 }
 

@@ -10,7 +10,7 @@ use toml::Spanned;
 
 use super::size::Size;
 use super::{
-    Config, ConfigError, Credentials, LayoutImage, Limits, Mirror, RegistryConfig, Substitute,
+    Config, ConfigError, Credentials, LayoutImage, Limits, Mirror, RegistryConfig, StorageLimits, Substitute,
     SubstituteSource,
 };
 use crate::source::image::reference::{Reference, is_registry_name};
@@ -25,6 +25,8 @@ struct File {
     substitute: Vec<SubstituteTable>,
     #[serde(default)]
     limits: LimitsTable,
+    #[serde(default)]
+    storage: StorageTable,
 }
 
 #[derive(Deserialize)]
@@ -59,6 +61,13 @@ struct LimitsTable {
     context_size: Option<Size>,
     image_size: Option<Size>,
     image_unpacked_size: Option<Size>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+struct StorageTable {
+    max_used_space: Option<Size>,
+    min_free_space: Option<Size>,
 }
 
 /// What is wrong, and where in the text.
@@ -116,11 +125,23 @@ fn convert(file: File, directory: &Path) -> Result<Config, Problem> {
         substitutes.push(substitute);
     }
     let limits = convert_limits(file.limits)?;
+    let kept = StorageLimits::default();
+    let storage = StorageLimits {
+        max_used_space: file
+            .storage
+            .max_used_space
+            .map_or(kept.max_used_space, |size| size.0),
+        min_free_space: file
+            .storage
+            .min_free_space
+            .map_or(kept.min_free_space, |size| size.0),
+    };
     Ok(Config {
         registries,
         allowed_registries,
         substitutes,
         limits,
+        storage,
     })
 }
 

@@ -21,7 +21,8 @@ const UNITS: [(&str, u64); 9] = [
     ("B", 1),
 ];
 
-fn parse(text: &str) -> Option<u64> {
+/// Reads a size; `None` where the text is none.
+pub(crate) fn parse(text: &str) -> Option<u64> {
     let text = text.trim();
     let digits = text.len()
         - text

@@ -43,6 +43,7 @@ fn sample_shows_every_key_and_the_default_limits() {
             ..Limits::default()
         }
     );
+    assert_eq!(config.storage, StorageLimits::default());
     assert!(config.allows_registry("ghcr.io") && !config.allows_registry("quay.io"));
     assert_eq!(
         config.substitute_notes().into_iter().collect::<Vec<_>>(),

@@ -214,19 +214,27 @@ pub(super) fn remove_stale(directory: &Path, before: Option<SystemTime>) -> Resu
     let mut freed = 0;
     for entry in fs::read_dir(directory).map_err(io_error)? {
         let path = entry.map_err(io_error)?.path();
-        let Ok(Some(file)) = File::open(&path).and_then(LockedFile::try_from) else {
-            continue;
-        };
-        let Ok(metadata) = file.0.metadata() else { continue };
-        let stale = metadata
-            .modified()
-            .ok()
-            .zip(before)
-            .is_some_and(|(modified, before)| modified <= before);
-        if stale && is_still_at(&file.0, &path).unwrap_or(false) {
-            remove_if_there(&path)?;
-            freed += metadata.len();
-        }
+        freed += remove_beginning(&path, before)?.unwrap_or(0);
     }
     Ok(freed)
+}
+
+/// Removes one beginning that nobody is at work on and nobody has continued since `before`; the bytes it had.
+pub(super) fn remove_beginning(path: &Path, before: Option<SystemTime>) -> Result<Option<u64>, ContentError> {
+    let Ok(Some(file)) = File::open(path).and_then(LockedFile::try_from) else {
+        return Ok(None);
+    };
+    let Ok(metadata) = file.0.metadata() else {
+        return Ok(None);
+    };
+    let stale = metadata
+        .modified()
+        .ok()
+        .zip(before)
+        .is_some_and(|(modified, before)| modified <= before);
+    if !stale || !is_still_at(&file.0, path).unwrap_or(false) {
+        return Ok(None);
+    }
+    remove_if_there(path)?;
+    Ok(Some(metadata.len()))
 }

@@ -12,6 +12,8 @@
 //!
 //! Whoever writes a file here holds an advisory lock (`flock`) on it. The kernel drops the lock with the process,
 //! which is how a beginning that may be resumed is told from one that somebody is at work on.
+//!
+//! Whoever asks for a blob while a build runs holds it ([`Leases`]), so that it is not removed under the build.
 
 mod ingest;
 mod writer;
@@ -21,9 +23,12 @@ use std::io::{self, Read};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use stagewright_core::digest::Digest;
+
+use crate::lease::Leases;
 
 pub use ingest::Ingest;
 pub use writer::BlobWriter;
@@ -39,6 +44,8 @@ struct Root {
     blobs: PathBuf,
     ingest: PathBuf,
     writing: PathBuf,
+    leases: Leases,
+    removals: AtomicU64,
 }
 
 /// A blob could not be read or stored.
@@ -116,6 +123,8 @@ impl ContentStore {
             blobs: root.join("blobs").join("sha256"),
             ingest: root.join("ingest"),
             writing: root.join("writing"),
+            leases: Leases::default(),
+            removals: AtomicU64::new(0),
         };
         for path in [&paths.blobs, &paths.ingest, &paths.writing] {
             // Blobs may hold what a private registry gave: they are for the worker's user only.
@@ -135,12 +144,29 @@ impl ContentStore {
 
     /// Whether the whole blob is here.
     pub fn contains(&self, digest: &Digest) -> bool {
-        self.path(digest).is_file()
+        self.used(digest).is_file()
+    }
+
+    /// The same of a blob that is part of something whose use is written down itself, such as a build context.
+    pub fn holds(&self, digest: &Digest) -> bool {
+        let path = self.path(digest);
+        self.root.leases.holding(&path);
+        path.is_file()
+    }
+
+    /// Who holds what, of this store and of those that go with it.
+    pub fn leases(&self) -> &Leases {
+        &self.root.leases
+    }
+
+    /// Changes whenever blobs are removed: what was seen to be here before that may be gone.
+    pub fn removals(&self) -> u64 {
+        self.root.removals.load(Ordering::Acquire)
     }
 
     /// The blob's length in bytes, where it is here.
     pub fn size(&self, digest: &Digest) -> Option<u64> {
-        fs::metadata(self.path(digest))
+        fs::metadata(self.used(digest))
             .ok()
             .filter(fs::Metadata::is_file)
             .map(|metadata| metadata.len())
@@ -151,9 +177,16 @@ impl ContentStore {
         self.root.blobs.join(digest.hex())
     }
 
+    /// The blob's place, noted as in use.
+    fn used(&self, digest: &Digest) -> PathBuf {
+        let path = self.path(digest);
+        self.root.leases.using(&path);
+        path
+    }
+
     /// Opens a blob for reading.
     pub fn open_blob(&self, digest: &Digest) -> Result<File, ContentError> {
-        let path = self.path(digest);
+        let path = self.used(digest);
         File::open(&path).map_err(|source| match source.kind() {
             io::ErrorKind::NotFound => ContentError::Missing(digest.clone()),
             _ => ContentError::Io {
@@ -219,6 +252,7 @@ impl ContentStore {
 
     /// Removes a blob. One that is not here is no error; one that somebody reads stays readable for them.
     pub fn remove(&self, digest: &Digest) -> Result<(), ContentError> {
+        self.root.removals.fetch_add(1, Ordering::AcqRel);
         remove_if_there(&self.path(digest))
     }
 
@@ -249,9 +283,15 @@ impl ContentStore {
         ingest::remove_stale(&self.root.ingest, SystemTime::now().checked_sub(age))
     }
 
+    /// Removes the beginning of a blob, unless somebody is at work on it. Says whether it did.
+    pub fn remove_beginning(&self, digest: &Digest) -> Result<bool, ContentError> {
+        ingest::remove_beginning(&self.root.ingest.join(digest.hex()), Some(SystemTime::now()))
+            .map(|freed| freed.is_some())
+    }
+
     /// Moves a flushed file to its place among the blobs, durably.
     fn publish(&self, from: &Path, digest: &Digest) -> Result<(), ContentError> {
-        let to = self.path(digest);
+        let to = self.used(digest);
         fs::rename(from, &to).map_err(|source| ContentError::Io {
             action: "rename into",
             path: to,

@@ -103,6 +103,22 @@ impl LayerIndex {
         Ok(size)
     }
 
+    /// Forgets the blobs that were removed. Where there are none, nothing is known of the layer.
+    pub fn forget_missing(&self) {
+        let Ok(entries) = fs::read_dir(self.root.join("gzip")) else {
+            return;
+        };
+        for entry in entries.flatten() {
+            let known = fs::read(entry.path())
+                .ok()
+                .and_then(|text| serde_json::from_slice::<CompressedLayer>(&text).ok());
+            if known.is_none_or(|known| !self.store.path(&known.digest).exists()) {
+                // It counts as none while it is there, too.
+                _ = fs::remove_file(entry.path());
+            }
+        }
+    }
+
     fn recall<T: DeserializeOwned>(&self, kind: &str, diff_id: &Digest) -> Option<T> {
         serde_json::from_slice(&fs::read(self.root.join(kind).join(diff_id.hex())).ok()?).ok()
     }

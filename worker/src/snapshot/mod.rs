@@ -31,4 +31,5 @@ pub use id::SnapshotId;
 pub(crate) use overlay::mount_detached;
 pub use overlay::{MAX_LAYERS, Mounted, OverlaySpec, Writable};
 pub use store::{Active, SnapshotStore};
+pub(crate) use store::{directory_size, layer_size};
 pub use unpack::{UnpackOptions, Unpacked};

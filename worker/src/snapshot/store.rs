@@ -14,10 +14,11 @@ use rustix::mount::UnmountFlags;
 use super::durable::Syncer;
 use super::overlay::{self, MAX_LAYERS};
 use super::{Mounted, OverlaySpec, SnapshotError, SnapshotId};
+use crate::lease::Leases;
 
 /// The layers of one worker under one directory. Cloning gives another handle to the same store.
 ///
-/// Layout: `layers/<id>/fs`, `active/<n>/{fs,work,merged}`, `trash/<n>`, `lock`.
+/// Layout: `layers/<id>/{fs,size}`, `active/<n>/{fs,work,merged}`, `trash/<n>`, `lock`.
 #[derive(Clone)]
 pub struct SnapshotStore {
     inner: Arc<Inner>,
@@ -29,6 +30,7 @@ struct Inner {
     _lock: File,
     next: AtomicU64,
     syncer: Syncer,
+    leases: Leases,
 }
 
 impl SnapshotStore {
@@ -37,6 +39,11 @@ impl SnapshotStore {
     /// # Errors
     /// [`SnapshotError::InUse`] where another worker has it open.
     pub fn open(root: &Path) -> Result<Self, SnapshotError> {
+        Self::open_with(root, Leases::default())
+    }
+
+    /// The same, where `leases` say what must stay.
+    pub fn open_with(root: &Path, leases: Leases) -> Result<Self, SnapshotError> {
         let mut private = DirBuilder::new();
         private.recursive(true).mode(0o700);
         for part in ["layers", "active", "trash"] {
@@ -54,6 +61,7 @@ impl SnapshotStore {
                 _lock: lock,
                 next: AtomicU64::new(0),
                 syncer,
+                leases,
             }),
         };
         store.sweep()?;
@@ -62,12 +70,18 @@ impl SnapshotStore {
 
     /// Whether the finished layer is here.
     pub fn has(&self, id: &SnapshotId) -> bool {
+        self.inner.leases.using(&self.place(id));
         self.layer_path(id).is_dir()
+    }
+
+    /// All that is kept of a finished layer; its modification time is that of its last use.
+    pub fn place(&self, id: &SnapshotId) -> PathBuf {
+        self.inner.root.join("layers").join(id.as_str())
     }
 
     /// The directory of a finished layer, for [`diff`](super::diff()). It may not be written to.
     pub fn layer_path(&self, id: &SnapshotId) -> PathBuf {
-        self.inner.root.join("layers").join(id.as_str()).join("fs")
+        self.place(id).join("fs")
     }
 
     /// The directories of several layers, in the same order.
@@ -158,33 +172,43 @@ impl SnapshotStore {
 
     /// Forgets a layer. Its disk space is freed before this returns; a view that still uses it must be gone.
     pub fn remove(&self, id: &SnapshotId) -> Result<(), SnapshotError> {
-        let layer = self.inner.root.join("layers").join(id.as_str());
-        let trash = self.fresh("trash")?;
-        match fs::rename(&layer, &trash) {
-            Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Err(SnapshotError::Missing(id.clone()));
-            }
-            Err(error) => return Err(SnapshotError::io("remove", &layer)(error)),
-        }
+        let trash = self.set_aside(id)?;
         fs::remove_dir_all(&trash).map_err(SnapshotError::io("remove", &trash))
+    }
+
+    /// Forgets a layer at once; the directory that is given back is its remains, for the caller to remove. What is
+    /// left of it when the worker ends is removed at the next start.
+    pub fn set_aside(&self, id: &SnapshotId) -> Result<PathBuf, SnapshotError> {
+        self.discard(&self.place(id)).map_err(|error| match error {
+            SnapshotError::Io { source, .. } if source.kind() == io::ErrorKind::NotFound => {
+                SnapshotError::Missing(id.clone())
+            }
+            error => error,
+        })
+    }
+
+    /// The same of any directory on the store's file system, such as what steps keep for later ones.
+    pub fn discard(&self, directory: &Path) -> Result<PathBuf, SnapshotError> {
+        // Nothing is made first: a full disk has no room for it. The number is nobody else's, and what former workers
+        // put aside was removed when the store was opened.
+        let number = self.inner.next.fetch_add(1, Ordering::Relaxed);
+        let trash = self.inner.root.join("trash").join(number.to_string());
+        fs::rename(directory, &trash).map_err(SnapshotError::io("remove", directory))?;
+        Ok(trash)
+    }
+
+    /// Who holds what.
+    pub(crate) fn leases(&self) -> &Leases {
+        &self.inner.leases
     }
 
     /// The bytes that a layer takes on the disk.
     pub fn disk_usage(&self, id: &SnapshotId) -> Result<u64, SnapshotError> {
-        let mut pending = vec![self.layer_path(id)];
-        let mut blocks = 0;
-        while let Some(dir) = pending.pop() {
-            for path in entries(&dir)? {
-                let metadata = fs::symlink_metadata(&path).map_err(SnapshotError::io("look at", &path))?;
-                // A file with several names is counted once per name; that is close enough for a size shown to people.
-                blocks += metadata.blocks();
-                if metadata.is_dir() {
-                    pending.push(path);
-                }
-            }
+        let layer = self.place(id);
+        if !layer.is_dir() {
+            return Err(SnapshotError::Missing(id.clone()));
         }
-        Ok(blocks * 512)
+        Ok(layer_size(&layer))
     }
 
     /// A new directory that no one else uses.
@@ -266,11 +290,16 @@ impl Active {
                 Err(error) => return Err(SnapshotError::io("clear away", &path)(error)),
             }
         }
+        let size = directory_size(&self.upper()).to_string();
+        let size_file = self.dir.join(SIZE);
+        fs::write(&size_file, size).map_err(SnapshotError::io("write", &size_file))?;
         let syncer = &self.store.inner.syncer;
         syncer
             .mark(&self.dir)
             .map_err(SnapshotError::io("mark", &self.dir))?;
-        let layer = self.store.inner.root.join("layers").join(id.as_str());
+        let layer = self.store.place(id);
+        // Before it has its name, so that nobody takes it away as one that nobody uses.
+        self.store.inner.leases.using(&layer);
         match rustix::fs::rename(&self.dir, &layer) {
             Ok(()) => {
                 syncer.submit(layer);
@@ -294,6 +323,37 @@ impl Drop for Active {
             }
         }
     }
+}
+
+/// The file beside a layer's files that says how many bytes they take: a layer never changes, so it is counted once.
+const SIZE: &str = "size";
+
+/// The bytes that the finished layer in `layer` takes on the disk.
+pub(crate) fn layer_size(layer: &Path) -> u64 {
+    let noted = fs::read_to_string(layer.join(SIZE)).ok();
+    let noted = noted.and_then(|text| text.trim().parse().ok());
+    noted.unwrap_or_else(|| directory_size(&layer.join("fs")))
+}
+
+/// The bytes that everything under `directory` takes on the disk. What cannot be looked at counts as nothing, and a
+/// file with several names counts once for each: it is a size for people and for limits.
+pub(crate) fn directory_size(directory: &Path) -> u64 {
+    let mut pending = vec![directory.to_owned()];
+    let mut blocks = 0;
+    while let Some(directory) = pending.pop() {
+        let Ok(entries) = fs::read_dir(&directory) else {
+            continue;
+        };
+        for entry in entries.flatten() {
+            if let Ok(metadata) = entry.metadata() {
+                blocks += metadata.blocks();
+                if metadata.is_dir() {
+                    pending.push(entry.path());
+                }
+            }
+        }
+    }
+    blocks * 512
 }
 
 fn lock(root: &Path) -> Result<File, SnapshotError> {

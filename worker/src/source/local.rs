@@ -9,8 +9,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use stagewright_core::digest::Digest;
@@ -19,6 +20,7 @@ use stagewright_core::protocol::{
 };
 
 use crate::content::{ContentError, ContentStore, Ingest};
+use crate::lease::Lease;
 
 /// How large a context may be.
 #[derive(Debug, Clone)]
@@ -79,8 +81,8 @@ pub struct Manifest {
     pub id: Digest,
     /// The entries by their path, relative and without `.` or `..`.
     pub entries: BTreeMap<String, ManifestEntry>,
-    /// All content has been seen to be here once.
-    complete: AtomicBool,
+    /// One more than [`ContentStore::removals`] when all content was seen to be here; 0 where it never was.
+    complete: AtomicU64,
 }
 
 /// One entry of a [`Manifest`].
@@ -105,7 +107,12 @@ struct Shared {
     manifests: RwLock<BTreeMap<Digest, Arc<Manifest>>>,
     /// Content that was asked for and has not arrived whole, by digest.
     expected: Mutex<BTreeMap<Digest, Expected>>,
+    /// Contexts that were offered and not built yet, held for a while.
+    offered: Mutex<BTreeMap<Digest, (Instant, Lease)>>,
 }
+
+/// How long what was offered waits for its build.
+const PATIENCE: Duration = Duration::from_hours(1);
 
 struct Expected {
     size: u64,
@@ -127,6 +134,7 @@ impl Contexts {
                 limits,
                 manifests: RwLock::default(),
                 expected: Mutex::default(),
+                offered: Mutex::default(),
             }),
         })
     }
@@ -142,8 +150,10 @@ impl Contexts {
         let manifest = Arc::new(Manifest {
             id: id.clone(),
             entries,
-            complete: AtomicBool::new(false),
+            complete: AtomicU64::new(0),
         });
+        // From here on its content stays until it is built.
+        let lease = self.shared.content.leases().begin();
         self.shared.store(&id, &text)?;
         let lacks = self.expect(&manifest);
         let mut manifests = self
@@ -152,6 +162,10 @@ impl Contexts {
             .write()
             .unwrap_or_else(PoisonError::into_inner);
         manifests.entry(id.clone()).or_insert(manifest);
+        drop(manifests);
+        let mut offered = self.shared.offered.lock().unwrap_or_else(PoisonError::into_inner);
+        offered.retain(|_, (when, _)| when.elapsed() < PATIENCE);
+        offered.insert(id.clone(), (Instant::now(), lease));
         Ok(ContextAnswer { id, lacks })
     }
 
@@ -243,7 +257,7 @@ impl Contexts {
         let manifest = Arc::new(Manifest {
             id: id.clone(),
             entries,
-            complete: AtomicBool::new(false),
+            complete: AtomicU64::new(0),
         });
         let mut manifests = self
             .shared
@@ -253,10 +267,40 @@ impl Contexts {
         Some(Arc::clone(manifests.entry(id.clone()).or_insert(manifest)))
     }
 
-    /// The content of `manifest` that is not here, with its size, each once.
+    /// A build of the context has begun, and holds it from now on.
+    pub fn begun(&self, id: &Digest) {
+        let mut offered = self.shared.offered.lock().unwrap_or_else(PoisonError::into_inner);
+        offered.remove(id);
+    }
+
+    /// Forgets the context named `id`; its files are the content store's. Whether a build holds it is the caller's to
+    /// know.
+    pub fn forget(&self, id: &Digest) -> io::Result<()> {
+        let mut manifests = self
+            .shared
+            .manifests
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        manifests.remove(id);
+        match fs::remove_file(self.shared.path(id)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// The content of `manifest` that is not here, with its size, each once. What is here is held.
     pub fn lacking(&self, manifest: &Manifest) -> Vec<(Digest, u64)> {
-        if manifest.complete.load(Ordering::Relaxed) {
-            return Vec::new();
+        let content = &self.shared.content;
+        content.leases().using(&self.shared.path(&manifest.id));
+        let removals = content.removals();
+        if manifest.complete.load(Ordering::Acquire) == removals + 1 {
+            for (digest, _) in manifest.entries.values().filter_map(ManifestEntry::content) {
+                content.leases().holding(&content.path(digest));
+            }
+            // What was removed in the meantime was so before it was held.
+            if content.removals() == removals {
+                return Vec::new();
+            }
         }
         let files: BTreeSet<_> = manifest
             .entries
@@ -265,13 +309,14 @@ impl Contexts {
             .collect();
         let lacking: Vec<_> = files
             .into_iter()
-            .filter(|(digest, _)| !self.shared.content.contains(digest))
+            .filter(|(digest, _)| !content.holds(digest))
             .collect();
         let lacking: Vec<_> = lacking
             .into_iter()
             .map(|(digest, size)| (digest.clone(), size))
             .collect();
-        manifest.complete.store(lacking.is_empty(), Ordering::Relaxed);
+        let complete = if lacking.is_empty() { removals + 1 } else { 0 };
+        manifest.complete.store(complete, Ordering::Release);
         lacking
     }
 
@@ -317,7 +362,7 @@ impl Shared {
 
 /// A name next to `path` that no other thread of this process uses.
 fn tempfile_beside(path: &Path) -> PathBuf {
-    static COUNT: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
+    static COUNT: AtomicU64 = AtomicU64::new(0);
     path.with_extension(format!("new{}", COUNT.fetch_add(1, Ordering::Relaxed)))
 }
 

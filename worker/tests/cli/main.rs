@@ -11,10 +11,12 @@ mod build;
 mod check;
 mod convert;
 mod diff;
+mod du;
 mod explain;
 mod fmt;
 mod outline;
 mod plan;
+mod prune;
 mod serve;
 mod targets;
 

@@ -8,13 +8,13 @@ use std::process::{Child, ChildStdout, Stdio};
 use crate::{run, stagewright};
 
 /// A worker as a process, and what it prints.
-struct Served {
+pub(crate) struct Served {
     process: Child,
     output: BufReader<ChildStdout>,
     port: u16,
 }
 
-fn serve(state: &Path) -> Served {
+pub(crate) fn serve(state: &Path) -> Served {
     let mut process = stagewright()
         .args(["serve", "--listen", "127.0.0.1:0", "--state"])
         .arg(state)

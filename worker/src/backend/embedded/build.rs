@@ -471,7 +471,7 @@ impl Build {
             }
             _ => return Err(StepFailure::internal("a step of a kind that is not kept")),
         };
-        let result = stored(&self.request.build, made);
+        let result = stored(&self.request.build, &vertex.name, made);
         let (engine, key, kept) = (Arc::clone(&self.engine), key.clone(), result.clone());
         // The layer is committed, so from here on the result may be found.
         blocking(move || {
@@ -563,9 +563,10 @@ impl LayerNews {
     }
 }
 
-fn stored(build: &str, made: Made) -> StoredResult {
+fn stored(build: &str, step: &str, made: Made) -> StoredResult {
     StoredResult {
         build: build.to_owned(),
+        step: step.to_owned(),
         created: timestamp(),
         snapshot: made.snapshot.to_string(),
         diff_id: made.stats.diff_id,

@@ -6,7 +6,7 @@
 
 use std::path::Path;
 
-use redb::{Database, Durability, ReadableDatabase as _, TableDefinition};
+use redb::{Database, Durability, ReadableDatabase as _, ReadableTable as _, TableDefinition};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use stagewright_core::digest::Digest;
@@ -25,6 +25,9 @@ pub(crate) struct StoredResult {
     pub(crate) build: BuildId,
     /// When, RFC 3339.
     pub(crate) created: String,
+    /// The step's name.
+    #[serde(default)]
+    pub(crate) step: String,
     /// Name of the layer in the snapshot store.
     pub(crate) snapshot: String,
     /// sha256 of the layer's tar.
@@ -37,6 +40,23 @@ pub(crate) struct StoredResult {
     pub(crate) changed: u64,
     /// Entries that were removed.
     pub(crate) removed: u64,
+}
+
+/// What a worker remembers of one step.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StepRecord {
+    /// The step's key.
+    pub key: Digest,
+    /// The layer's name in the snapshot store.
+    pub layer: String,
+    /// The step's name, where the worker that wrote it kept it.
+    pub step: String,
+    /// The build that ran it.
+    pub build: String,
+    /// When, RFC 3339.
+    pub created: String,
+    /// The bytes of the record.
+    pub size: u64,
 }
 
 /// How a step looked when it was last asked for.
@@ -104,6 +124,44 @@ impl Cache {
             .map_err(database)?
             .insert(key.hex(), value.as_slice())
             .map_err(database)?;
+        write.commit().map_err(database)
+    }
+
+    /// Every result, in the order of the keys.
+    pub(crate) fn results(&self) -> Result<Vec<StepRecord>, CacheError> {
+        let read = self.database.begin_read().map_err(database)?;
+        let table = read.open_table(RESULTS).map_err(database)?;
+        let mut records = Vec::new();
+        for entry in table.iter().map_err(database)? {
+            let (key, value) = entry.map_err(database)?;
+            let key: Option<Digest> = format!("sha256:{}", key.value()).parse().ok();
+            let result: Option<StoredResult> = serde_json::from_slice(value.value()).ok();
+            if let (Some(key), Some(result)) = (key, result) {
+                records.push(StepRecord {
+                    key,
+                    layer: result.snapshot,
+                    step: result.step,
+                    build: result.build,
+                    created: result.created,
+                    size: value.value().len() as u64,
+                });
+            }
+        }
+        Ok(records)
+    }
+
+    /// Forgets results, all at once.
+    pub(crate) fn forget_results(&self, keys: &[Digest]) -> Result<(), CacheError> {
+        if keys.is_empty() {
+            return Ok(());
+        }
+        let write = self.database.begin_write().map_err(database)?;
+        {
+            let mut table = write.open_table(RESULTS).map_err(database)?;
+            for key in keys {
+                table.remove(key.hex()).map_err(database)?;
+            }
+        }
         write.commit().map_err(database)
     }
 
@@ -185,6 +243,7 @@ mod tests {
         let (key, diff_id) = (Digest::of(b"key"), Digest::of(b"tar"));
         let result = StoredResult {
             build: "1".into(),
+            step: "RUN make".into(),
             created: "2026-01-01T00:00:00Z".into(),
             snapshot: diff_id.hex().to_owned(),
             diff_id,

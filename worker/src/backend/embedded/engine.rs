@@ -76,7 +76,8 @@ impl Engine {
         let content = contexts.content().clone();
         let cache = Cache::open(&state.join("cache.redb")).map_err(OpenError::of)?;
         prepare().map_err(|error| OpenError::State(format!("{}: {error}", scratch.display())))?;
-        let snapshots = SnapshotStore::open(&state.join("snapshots")).map_err(OpenError::of)?;
+        let snapshots = SnapshotStore::open_with(&state.join("snapshots"), content.leases().clone())
+            .map_err(OpenError::of)?;
         let layers = LayerIndex::open(&state.join("layers"), content.clone()).map_err(OpenError::of)?;
         let source = ImageSource::new(config.clone(), content.clone());
         let images = Images::new(

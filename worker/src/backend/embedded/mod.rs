@@ -36,6 +36,7 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use stagewright_core::analysis::ImageFacts;
+use stagewright_core::digest::Digest;
 use stagewright_core::protocol::{BuildFailure, ImageSummary, OutputFormat, ResolveImage};
 use tokio_util::sync::CancellationToken;
 
@@ -43,12 +44,23 @@ use super::{Backend, BackendDescription, BackendError, EventSink, SolveRequest};
 use crate::config::Config;
 use crate::export::{docker_archive, oci_archive};
 use crate::sandbox::probe;
+use crate::snapshot::SnapshotStore;
 use crate::source::image::ImageError;
 use crate::source::image::reference::Reference;
 use crate::source::local::Contexts;
 use build::Build;
+pub use cache::StepRecord;
 use engine::Engine;
 pub use engine::OpenError;
+
+/// What the worker whose state folder is `state` remembers of steps. Where a worker is at work there, only it can tell.
+pub fn step_records(state: &Path) -> Option<Vec<StepRecord>> {
+    let path = state.join("cache.redb");
+    if !path.is_file() {
+        return Some(Vec::new());
+    }
+    cache::Cache::open(&path).ok()?.results().ok()
+}
 
 /// Runs builds on this machine, in sandboxes of its own.
 pub struct EmbeddedBackend {
@@ -76,6 +88,30 @@ impl EmbeddedBackend {
             engine: Arc::new(engine),
             description,
         })
+    }
+}
+
+impl EmbeddedBackend {
+    /// What is remembered of steps.
+    pub fn step_records(&self) -> Result<Vec<StepRecord>, BackendError> {
+        let records = self.engine.cache.results();
+        records.map_err(|error| BackendError::Internal(error.to_string()))
+    }
+
+    /// Forgets results by their keys. What they are of stays.
+    pub fn forget_steps(&self, keys: &[Digest]) -> Result<(), BackendError> {
+        let forgotten = self.engine.cache.forget_results(keys);
+        forgotten.map_err(|error| BackendError::Internal(error.to_string()))
+    }
+
+    /// Forgets which blobs layers were compressed to, where the blobs are gone.
+    pub fn forget_missing_blobs(&self) {
+        self.engine.layers.forget_missing();
+    }
+
+    /// The layers.
+    pub fn snapshots(&self) -> &SnapshotStore {
+        &self.engine.snapshots
     }
 }
 

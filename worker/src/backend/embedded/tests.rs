@@ -20,10 +20,12 @@ use crate::backend::Extras;
 use crate::build::{BuildLimits, Builds};
 use crate::content::ContentStore;
 use crate::source::local::ContextLimits;
+use crate::storage::Storage;
 
 mod forecast;
 mod mounts;
 mod no_cache;
+mod pruning;
 mod secrets;
 
 const BASE: &str = "docker.io/library/base:latest";
@@ -76,16 +78,18 @@ impl Ground {
             // A worker that was dropped lets go of its files once its last task has ended.
             match EmbeddedBackend::open(&state, &config, contexts.clone()) {
                 Err(error) if error.to_string().contains("another") => std::thread::yield_now(),
-                opened => break opened.unwrap(),
+                opened => break Arc::new(opened.unwrap()),
             }
         };
-        let builds = Builds::open(&state, Arc::new(backend), contexts, BuildLimits::default()).unwrap();
-        Worker { builds }
+        let builds = Builds::open(&state, backend.clone(), contexts, BuildLimits::default()).unwrap();
+        let storage = Storage::new(&state, builds.clone(), backend, config.storage);
+        Worker { builds, storage }
     }
 }
 
 struct Worker {
     builds: Builds,
+    storage: Storage,
 }
 
 /// How a build went.
@@ -159,8 +163,7 @@ impl Worker {
         self.builds.start_with(request, extras).unwrap()
     }
 
-    fn offer(&self, files: &[(&str, &str)]) -> stagewright_core::digest::Digest {
-        use stagewright_core::digest::Digest;
+    fn offer(&self, files: &[(&str, &str)]) -> Digest {
         let entry = |(path, content): &(&str, &str)| ContextEntry {
             path: (*path).to_owned(),
             mode: 0o644,

@@ -204,7 +204,8 @@ async fn build(
         .map_err(|error| Failure::new(Failure::WORK, error.to_string()))?;
     let end = follow(builds, &id, &stop, arguments.quiet).await?;
     catching.abort();
-    match end {
+    let storage = machine.storage.clone();
+    let ended = match end {
         End::Done(image) => {
             if let Some(output) = &arguments.output {
                 write(builds, &id, &arguments.tag, arguments.format, output).await?;
@@ -233,7 +234,10 @@ async fn build(
         }
         End::Failed(failure) => Err(failed(&dockerfile, &analysis, &failure)),
         End::Cancelled => Ok(ExitCode::from(INTERRUPTED)),
-    }
+    };
+    // The image was written, so what is too much may go.
+    _ = tokio::task::spawn_blocking(move || storage.tidy()).await;
+    ended
 }
 
 impl Arguments {

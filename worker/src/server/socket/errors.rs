@@ -54,6 +54,7 @@ impl IntoRpc for BuildsError {
     fn into_rpc(self) -> RpcError {
         match self {
             Self::Unknown(_) | Self::NoImage { .. } => error(error_code::NOT_FOUND, self.to_string()),
+            Self::AtWork(_) => error(error_code::INVALID_PARAMS, self.to_string()),
             Self::Records { .. } => error(error_code::INTERNAL, self.to_string()),
             Self::Backend(failure) => failure.into_rpc(),
         }

@@ -64,6 +64,10 @@ impl Ground {
             () = ticket.cancel.cancelled() => return Err(StepFailure::cancelled()),
             taken = executor.caches.take(&wanted) => taken?,
         };
+        // From here on it is not pruned: whether it has files is asked afterwards.
+        for directory in taken.iter().filter_map(|taken| taken.files.parent()) {
+            executor.snapshots.leases().using(directory);
+        }
         let mut caches = taken.into_iter();
         for mount in op.mounts.iter().filter(|mount| mount.dest != "/") {
             let kind = kind(mount)?;
