@@ -185,6 +185,8 @@ pub struct Limits {
     pub step_log: u64,
     /// Files of one build context together.
     pub context_size: u64,
+    /// One file from a web server.
+    pub download_size: u64,
     /// Compressed layers of one base image together.
     pub image_size: u64,
     /// Layers of one base image, unpacked, together.
@@ -206,6 +208,7 @@ impl Default for Limits {
             step_processes: 4096,
             step_log: 16 * MIB,
             context_size: 4 * GIB,
+            download_size: 16 * GIB,
             image_size: 16 * GIB,
             image_unpacked_size: 64 * GIB,
         }

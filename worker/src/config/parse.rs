@@ -59,6 +59,7 @@ struct LimitsTable {
     step_processes: Option<u64>,
     step_log: Option<Size>,
     context_size: Option<Size>,
+    download_size: Option<Size>,
     image_size: Option<Size>,
     image_unpacked_size: Option<Size>,
 }
@@ -297,6 +298,7 @@ fn convert_limits(table: LimitsTable) -> Result<Limits, Problem> {
         step_processes: table.step_processes.unwrap_or(defaults.step_processes),
         step_log: size(table.step_log, defaults.step_log),
         context_size: size(table.context_size, defaults.context_size),
+        download_size: size(table.download_size, defaults.download_size),
         image_size: size(table.image_size, defaults.image_size),
         image_unpacked_size: size(table.image_unpacked_size, defaults.image_unpacked_size),
     })

@@ -1,5 +1,7 @@
 //! One build: its steps, each looked up before it is run.
 
+mod remote;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -220,6 +222,7 @@ impl Build {
                 );
                 Ok((Output::Context(Arc::new(context)), End::Ran))
             }
+            Source::Web => self.web(vertex, op).await,
             Source::Unsupported(what) => Err(unsupported(what)),
         }
     }
@@ -661,7 +664,7 @@ fn check(vertex: &GraphVertex, host: &Platform) -> Result<(), String> {
     }
     match &vertex.op.kind {
         Some(OpKind::Source(source)) => match Source::of(source) {
-            Source::Image(_) | Source::Local(_) => Ok(()),
+            Source::Image(_) | Source::Local(_) | Source::Web => Ok(()),
             Source::Unsupported(what) => Err(unsupported(what).message),
         },
         Some(OpKind::Exec(exec)) => {

@@ -16,6 +16,7 @@ use super::key::InputFact;
 
 const RESULTS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("results");
 const CHECKSUMS: TableDefinition<'_, &str, &str> = TableDefinition::new("checksums");
+const FETCHED: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("fetched");
 const STEPS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("steps");
 
 /// A step's result.
@@ -72,6 +73,21 @@ pub(crate) struct LastSeen {
     pub(crate) inputs: Vec<InputFact>,
 }
 
+/// What an address gave when it was last asked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Fetched {
+    /// The build that asked.
+    pub(crate) build: BuildId,
+    /// What the server called that state of it.
+    pub(crate) etag: Option<String>,
+    /// When the server says that it changed.
+    pub(crate) last_modified: Option<String>,
+    /// The checksum that it was asked to have, and had.
+    pub(crate) checksum: Option<String>,
+    /// The key of the result that it became.
+    pub(crate) result: Digest,
+}
+
 /// The database could not be used.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CacheError {
@@ -106,6 +122,7 @@ impl Cache {
         write.open_table(RESULTS).map_err(self::database)?;
         write.open_table(CHECKSUMS).map_err(self::database)?;
         write.open_table(STEPS).map_err(self::database)?;
+        write.open_table(FETCHED).map_err(self::database)?;
         write.commit().map_err(self::database)?;
         Ok(cache)
     }
@@ -180,6 +197,23 @@ impl Cache {
             .open_table(CHECKSUMS)
             .map_err(database)?
             .insert(of.hex(), checksum.as_str())
+            .map_err(database)?;
+        write.commit().map_err(database)
+    }
+
+    /// What is known of the address called `identity`.
+    pub(crate) fn fetched(&self, identity: &Digest) -> Option<Fetched> {
+        self.read(FETCHED, identity.hex())
+    }
+
+    /// Remembers what an address gave.
+    pub(crate) fn put_fetched(&self, identity: &Digest, fetched: &Fetched) -> Result<(), CacheError> {
+        let value = serde_json::to_vec(fetched).map_err(|error| CacheError::Database(error.to_string()))?;
+        let write = self.begin_passing()?;
+        write
+            .open_table(FETCHED)
+            .map_err(database)?
+            .insert(identity.hex(), value.as_slice())
             .map_err(database)?;
         write.commit().map_err(database)
     }

@@ -16,6 +16,7 @@ use crate::config::Config;
 use crate::export::LayerIndex;
 use crate::sandbox::{Limits, Sandbox, SandboxConfig};
 use crate::snapshot::SnapshotStore;
+use crate::source::http::Web;
 use crate::source::image::ImageSource;
 use crate::source::local::Contexts;
 
@@ -36,6 +37,8 @@ pub(crate) struct Engine {
     pub(crate) executor: Executor,
     /// Results and how steps last looked.
     pub(crate) cache: Cache,
+    /// Files from web servers.
+    pub(crate) web: Web,
     /// Layers as blobs.
     pub(crate) layers: LayerIndex,
     /// How many steps may run at the same time, over all builds.
@@ -113,6 +116,7 @@ impl Engine {
             images: Arc::new(images),
             executor,
             cache,
+            web: Web::new(config.limits.download_size),
             layers,
             // Steps wait for disks as much as for processors.
             steps: Semaphore::new(config.limits.parallel_steps.clamp(4, Semaphore::MAX_PERMITS)),

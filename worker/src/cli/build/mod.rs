@@ -195,6 +195,7 @@ async fn build(
         no_cache: Arc::new(request::afresh(definition)),
         secrets: Arc::new(arguments.secrets.secrets()?),
         agents: Arc::new(arguments.secrets.agents()?),
+        local: true,
         image: ImageOptions {
             annotations: Annotation::of(&arguments.annotation, Place::Manifest, &platform),
         },

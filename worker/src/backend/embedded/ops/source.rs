@@ -26,6 +26,8 @@ pub(crate) enum Source<'a> {
     Image(&'a str),
     /// A build context by its name.
     Local(&'a str),
+    /// A file from a web server.
+    Web,
     /// Something this backend cannot bring in: what it is, in words.
     Unsupported(&'static str),
 }
@@ -40,7 +42,7 @@ impl<'a> Source<'a> {
             "docker-image" => Self::Image(rest),
             "local" => Self::Local(rest),
             "git" => Self::Unsupported("a git repository"),
-            "http" | "https" => Self::Unsupported("a download over HTTP"),
+            "http" | "https" => Self::Web,
             "oci-layout" => Self::Unsupported("an OCI layout of the client's"),
             _ => Self::Unsupported("a source of a kind that is not known"),
         }

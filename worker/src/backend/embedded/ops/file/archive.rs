@@ -197,13 +197,23 @@ fn confined(path: &Path) -> Option<PathBuf> {
 
 fn metadata(header: &Header, owner: Option<Owner>, attributes: Attributes) -> io::Result<Metadata> {
     let number = |number: u64| u32::try_from(number).map_err(|_| io::Error::from(io::ErrorKind::InvalidData));
+    // A field that nobody wrote is a zero to every tar.
+    let old = header.as_old();
+    let blank = |field: &[u8]| field.iter().all(|byte| matches!(byte, 0 | b' '));
+    let uid = if blank(&old.uid) { 0 } else { header.uid()? };
+    let gid = if blank(&old.gid) { 0 } else { header.gid()? };
+    let mode = if blank(&old.mode) {
+        0
+    } else {
+        header.mode()? & 0o7777
+    };
+    let modified = if blank(&old.mtime) { 0 } else { header.mtime()? };
     let owner = match owner {
         Some(owner) => (owner.uid, owner.gid),
-        None => (number(header.uid()?)?, number(header.gid()?)?),
+        None => (number(uid)?, number(gid)?),
     };
     let is_link = header.entry_type() == EntryType::Symlink;
-    let mode = header.mode()? & 0o7777;
-    let modified = i64::try_from(header.mtime()?).unwrap_or(0);
+    let modified = i64::try_from(modified).unwrap_or(0);
     Ok(Metadata {
         owner,
         mode: (!is_link).then_some(mode),

@@ -1,0 +1,147 @@
+//! Sources from the network: asked for anew by every build, and fetched only where they changed.
+
+use std::sync::Arc;
+
+use stagewright_core::llb::SourceOp;
+
+use super::super::cache::Fetched;
+use super::super::ops::http::{Received, RemoteFile};
+use super::super::ops::{StepFailure, blocking};
+use super::super::progress::{End, LayerNews, News};
+use super::super::rootfs::{Output, Rootfs};
+use super::{Build, StoredResult, stacked, stored};
+use crate::backend::graph::GraphVertex;
+use crate::source::http::{Answer, Known};
+use stagewright_core::digest::Digest;
+
+impl Build {
+    /// A file from a web server.
+    pub(super) async fn web(
+        &self,
+        vertex: &GraphVertex,
+        op: &SourceOp,
+    ) -> Result<(Output, End), StepFailure> {
+        let file = RemoteFile::of(op)?;
+        let identity = file.identity();
+        let asked_again = self.ignores_cache(vertex);
+        let before = self.fetched(&identity);
+        let kept = before.clone().filter(|_| asked_again.is_none());
+        if let Some((result, fetched)) = &kept
+            && file.checksum.is_some()
+            && file.checksum == fetched.checksum
+        {
+            let why = format!("cached: build {} got the file with this checksum", fetched.build);
+            return self.unchanged(vertex, result, why);
+        }
+        // Whether what is here has a checksum that is asked for the first time is seen by fetching it again.
+        let comparable = kept.as_ref().filter(|_| file.checksum.is_none());
+        let known = comparable.map(|(_, fetched)| Known {
+            etag: fetched.etag.clone(),
+            last_modified: fetched.last_modified.clone(),
+        });
+        let extras = &self.request.extras;
+        let question = file.question(&extras.secrets, known.unwrap_or_default(), extras.local)?;
+        let answer = self.engine.web.ask(&question).await;
+        let download = match (
+            answer.map_err(|error| StepFailure::new(error.to_string()))?,
+            &kept,
+        ) {
+            (Answer::File(download), _) => download,
+            (Answer::Unchanged, Some((result, fetched))) => {
+                let why = format!(
+                    "cached: the server says that it did not change since build {}",
+                    fetched.build
+                );
+                return self.unchanged(vertex, result, why);
+            }
+            (Answer::Unchanged, None) => {
+                return Err(StepFailure::new(
+                    "the server says that the file did not change, although it was not asked that",
+                ));
+            }
+        };
+        let tell = |news| self.progress.tell(&vertex.digest, &news);
+        let Received {
+            made,
+            result: key,
+            known,
+        } = file.receive(download, &self.engine.snapshots, &tell).await?;
+        let why = match (asked_again, &before) {
+            (Some(why), _) => why.to_owned(),
+            (None, None) => "first download of this address".to_owned(),
+            (None, Some((_, fetched))) if fetched.result == key => {
+                format!(
+                    "downloaded again, and it is the same file as in build {}",
+                    fetched.build
+                )
+            }
+            (None, Some((_, fetched))) => format!(
+                "rerun: the server has another file than in build {}",
+                fetched.build
+            ),
+        };
+        self.progress.reason(&vertex.digest, why);
+        let fetched = Fetched {
+            build: self.request.build.clone(),
+            etag: known.etag,
+            last_modified: known.last_modified,
+            checksum: file.checksum.clone(),
+            result: key.clone(),
+        };
+        let result = stored(&self.request.build, &vertex.name, made);
+        self.keep_fetched(identity, fetched, key, result.clone()).await?;
+        self.fresh(vertex, result)
+    }
+
+    /// What is known of an address, where the files that it gave are still here.
+    pub(super) fn fetched(&self, identity: &Digest) -> Option<(StoredResult, Fetched)> {
+        let fetched = self.engine.cache.fetched(identity)?;
+        Some((self.engine.found(&fetched.result)?, fetched))
+    }
+
+    /// Remembers what came from an address.
+    pub(super) async fn keep_fetched(
+        &self,
+        identity: Digest,
+        fetched: Fetched,
+        key: Digest,
+        result: StoredResult,
+    ) -> Result<(), StepFailure> {
+        let engine = Arc::clone(&self.engine);
+        blocking(move || {
+            engine
+                .cache
+                .put_result(&key, &result)
+                .map_err(StepFailure::internal)?;
+            engine
+                .cache
+                .put_fetched(&identity, &fetched)
+                .map_err(StepFailure::internal)
+        })
+        .await
+    }
+
+    /// Files that are here already.
+    pub(super) fn unchanged(
+        &self,
+        vertex: &GraphVertex,
+        result: &StoredResult,
+        why: String,
+    ) -> Result<(Output, End), StepFailure> {
+        self.progress.reason(&vertex.digest, why);
+        let (output, _) = self.fresh(vertex, result.clone())?;
+        Ok((output, End::Cached))
+    }
+
+    /// Files that came just now.
+    pub(super) fn fresh(
+        &self,
+        vertex: &GraphVertex,
+        result: StoredResult,
+    ) -> Result<(Output, End), StepFailure> {
+        let layer = LayerNews::of_result(&result, None);
+        self.progress.tell(&vertex.digest, &News::Layer(layer));
+        let files = stacked(&Rootfs::default(), vertex, Arc::new(result))?;
+        Ok((Output::Files(files), End::Ran))
+    }
+}

@@ -1,0 +1,479 @@
+//! Files from web servers.
+//!
+//! An address may come from a stranger and so may an answer: every answer has a longest length, every wait an end,
+//! HTTPS never becomes HTTP on the way, and unless the build's owner is who asks, no address leads to this machine.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use reqwest::header::{
+    CONTENT_DISPOSITION, ETAG, HeaderMap, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED,
+};
+use reqwest::{Client, Response, StatusCode, Url, redirect};
+
+const MOST_REDIRECTS: usize = 10;
+const CONNECT: Duration = Duration::from_secs(10);
+/// For the next bytes.
+const READ: Duration = Duration::from_mins(1);
+
+/// A client for files of builds. Connections are kept and shared.
+pub struct Web {
+    limit: u64,
+    clients: [OnceLock<Result<Client, String>>; 3],
+}
+
+/// What is asked for.
+#[derive(Debug, Clone, Default)]
+pub struct Question {
+    /// The address, `http://` or `https://`.
+    pub url: String,
+    /// More headers. Those that prove who asks do not follow to another host.
+    pub headers: HeaderMap,
+    /// What is known from an earlier answer.
+    pub known: Known,
+    /// Whether it may be an address of this machine.
+    pub local: bool,
+}
+
+/// By what a server tells whether a file changed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Known {
+    /// Its `ETag`, as it came.
+    pub etag: Option<String>,
+    /// Its `Last-Modified`, as it came.
+    pub last_modified: Option<String>,
+}
+
+/// What a server said.
+pub enum Answer {
+    /// The file is as it was.
+    Unchanged,
+    /// The file, to be read.
+    File(Download),
+}
+
+/// A file on its way.
+pub struct Download {
+    response: Response,
+    url: String,
+    limit: u64,
+    received: u64,
+}
+
+/// Why a file could not be had.
+#[derive(Debug, thiserror::Error)]
+pub enum WebError {
+    /// It is no address that could be asked.
+    #[error("{url} is no address that a file could come from: {reason}")]
+    Address {
+        /// As written.
+        url: String,
+        /// Why not.
+        reason: String,
+    },
+    /// It leads to this machine, and the build may not.
+    #[error(
+        "{0} is an address of the worker's own machine or network, from which builds that others start get no files"
+    )]
+    Local(String),
+    /// No answer came.
+    #[error("{url} cannot be fetched: {reason}")]
+    Unreachable {
+        /// The address.
+        url: String,
+        /// What happened, and what to do.
+        reason: String,
+    },
+    /// The server refused.
+    #[error("{url} cannot be fetched: the server answers {status}{hint}")]
+    Status {
+        /// The address.
+        url: String,
+        /// What it said.
+        status: StatusCode,
+        /// What to do next: a sentence that begins with its own punctuation.
+        hint: &'static str,
+    },
+    /// It is too large.
+    #[error(
+        "{url} is larger than the {limit} bytes that this worker downloads at most (limits.download-size)"
+    )]
+    TooLarge {
+        /// The address.
+        url: String,
+        /// The limit.
+        limit: u64,
+    },
+}
+
+/// Which client: with the machine's proxies or without, and whether to this machine.
+#[derive(Clone, Copy)]
+enum Way {
+    Direct = 0,
+    Proxied = 1,
+    Outside = 2,
+}
+
+impl Web {
+    /// A client that takes files of up to `limit` bytes.
+    pub fn new(limit: u64) -> Self {
+        Self {
+            limit,
+            clients: [const { OnceLock::new() }; 3],
+        }
+    }
+
+    /// Asks for a file, and whether it changed where something is known of it.
+    pub async fn ask(&self, question: &Question) -> Result<Answer, WebError> {
+        let written = shown(&question.url);
+        let address = |reason: &dyn std::fmt::Display| WebError::Address {
+            url: written.clone(),
+            reason: reason.to_string(),
+        };
+        let url = Url::parse(&question.url).map_err(|error| address(&error))?;
+        if !matches!(url.scheme(), "http" | "https") {
+            return Err(address(&"it is neither http nor https"));
+        }
+        let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+        if !question.local && is_local_name(host) {
+            return Err(WebError::Local(written));
+        }
+        let way = match (question.local, is_local_name(host)) {
+            (false, _) => Way::Outside,
+            // What is on this machine no proxy has.
+            (true, true) => Way::Direct,
+            (true, false) => Way::Proxied,
+        };
+        let client = self.client(way).map_err(|reason| WebError::Unreachable {
+            url: written.clone(),
+            reason: reason.to_owned(),
+        })?;
+        let mut request = client.get(url).headers(question.headers.clone());
+        if let Some(etag) = &question.known.etag {
+            request = request.header(IF_NONE_MATCH, etag);
+        } else if let Some(time) = &question.known.last_modified {
+            request = request.header(IF_MODIFIED_SINCE, time);
+        }
+        let response = request.send().await.map_err(|error| failure(&written, &error))?;
+        let download = Download {
+            response,
+            url: written,
+            limit: self.limit,
+            received: 0,
+        };
+        download.checked(&question.known)
+    }
+
+    fn client(&self, way: Way) -> Result<&Client, &str> {
+        let slot = self.clients.get(way as usize).ok_or("there is no such way")?;
+        slot.get_or_init(|| client(way)).as_ref().map_err(String::as_str)
+    }
+}
+
+impl Download {
+    fn checked(self, known: &Known) -> Result<Answer, WebError> {
+        let status = self.response.status();
+        // A server that does not look at the question may still say that it is the same file.
+        let same =
+            known.etag.is_some() && self.etag().as_deref().map(strong) == known.etag.as_deref().map(strong);
+        if status == StatusCode::NOT_MODIFIED || (status.is_success() && same) {
+            return Ok(Answer::Unchanged);
+        }
+        if !status.is_success() {
+            let hint = match status.as_u16() {
+                401 | 403 => {
+                    ": where it needs proof of who asks, give it as the secret HTTP_AUTH_TOKEN_<host> or \
+                     HTTP_AUTH_HEADER_<host>"
+                }
+                404 | 410 => ": check the address",
+                429 | 500.. => ": try again later",
+                _ => "",
+            };
+            return Err(WebError::Status {
+                url: self.url,
+                status,
+                hint,
+            });
+        }
+        if self.size().is_some_and(|size| size > self.limit) {
+            return Err(self.too_large());
+        }
+        Ok(Answer::File(self))
+    }
+
+    /// How many bytes it has, where the server says so.
+    pub fn size(&self) -> Option<u64> {
+        self.response.content_length()
+    }
+
+    /// Its `ETag`.
+    pub fn etag(&self) -> Option<String> {
+        self.header(&ETAG)
+    }
+
+    /// Its `Last-Modified`.
+    pub fn last_modified(&self) -> Option<String> {
+        self.header(&LAST_MODIFIED)
+    }
+
+    /// The name that the server gives the file: one part of a path.
+    pub fn name(&self) -> Option<String> {
+        disposition_name(&self.header(&CONTENT_DISPOSITION)?)
+    }
+
+    /// The next bytes; `None` at the end.
+    pub async fn next(&mut self) -> Result<Option<Vec<u8>>, WebError> {
+        let chunk = self.response.chunk().await;
+        let chunk = chunk.map_err(|error| failure(&self.url, &error))?;
+        let Some(chunk) = chunk else { return Ok(None) };
+        self.received += chunk.len() as u64;
+        if self.received > self.limit {
+            return Err(self.too_large());
+        }
+        Ok(Some(chunk.into()))
+    }
+
+    fn header(&self, name: &reqwest::header::HeaderName) -> Option<String> {
+        let value = self.response.headers().get(name)?.to_str().ok()?;
+        (!value.is_empty()).then(|| value.to_owned())
+    }
+
+    fn too_large(&self) -> WebError {
+        WebError::TooLarge {
+            url: self.url.clone(),
+            limit: self.limit,
+        }
+    }
+}
+
+/// An `ETag` for comparing: whether a weak one is meant does not matter, as the content is hashed all the same.
+fn strong(etag: &str) -> &str {
+    etag.strip_prefix("W/").unwrap_or(etag)
+}
+
+/// An address as it may be told to people: without what proves who asks.
+pub fn shown(url: &str) -> String {
+    match Url::parse(url) {
+        Ok(mut parsed) if !parsed.username().is_empty() || parsed.password().is_some() => {
+            // Fails for addresses that have no host, and so no user either.
+            _ = parsed.set_username("");
+            _ = parsed.set_password(None);
+            parsed.to_string()
+        }
+        _ => url.to_owned(),
+    }
+}
+
+/// The last part of an address's path, to call a file by.
+pub fn file_name(url: &str) -> Option<String> {
+    let url = Url::parse(url).ok()?;
+    plain_name(url.path_segments()?.next_back()?)
+}
+
+fn disposition_name(header: &str) -> Option<String> {
+    let parameters = header.split(';').skip(1);
+    let name = parameters
+        .filter_map(|parameter| parameter.split_once('='))
+        .find(|(key, _)| key.trim().eq_ignore_ascii_case("filename"))?
+        .1;
+    plain_name(name.trim().trim_matches('"').rsplit('/').next()?)
+}
+
+/// A name that is one part of a path and no way out of a directory.
+pub fn plain_name(name: &str) -> Option<String> {
+    let plain = !matches!(name, "" | "." | "..") && !name.contains(['/', '\0']) && name.len() <= 255;
+    plain.then(|| name.to_owned())
+}
+
+/// Whether a host is this machine by its name alone, or by its address.
+fn is_local_name(host: &str) -> bool {
+    if let Ok(address) = host.parse::<IpAddr>() {
+        return is_local(address);
+    }
+    let host = host.trim_end_matches('.').to_ascii_lowercase();
+    host == "localhost" || host.ends_with(".localhost")
+}
+
+/// Whether an address is this machine's, or one that only its own network has.
+pub(crate) fn is_local(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => address.is_loopback() || address.is_unspecified() || address.is_link_local(),
+        IpAddr::V6(address) => match address.to_ipv4_mapped() {
+            Some(address) => is_local(address.into()),
+            None => address.is_loopback() || address.is_unspecified() || address.is_unicast_link_local(),
+        },
+    }
+}
+
+/// Looks names up, and leaves out what is on this machine.
+struct OutsideOnly;
+
+impl Resolve for OutsideOnly {
+    fn resolve(&self, name: Name) -> Resolving {
+        Box::pin(async move {
+            let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
+            let outside: Vec<SocketAddr> = found.filter(|address| !is_local(address.ip())).collect();
+            if outside.is_empty() {
+                return Err("its name leads to the worker's own machine only".into());
+            }
+            Ok(Box::new(outside.into_iter()) as Addrs)
+        })
+    }
+}
+
+fn client(way: Way) -> Result<Client, String> {
+    // Fails where another part of the process has chosen one already, which is as good.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let builder = || {
+        let builder = Client::builder()
+            .user_agent(concat!("stagewright/", env!("CARGO_PKG_VERSION")))
+            .connect_timeout(CONNECT)
+            .read_timeout(READ)
+            .redirect(redirects(way));
+        match way {
+            Way::Direct => builder.no_proxy(),
+            Way::Proxied => builder,
+            Way::Outside => builder.dns_resolver(Arc::new(OutsideOnly)),
+        }
+    };
+    builder().build().or_else(|error| {
+        // A machine without root certificates can still have files that come without TLS, and no others.
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let tls = rustls::ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(|error| format!("TLS is not available ({error})"))?
+            .with_root_certificates(rustls::RootCertStore::empty())
+            .with_no_client_auth();
+        builder().tls_backend_preconfigured(tls).build().map_err(|_| {
+            format!(
+                "{} (are the system's CA certificates installed?)",
+                innermost(&error)
+            )
+        })
+    })
+}
+
+fn redirects(way: Way) -> redirect::Policy {
+    redirect::Policy::custom(move |attempt| {
+        let was_secure = attempt
+            .previous()
+            .last()
+            .is_some_and(|from| from.scheme() == "https");
+        let host = attempt
+            .url()
+            .host_str()
+            .unwrap_or_default()
+            .trim_matches(['[', ']']);
+        let leaves = matches!(way, Way::Outside) && is_local_name(host);
+        if was_secure && attempt.url().scheme() != "https" {
+            attempt.error("it redirects from HTTPS to an address without")
+        } else if leaves {
+            attempt.error("it redirects to the worker's own machine")
+        } else if attempt.previous().len() > MOST_REDIRECTS {
+            attempt.error("it redirects without end")
+        } else {
+            attempt.follow()
+        }
+    })
+}
+
+fn failure(url: &str, error: &reqwest::Error) -> WebError {
+    let cause = innermost(error);
+    let reason = if error.is_timeout() {
+        "it took too long: try again, or look whether the network is slow".to_owned()
+    } else if error.is_connect() {
+        let proxied = ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"];
+        let hint = if proxied.iter().any(|name| std::env::var_os(name).is_some()) {
+            "the proxy of the environment was asked"
+        } else {
+            "is there a network? A proxy is taken from HTTP_PROXY and HTTPS_PROXY"
+        };
+        format!("no connection ({cause}): {hint}")
+    } else {
+        cause
+    };
+    WebError::Unreachable {
+        url: url.to_owned(),
+        reason,
+    }
+}
+
+/// What is at the bottom of an error, which says most.
+fn innermost(error: &dyn std::error::Error) -> String {
+    let mut error = error;
+    while let Some(source) = error.source() {
+        error = source;
+    }
+    error.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_files_never_lead_anywhere() {
+        for (header, name) in [
+            ("attachment; filename=\"a.tar.gz\"", Some("a.tar.gz")),
+            ("attachment; filename=../../etc/passwd", Some("passwd")),
+            ("attachment; FileName=\"..\"", None),
+            ("attachment; filename=\"x/\"", None),
+            ("inline", None),
+        ] {
+            assert_eq!(disposition_name(header).as_deref(), name, "{header}");
+        }
+        assert_eq!(
+            file_name("https://example.com/a/b.txt?x=/y").as_deref(),
+            Some("b.txt")
+        );
+        assert_eq!(file_name("https://example.com/"), None);
+    }
+
+    #[test]
+    fn addresses_of_this_machine_are_known_in_every_spelling() {
+        for host in [
+            "localhost",
+            "LocalHost.",
+            "a.localhost",
+            "127.0.0.1",
+            "127.1.2.3",
+            "0.0.0.0",
+            "::1",
+            "::ffff:127.0.0.1",
+            "169.254.169.254",
+            "fe80::1",
+        ] {
+            assert!(is_local_name(host), "{host}");
+        }
+        for host in ["example.com", "localhost.example.com", "192.0.2.1", "2001:db8::1"] {
+            assert!(!is_local_name(host), "{host}");
+        }
+        // Other spellings of an address are made one by the parser of addresses.
+        assert_eq!(
+            Url::parse("http://0x7f.1/").unwrap().host_str(),
+            Some("127.0.0.1")
+        );
+    }
+
+    #[test]
+    fn what_proves_who_asks_is_not_shown() {
+        assert_eq!(shown("https://me:word@example.com/a"), "https://example.com/a");
+        assert_eq!(shown("https://example.com/a b"), "https://example.com/a b");
+    }
+
+    #[tokio::test]
+    async fn builds_of_others_get_nothing_from_this_machine() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        for host in ["127.0.0.1", "localhost", "[::ffff:127.0.0.1]", "2130706433"] {
+            let question = Question {
+                url: format!("http://{host}:{port}/"),
+                ..Question::default()
+            };
+            let refused = Web::new(1).ask(&question).await.err().unwrap();
+            assert!(matches!(refused, WebError::Local(_)), "{refused}");
+        }
+    }
+}
