@@ -6,7 +6,9 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use rustix::fs::{XattrFlags, lgetxattr, llistxattr, lsetxattr};
+#[cfg(test)]
+use rustix::fs::llistxattr;
+use rustix::fs::{XattrFlags, lgetxattr, lsetxattr};
 use rustix::io::Errno;
 
 /// Marks a directory that hides everything of that name in the layers below.
@@ -28,7 +30,20 @@ pub(super) fn is_opaque(path: &Path) -> io::Result<bool> {
     }
 }
 
-/// Every attribute of the file itself (a link is not followed), but for overlay's own.
+/// What a program may do beyond its user.
+pub(super) const CAPABILITY: &str = "security.capability";
+
+/// The attribute of that name of the file itself (a link is not followed), where it has it.
+pub(super) fn read(path: &Path, name: &str) -> io::Result<BTreeMap<Vec<u8>, Vec<u8>>> {
+    match sized(|buffer| lgetxattr(path, name, buffer)) {
+        Ok(value) => Ok(BTreeMap::from([(name.as_bytes().to_vec(), value)])),
+        Err(Errno::NODATA | Errno::NOTSUP) => Ok(BTreeMap::new()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Every attribute of the file itself, but for overlay's own.
+#[cfg(test)]
 pub(super) fn read_all(path: &Path) -> io::Result<BTreeMap<Vec<u8>, Vec<u8>>> {
     let mut found = BTreeMap::new();
     let names = match sized(|buffer| llistxattr(path, buffer)) {
@@ -54,7 +69,7 @@ pub(super) fn read_all(path: &Path) -> io::Result<BTreeMap<Vec<u8>, Vec<u8>>> {
 /// Sets one attribute of the file itself. One that this file system or machine cannot hold is left out, as other engines do:
 /// an image labelled for `SELinux` must still unpack on a machine without it.
 pub(super) fn set(path: &Path, name: &[u8], value: &[u8]) -> io::Result<()> {
-    let label = name.starts_with(b"security.") && name != b"security.capability";
+    let label = name.starts_with(b"security.") && name != CAPABILITY.as_bytes();
     match lsetxattr(path, OsStr::from_bytes(name), value, XattrFlags::empty()) {
         Ok(()) | Err(Errno::NOTSUP) => Ok(()),
         Err(Errno::PERM | Errno::INVAL) if label => Ok(()),

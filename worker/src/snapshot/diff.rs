@@ -415,8 +415,10 @@ fn sorted_names(dir: &Path) -> Result<Vec<OsString>, SnapshotError> {
     Ok(names)
 }
 
+/// The attributes that a layer tells of: a program's capabilities, and nothing else, as in other engines' layers. What
+/// more a file has is there for later steps, and stays on this machine.
 fn attributes(path: &Path) -> Result<BTreeMap<Vec<u8>, Vec<u8>>, SnapshotError> {
-    attribute::read_all(path).map_err(SnapshotError::io("read the attributes of", path))
+    attribute::read(path, attribute::CAPABILITY).map_err(SnapshotError::io("read the attributes of", path))
 }
 
 fn same_attributes(one: &Metadata, other: &Metadata) -> bool {

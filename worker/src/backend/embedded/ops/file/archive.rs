@@ -11,7 +11,7 @@ use tar::{Archive, EntryType, Header};
 use tokio_util::sync::CancellationToken;
 
 use super::super::super::select::Selected;
-use super::super::super::target::{Metadata, Target};
+use super::super::super::target::{Making, Metadata, Target};
 use super::super::super::tree::{Attributes, NodeKind, Tree, resolve};
 use super::{FileError, Owner};
 
@@ -39,16 +39,14 @@ pub(super) fn unpack(
     let Some(reader) = decoder(source, selected)? else {
         return Ok(false);
     };
-    let unpacked_by = owner.unwrap_or_default();
-    let directories = Metadata {
-        owner: (unpacked_by.uid, unpacked_by.gid),
-        mode: Some(0o755),
+    let into = Making {
+        owner: owner.map(Owner::numbers),
+        mode: 0o755,
         modified: time,
-        attributes: Attributes::new(),
     };
-    let root = target
-        .make_directories(Path::new(dest), &directories)
-        .map_err(failed)?;
+    let root = target.make_directories(Path::new(dest), &into);
+    // An archive's paths and links begin and end in the directory that it is unpacked into.
+    let target = &root.and_then(|root| target.below(&root)).map_err(failed)?;
     let mut archive = Archive::new(reader.take(MAX_UNPACKED));
     let mut later = Vec::new();
     for entry in archive.entries().map_err(failed)? {
@@ -57,18 +55,11 @@ pub(super) fn unpack(
         }
         let mut entry = entry.map_err(failed)?;
         let name = entry.path().map_err(failed)?.into_owned();
-        let Some(name) = confined(&name) else {
-            return Err(FileError::Refused(format!(
-                "the archive {} holds {}, which leads out of it",
-                selected.name.display(),
-                name.display()
-            )));
-        };
+        let name = confined(&name);
         let attributes = attributes(&mut entry).map_err(failed)?;
         let metadata = metadata(entry.header(), owner, attributes).map_err(failed)?;
-        let above = root.join(name.parent().unwrap_or(Path::new("")));
-        let above = target.make_directories(&above, &directories).map_err(failed)?;
         let Some(last) = name.file_name() else { continue };
+        let above = above(target, name.parent().unwrap_or(Path::new(""))).map_err(failed)?;
         let path = above.join(last);
         let kind = entry.header().entry_type();
         let there = target.tree().look(&path).map_err(failed)?;
@@ -95,10 +86,9 @@ pub(super) fn unpack(
             }
             EntryType::Link => {
                 let link = entry.link_name().map_err(failed)?.unwrap_or_default();
-                let existing = confined(&link).unwrap_or_default();
-                let (existing, _) = resolve(target.tree(), &root.join(existing), false).map_err(failed)?;
+                let (existing, _) = resolve(target.tree(), &confined(&link), false).map_err(failed)?;
+                // What its entry says of owner and mode holds for the file under all of its names.
                 target.hard_link(&existing, &path).map_err(failed)?;
-                continue;
             }
             EntryType::Fifo => target.special(&path, FileType::Fifo, 0).map_err(failed)?,
             EntryType::Char | EntryType::Block => {
@@ -182,17 +172,31 @@ fn is_archive(reader: Option<Box<dyn Read>>) -> io::Result<bool> {
     Ok(block.iter().any(|byte| *byte != 0) && header.cksum().is_ok_and(|expected| expected == sum))
 }
 
-/// A plain path from an archive's; `None` where it leads upwards.
-fn confined(path: &Path) -> Option<PathBuf> {
+/// The directory that an entry goes into. One that the archive does not mention is root's, whoever gets the rest.
+fn above(target: &Target, path: &Path) -> io::Result<PathBuf> {
+    let (plain, there) = resolve(target.tree(), path, false)?;
+    if there.is_some() {
+        return Ok(resolve(target.tree(), path, true)?.0);
+    }
+    let making = Making {
+        owner: Some((0, 0)),
+        mode: 0o755,
+        modified: None,
+    };
+    target.make_directories(&plain, &making)
+}
+
+/// A plain path from an archive's. One that leads upwards ends at the top.
+fn confined(path: &Path) -> PathBuf {
     let mut plain = PathBuf::new();
     for component in path.components() {
         match component {
             Component::Normal(part) => plain.push(part),
-            Component::RootDir | Component::CurDir => {}
-            Component::ParentDir | Component::Prefix(_) => return None,
+            Component::ParentDir => drop(plain.pop()),
+            Component::RootDir | Component::CurDir | Component::Prefix(_) => {}
         }
     }
-    Some(plain)
+    plain
 }
 
 fn metadata(header: &Header, owner: Option<Owner>, attributes: Attributes) -> io::Result<Metadata> {
@@ -209,7 +213,7 @@ fn metadata(header: &Header, owner: Option<Owner>, attributes: Attributes) -> io
     };
     let modified = if blank(&old.mtime) { 0 } else { header.mtime()? };
     let owner = match owner {
-        Some(owner) => (owner.uid, owner.gid),
+        Some(owner) => owner.numbers(),
         None => (number(uid)?, number(gid)?),
     };
     let is_link = header.entry_type() == EntryType::Symlink;

@@ -10,7 +10,7 @@ use stagewright_core::llb::FileActionCopy;
 use tokio_util::sync::CancellationToken;
 
 use super::super::super::select::{Entry, Selected, Selection};
-use super::super::super::target::{Metadata, Target};
+use super::super::super::target::{Making, Metadata, Target};
 use super::super::super::tree::{Attributes, Node, NodeKind, Tree, resolve};
 use super::mode::ModeChange;
 use super::{FileError, Owner, archive, permissions, time};
@@ -128,17 +128,15 @@ impl Copy<'_> {
     /// Makes what is missing of a directory. What a copy makes on its way belongs to the copy's owner, and has the mode
     /// that was asked for in digits; a mode in letters changes one that is there already.
     fn make_directories(&self, path: &Path) -> Result<(), FileError> {
-        let owner = self.owner.unwrap_or_default();
-        let metadata = Metadata {
-            owner: (owner.uid, owner.gid),
+        let making = Making {
+            owner: self.owner.map(Owner::numbers),
             mode: match &self.mode {
-                Some(ModeChange::Absolute(bits)) if self.action.mode_str.is_empty() => Some(bits & 0o777),
-                _ => Some(0o755),
+                Some(ModeChange::Absolute(bits)) if self.action.mode_str.is_empty() => bits & 0o777,
+                _ => 0o755,
             },
             modified: time(self.action.timestamp),
-            attributes: Attributes::new(),
         };
-        let made = self.target.make_directories(path, &metadata);
+        let made = self.target.make_directories(path, &making);
         made.map(drop).map_err(FileError::io("make the directory", path))
     }
 
@@ -253,9 +251,7 @@ impl Copy<'_> {
             Attributes::new()
         };
         let metadata = Metadata {
-            owner: self
-                .owner
-                .map_or((node.uid, node.gid), |owner| (owner.uid, owner.gid)),
+            owner: self.owner.map_or((node.uid, node.gid), Owner::numbers),
             mode: (!is_link).then_some(mode),
             modified: time(self.action.timestamp).or(Some(node.modified)),
             attributes,

@@ -19,7 +19,7 @@ use stagewright_core::llb::{Action, FileActionMkDir, FileActionMkFile, FileActio
 use tokio_util::sync::CancellationToken;
 
 use super::super::select::{SelectError, Selection};
-use super::super::target::{Metadata, Target};
+use super::super::target::{Making, Metadata, Target};
 use super::super::tree::{Tree, resolve};
 pub(crate) use owner::{Owner, owner, owner_inputs};
 pub(crate) use run::run;
@@ -88,22 +88,16 @@ fn permissions(mode: i32) -> u32 {
     u32::try_from(mode).unwrap_or(0) & 0o7777
 }
 
-fn made(owner: Option<Owner>, mode: u32, timestamp: i64) -> Metadata {
-    let owner = owner.unwrap_or_default();
-    Metadata {
-        owner: (owner.uid, owner.gid),
-        mode: Some(mode),
-        modified: time(timestamp),
-        ..Metadata::default()
-    }
-}
-
 fn make_directory(action: &FileActionMkDir, target: &Target, owner: Option<Owner>) -> Result<(), FileError> {
     let path = Path::new(&action.path);
-    let metadata = made(owner, permissions(action.mode) & 0o777, action.timestamp);
+    let making = Making {
+        owner: owner.map(Owner::numbers),
+        mode: permissions(action.mode) & 0o777,
+        modified: time(action.timestamp),
+    };
     if action.make_parents {
         target
-            .make_directories(path, &metadata)
+            .make_directories(path, &making)
             .map_err(FileError::io("make the directory", path))?;
         return Ok(());
     }
@@ -111,15 +105,19 @@ fn make_directory(action: &FileActionMkDir, target: &Target, owner: Option<Owner
     if node.is_some() {
         return Ok(());
     }
-    let make = target
-        .make_directory(&plain)
-        .and_then(|()| target.set(&plain, &metadata));
-    make.map_err(FileError::io("make the directory", path))
+    target
+        .make(&plain, &making)
+        .map_err(FileError::io("make the directory", path))
 }
 
 fn make_file(action: &FileActionMkFile, target: &Target, owner: Option<Owner>) -> Result<(), FileError> {
     let path = Path::new(&action.path);
-    let metadata = made(owner, permissions(action.mode) & 0o777, action.timestamp);
+    let metadata = Metadata {
+        owner: owner.unwrap_or_default().numbers(),
+        mode: Some(permissions(action.mode) & 0o777),
+        modified: time(action.timestamp),
+        ..Metadata::default()
+    };
     let (plain, node) = resolve(target.tree(), path, true).map_err(FileError::io("find", path))?;
     if node.is_some_and(|node| node.is_directory()) {
         return Err(FileError::Refused(format!(
@@ -137,9 +135,8 @@ fn make_file(action: &FileActionMkFile, target: &Target, owner: Option<Owner>) -
 
 fn make_link(action: &FileActionSymlink, target: &Target, owner: Option<Owner>) -> Result<(), FileError> {
     let path = Path::new(&action.newpath);
-    let owner = owner.unwrap_or_default();
     let metadata = Metadata {
-        owner: (owner.uid, owner.gid),
+        owner: owner.unwrap_or_default().numbers(),
         modified: time(action.timestamp),
         ..Metadata::default()
     };

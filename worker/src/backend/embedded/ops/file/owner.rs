@@ -17,6 +17,13 @@ pub(crate) struct Owner {
     pub(crate) gid: u32,
 }
 
+impl Owner {
+    /// User and group.
+    pub(super) fn numbers(self) -> (u32, u32) {
+        (self.uid, self.gid)
+    }
+}
+
 /// More of `/etc/passwd` than this is not read.
 const MAX_DATABASE: u64 = 8 << 20;
 

@@ -291,6 +291,36 @@ fn owners_by_name_are_looked_up_in_the_stage() {
 }
 
 #[test]
+fn directories_on_the_way_take_over_the_setgid_bit_and_its_group() {
+    if !rustix::process::geteuid().is_root() {
+        println!("skipped: giving files to other users needs root");
+        return;
+    }
+    let ground = Ground::new(&["d/f=1"], &["shared/"]);
+    std::os::unix::fs::chown(ground.target().join("shared"), Some(0), Some(99)).unwrap();
+    fs::set_permissions(ground.target().join("shared"), fs::Permissions::from_mode(0o2775)).unwrap();
+    ground.copy("/d/f", "/shared/new/f").unwrap();
+    let owned = FileActionCopy {
+        owner: Some(ChownOpt {
+            user: Some(UserOpt {
+                user: Some(User::ById(7)),
+            }),
+            group: None,
+        }),
+        ..copy("/d/f", "/shared/owned/f")
+    };
+    ground.apply(&Action::Copy(owned)).unwrap();
+    for (path, group, mode) in [("new", 99, 0o2755), ("new/f", 0, 0o644), ("owned", 7, 0o2755)] {
+        let metadata = fs::metadata(ground.target().join("shared").join(path)).unwrap();
+        assert_eq!(
+            (metadata.gid(), metadata.mode() & 0o7777),
+            (group, mode),
+            "{path}"
+        );
+    }
+}
+
+#[test]
 fn names_that_nobody_has_change_nothing() {
     if !rustix::process::geteuid().is_root() {
         println!("skipped: giving files to other users needs root");
@@ -401,7 +431,7 @@ fn directories_files_and_links_are_made_and_removed() {
 
 #[test]
 fn local_archives_are_unpacked_by_add_and_stay_inside() {
-    let ground = Ground::new(&[], &["out/", "out/escape->../../../../elsewhere"]);
+    let ground = Ground::new(&[], &["out/elsewhere/", "out/escape->../../../../elsewhere"]);
     let mut archive = tar::Builder::new(Vec::new());
     let mut add = |path: &str, kind: tar::EntryType, content: &[u8], link: &str| {
         let mut header = tar::Header::new_gnu();
@@ -422,6 +452,7 @@ fn local_archives_are_unpacked_by_add_and_stay_inside() {
     add("d/link", tar::EntryType::Symlink, b"", "file");
     add("d/hard", tar::EntryType::Link, b"", "d/file");
     add("escape/caught", tar::EntryType::Regular, b"in", "");
+    add("implied/deep", tar::EntryType::Regular, b"", "");
     let bytes = archive.into_inner().unwrap();
     let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     io::Write::write_all(&mut packed, &bytes).unwrap();
@@ -433,8 +464,8 @@ fn local_archives_are_unpacked_by_add_and_stay_inside() {
     ground.apply(&Action::Copy(add.clone())).unwrap();
     assert_eq!(
         ground.listing(),
-        "elsewhere/ elsewhere/caught=in out/ out/d/ out/d/file=hello out/d/hard=hello out/d/link->file \
-         out/escape->../../../../elsewhere"
+        "out/ out/d/ out/d/file=hello out/d/hard=hello out/d/link->file out/elsewhere/ out/elsewhere/caught=in \
+         out/escape->../../../../elsewhere out/implied/ out/implied/deep="
     );
     let directory = fs::metadata(ground.target().join("out/d")).unwrap();
     assert_eq!((directory.mode() & 0o7777, directory.mtime()), (0o750, 5));
