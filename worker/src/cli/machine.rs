@@ -108,7 +108,7 @@ impl Arguments {
         };
         let builds =
             Builds::open(&state.path, backend.clone(), contexts, limits).map_err(|error| broken(&error))?;
-        let storage = Storage::new(&state.path, builds.clone(), backend, config.storage);
+        let storage = Storage::new(&state.path, builds.clone(), backend, &config);
         Ok(Machine {
             state,
             builds,

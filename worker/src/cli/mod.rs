@@ -22,6 +22,7 @@ mod doctor;
 mod du;
 mod explain;
 mod fmt;
+mod image;
 mod machine;
 mod measure;
 mod named;
@@ -63,6 +64,7 @@ enum Command {
     Targets(targets::Arguments),
     Convert(convert::Arguments),
     Fmt(fmt::Arguments),
+    Image(image::Arguments),
     Du(du::Arguments),
     Prune(prune::Arguments),
     Doctor(doctor::Arguments),
@@ -123,6 +125,7 @@ pub fn run() -> ExitCode {
         Command::Targets(arguments) => targets::run(&arguments),
         Command::Convert(arguments) => convert::run(&arguments),
         Command::Fmt(arguments) => fmt::run(&arguments),
+        Command::Image(arguments) => image::run(&arguments),
         Command::Du(arguments) => du::run(&arguments),
         Command::Prune(arguments) => prune::run(&arguments),
         Command::Doctor(arguments) => doctor::run(&arguments),

@@ -73,6 +73,18 @@ impl BlobWriter {
         self.size
     }
 
+    /// Gives the blob its name, where it is the one that is expected; otherwise it is thrown away.
+    pub fn commit_as(self, expected: &Digest) -> Result<(Digest, u64), ContentError> {
+        let actual = Digest::from_raw(self.hasher.clone().finalize().as_slice());
+        if actual == *expected {
+            return self.commit();
+        }
+        Err(ContentError::WrongDigest {
+            expected: expected.clone(),
+            actual,
+        })
+    }
+
     /// Flushes the blob and gives it its name; returns its digest and length.
     pub fn commit(self) -> Result<(Digest, u64), ContentError> {
         let digest = Digest::from_raw(self.hasher.clone().finalize().as_slice());

@@ -1,6 +1,7 @@
 //! What the state folder holds, what of it is in use, and what may go.
 //!
 //! ```text
+//! image     what an image is made of             load     images out of archives
 //! names     images that were given a name; they hold what they are made of
 //! usage     everything there is: its size, its age, its last use, and who needs it
 //! prune     what to remove, and removing it
@@ -16,6 +17,8 @@
 //!
 //! A thing's modification time is that of its last use ([`crate::lease`]); its time of birth is when it came.
 
+pub mod image;
+pub mod load;
 pub mod names;
 pub mod prune;
 pub mod usage;
@@ -29,7 +32,8 @@ use std::time::{Duration, SystemTime};
 use crate::backend::BackendError;
 use crate::backend::embedded::EmbeddedBackend;
 use crate::build::Builds;
-use crate::config::StorageLimits;
+use crate::config::{Config, Limits, StorageLimits};
+use crate::content::ContentStore;
 use crate::lease::Leases;
 
 use names::ImageNames;
@@ -46,6 +50,7 @@ pub struct Storage {
     builds: Builds,
     backend: Arc<EmbeddedBackend>,
     limits: StorageLimits,
+    image_limits: Limits,
 }
 
 /// The state folder cannot be read or written.
@@ -66,19 +71,25 @@ pub enum StorageError {
 
 impl Storage {
     /// The storage under `state`, whose parts are open already.
-    pub fn new(state: &Path, builds: Builds, backend: Arc<EmbeddedBackend>, limits: StorageLimits) -> Self {
+    pub fn new(state: &Path, builds: Builds, backend: Arc<EmbeddedBackend>, config: &Config) -> Self {
         Self {
             // The stores know their things by this path.
             state: state.canonicalize().unwrap_or_else(|_| state.to_owned()),
             builds,
             backend,
-            limits,
+            limits: config.storage,
+            image_limits: config.limits,
         }
     }
 
     /// Who runs the builds.
     pub fn backend(&self) -> &Arc<EmbeddedBackend> {
         &self.backend
+    }
+
+    /// Where blobs are.
+    pub fn content(&self) -> &ContentStore {
+        self.builds.contexts().content()
     }
 
     /// Everything there is.

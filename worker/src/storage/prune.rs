@@ -131,7 +131,7 @@ impl Storage {
         let mut pruned = Pruned::default();
         // Where the disk is full, what can go without a byte being written makes room for the rest.
         let (blobs, partial) = (of(Kind::Blob), of(Kind::Partial));
-        let content = self.builds.contexts().content();
+        let content = self.content();
         self.each(blobs, &mut pruned, |item| {
             content
                 .remove(&digest(item)?)

@@ -15,6 +15,7 @@ use stagewright_core::protocol::{BuildState, BuildSummary, ContextEntryKind, Ima
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use super::image::Document;
 use super::names::{ImageNames, NamedImage};
 use crate::backend::embedded::StepRecord;
 use crate::lease::Leases;
@@ -203,16 +204,8 @@ struct ContextEntry {
     kind: ContextEntryKind,
 }
 
-#[derive(Deserialize)]
-struct ManifestFile {
-    config: Descriptor,
-    layers: Vec<Descriptor>,
-}
-
-#[derive(Deserialize)]
-struct Descriptor {
-    digest: Digest,
-}
+/// How deep indexes may nest.
+const DEEPEST: usize = 4;
 
 impl Survey<'_> {
     fn item(&mut self, kind: Kind, id: String, path: PathBuf, size: u64, metadata: &Metadata) -> &mut Item {
@@ -316,15 +309,26 @@ impl Survey<'_> {
     fn named(&mut self, image: &NamedImage) {
         let user = || Some(format!("image {}", image.name));
         self.role(&image.digest, format!("manifest of {}", image.name), user());
-        let blob = self.blob_path(image.digest.hex());
-        let manifest: Option<ManifestFile> = fs::read(blob)
-            .ok()
-            .and_then(|text| serde_json::from_slice(&text).ok());
-        let Some(manifest) = manifest else { return };
-        let description = format!("configuration of {}", image.name);
-        self.role(&manifest.config.digest, description, user());
-        for layer in manifest.layers {
-            self.role(&layer.digest, format!("layer of {}", image.name), user());
+        // A name may stand for a list of images, one for each platform.
+        let mut open = vec![(image.digest.clone(), 0)];
+        while let Some((digest, depth)) = open.pop() {
+            let document: Option<Document> = fs::read(self.blob_path(digest.hex()))
+                .ok()
+                .and_then(|text| serde_json::from_slice(&text).ok());
+            let Some(document) = document else { continue };
+            if let Some(config) = document.config {
+                let description = format!("configuration of {}", image.name);
+                self.role(&config.digest, description, user());
+            }
+            for layer in document.layers {
+                self.role(&layer.digest, format!("layer of {}", image.name), user());
+            }
+            for manifest in document.manifests {
+                self.role(&manifest.digest, format!("manifest of {}", image.name), user());
+                if depth < DEEPEST {
+                    open.push((manifest.digest, depth + 1));
+                }
+            }
         }
     }
 

@@ -14,6 +14,7 @@ mod diff;
 mod du;
 mod explain;
 mod fmt;
+mod image;
 mod outline;
 mod plan;
 mod prune;

@@ -23,6 +23,7 @@ use crate::source::local::ContextLimits;
 use crate::storage::Storage;
 
 mod forecast;
+mod loading;
 mod mounts;
 mod no_cache;
 mod pruning;
@@ -83,7 +84,7 @@ impl Ground {
             }
         };
         let builds = Builds::open(&state, backend.clone(), contexts, BuildLimits::default()).unwrap();
-        let storage = Storage::new(&state, builds.clone(), backend, config.storage);
+        let storage = Storage::new(&state, builds.clone(), backend, &config);
         Worker { builds, storage }
     }
 }

@@ -56,7 +56,7 @@ pub(super) struct Arguments {
     #[arg(long, value_enum, default_value_t = Format::Oci)]
     format: Format,
 
-    /// What to call the image; may be given several times
+    /// What to call the image, which is kept under that name (see `image`); may be given several times
     #[arg(short, long, value_name = "NAME", value_parser = tag)]
     tag: Vec<Reference>,
 
@@ -89,6 +89,10 @@ pub(super) struct Arguments {
     /// Ask registries what tags point to now, which every build does anyway
     #[arg(long)]
     pull: bool,
+
+    /// Take images that have a name here (see `image`) before asking registries, as Docker's own builder does
+    #[arg(long)]
+    local_images: bool,
 
     /// Look at the Dockerfile instead of building it, as `stagewright check` does; any warning ends it with 1
     #[arg(long, conflicts_with = "call")]
@@ -155,8 +159,10 @@ async fn build(
     let builds = &machine.builds;
     let stop = CancellationToken::new();
     let catching = tokio::spawn(Signals::catch()?.watch(stop.clone()));
+    let kept = machine.storage.names();
+    let local = arguments.local_images.then_some(&kept);
     let analysis = tokio::select! {
-        analysis = planning::plan(builds, &mut dockerfile) => analysis?,
+        analysis = planning::plan(builds, local, &mut dockerfile) => analysis?,
         () = stop.cancelled() => return Ok(ExitCode::from(INTERRUPTED)),
     };
     if !arguments.quiet || analysis.has_errors() {
@@ -208,6 +214,10 @@ async fn build(
     let storage = machine.storage.clone();
     let ended = match end {
         End::Done(image) => {
+            for name in &arguments.tag {
+                kept.give(name, &image.digest)
+                    .map_err(|error| Failure::new(Failure::PLACE, error.to_string()))?;
+            }
             if let Some(output) = &arguments.output {
                 write(builds, &id, &arguments.tag, arguments.format, output).await?;
             }

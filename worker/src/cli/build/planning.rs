@@ -11,12 +11,18 @@ use crate::build::Builds;
 use crate::cli::dockerfile::Dockerfile;
 use crate::cli::style::Style;
 use crate::cli::{Failure, report};
+use crate::storage::names::ImageNames;
 
 /// Images may name further images only through stages, so each round of asking finds some or is the last.
 const MOST_ROUNDS: usize = 100;
 
-/// Plans, asks for the images that the plan names, and plans again until it knows them all.
-pub(super) async fn plan(builds: &Builds, dockerfile: &mut Dockerfile) -> Result<Analysis, Failure> {
+/// Plans, asks for the images that the plan names, and plans again until it knows them all. An image that has its name
+/// in `local` is that one, and no registry is asked.
+pub(super) async fn plan(
+    builds: &Builds,
+    local: Option<&ImageNames>,
+    dockerfile: &mut Dockerfile,
+) -> Result<Analysis, Failure> {
     for _ in 0..MOST_ROUNDS {
         let analysis = stagewright_core::analyze(&dockerfile.input);
         let unknown: Vec<_> = analysis
@@ -28,15 +34,26 @@ pub(super) async fn plan(builds: &Builds, dockerfile: &mut Dockerfile) -> Result
             return Ok(analysis);
         }
         for image in unknown {
+            let here = local.and_then(|names| names.get(&image.reference.parse().ok()?));
+            let reference = match &here {
+                // Pinned to what is here, it is not looked for anywhere else.
+                Some(named) => format!("{}@{}", named.name, named.digest),
+                None => image.reference.clone(),
+            };
             let request = ResolveImage {
-                reference: image.reference.clone(),
+                reference,
                 platform: image.platform.clone(),
             };
             let facts = match builds.backend().resolve_image(request).await {
                 Ok(facts) => facts,
                 Err(error) => return Err(unresolved(dockerfile, image, &error)),
             };
-            if let Some(note) = &facts.note {
+            if here.is_some() {
+                tell(&format!(
+                    "{}: the image of that name here, {}\n",
+                    image.name, facts.digest
+                ));
+            } else if let Some(note) = &facts.note {
                 tell(&format!("{}: {note}\n", image.name));
             }
             dockerfile

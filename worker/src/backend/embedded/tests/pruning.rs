@@ -132,7 +132,11 @@ async fn the_longest_unused_goes_by_itself_where_there_is_too_much() {
     };
     let backend = worker.storage.backend().clone();
     let state = ground.directory.path().join("state");
-    let storage = Storage::new(&state, worker.builds.clone(), backend, limits);
+    let config = Config {
+        storage: limits,
+        ..Config::default()
+    };
+    let storage = Storage::new(&state, worker.builds.clone(), backend, &config);
     assert_eq!(storage.tidy(), None, "it was looked at a moment ago");
     fs::remove_file(state.join("tidied")).unwrap();
     let pruned = storage.tidy().unwrap();
