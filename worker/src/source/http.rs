@@ -288,7 +288,7 @@ pub fn plain_name(name: &str) -> Option<String> {
 }
 
 /// Whether a host is this machine by its name alone, or by its address.
-fn is_local_name(host: &str) -> bool {
+pub(crate) fn is_local_name(host: &str) -> bool {
     if let Ok(address) = host.parse::<IpAddr>() {
         return is_local(address);
     }

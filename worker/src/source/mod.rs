@@ -1,5 +1,6 @@
 //! Where a build's files come from.
 
+pub mod git;
 pub mod http;
 pub mod image;
 pub mod local;

@@ -223,6 +223,7 @@ impl Build {
                 Ok((Output::Context(Arc::new(context)), End::Ran))
             }
             Source::Web => self.web(vertex, op).await,
+            Source::Git => self.git(vertex, op).await,
             Source::Unsupported(what) => Err(unsupported(what)),
         }
     }
@@ -664,7 +665,7 @@ fn check(vertex: &GraphVertex, host: &Platform) -> Result<(), String> {
     }
     match &vertex.op.kind {
         Some(OpKind::Source(source)) => match Source::of(source) {
-            Source::Image(_) | Source::Local(_) | Source::Web => Ok(()),
+            Source::Image(_) | Source::Local(_) | Source::Web | Source::Git => Ok(()),
             Source::Unsupported(what) => Err(unsupported(what).message),
         },
         Some(OpKind::Exec(exec)) => {

@@ -16,6 +16,7 @@ use crate::config::Config;
 use crate::export::LayerIndex;
 use crate::sandbox::{Limits, Sandbox, SandboxConfig};
 use crate::snapshot::SnapshotStore;
+use crate::source::git::Repositories;
 use crate::source::http::Web;
 use crate::source::image::ImageSource;
 use crate::source::local::Contexts;
@@ -39,6 +40,8 @@ pub(crate) struct Engine {
     pub(crate) cache: Cache,
     /// Files from web servers.
     pub(crate) web: Web,
+    /// Git repositories.
+    pub(crate) repositories: Repositories,
     /// Layers as blobs.
     pub(crate) layers: LayerIndex,
     /// How many steps may run at the same time, over all builds.
@@ -116,6 +119,7 @@ impl Engine {
             images: Arc::new(images),
             executor,
             cache,
+            repositories: Repositories::open(&state.join("git")).map_err(OpenError::of)?,
             web: Web::new(config.limits.download_size),
             layers,
             // Steps wait for disks as much as for processors.

@@ -28,6 +28,7 @@ mod mounts;
 mod no_cache;
 mod pruning;
 mod remote;
+mod repositories;
 mod secrets;
 
 const BASE: &str = "docker.io/library/base:latest";

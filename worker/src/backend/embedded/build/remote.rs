@@ -5,6 +5,7 @@ use std::sync::Arc;
 use stagewright_core::llb::SourceOp;
 
 use super::super::cache::Fetched;
+use super::super::ops::git::Checkout;
 use super::super::ops::http::{Received, RemoteFile};
 use super::super::ops::{StepFailure, blocking};
 use super::super::progress::{End, LayerNews, News};
@@ -88,6 +89,59 @@ impl Build {
             checksum: file.checksum.clone(),
             result: key.clone(),
         };
+        let result = stored(&self.request.build, &vertex.name, made);
+        self.keep_fetched(identity, fetched, key, result.clone()).await?;
+        self.fresh(vertex, result)
+    }
+
+    /// The files of a commit.
+    pub(super) async fn git(
+        &self,
+        vertex: &GraphVertex,
+        op: &SourceOp,
+    ) -> Result<(Output, End), StepFailure> {
+        let checkout = Checkout::of(op)?;
+        let identity = checkout.identity();
+        let asked_again = self.ignores_cache(vertex);
+        let before = self.engine.cache.fetched(&identity);
+        let remote = checkout.remote(&self.request.extras)?;
+        let found = checkout.resolve(&self.engine.repositories, &remote).await?;
+        let short = found.commit.get(..12).unwrap_or_default();
+        let key = checkout.result(&found);
+        let fetched = Fetched {
+            build: self.request.build.clone(),
+            etag: Some(found.commit.clone()),
+            last_modified: None,
+            checksum: None,
+            result: key.clone(),
+        };
+        if asked_again.is_none()
+            && let Some(result) = self.engine.found(&key)
+        {
+            let still = if checkout.is_fixed() {
+                ""
+            } else {
+                "the repository is still there, and "
+            };
+            let why = format!("cached: {still}build {} got commit {short}", result.build);
+            return self.unchanged(vertex, &result, why);
+        }
+        let why = match (asked_again, &before) {
+            (Some(why), _) => why.to_owned(),
+            (None, Some(fetched)) if fetched.etag.as_ref() != Some(&found.commit) => {
+                format!(
+                    "rerun: the repository is at commit {short}, another than in build {}",
+                    fetched.build
+                )
+            }
+            (None, Some(_)) => format!("rerun: the files of commit {short} are not kept any more"),
+            (None, None) => format!("first checkout of commit {short}"),
+        };
+        self.progress.reason(&vertex.digest, why);
+        let (engine, scratch) = (&self.engine, self.engine.scratch_file());
+        let made = checkout
+            .check_out(&engine.repositories, &remote, &found, &engine.snapshots, scratch)
+            .await?;
         let result = stored(&self.request.build, &vertex.name, made);
         self.keep_fetched(identity, fetched, key, result.clone()).await?;
         self.fresh(vertex, result)

@@ -2,6 +2,7 @@
 
 pub(crate) mod exec;
 pub(crate) mod file;
+pub(crate) mod git;
 pub(crate) mod http;
 pub(crate) mod merge;
 pub(crate) mod source;

@@ -28,6 +28,8 @@ pub(crate) enum Source<'a> {
     Local(&'a str),
     /// A file from a web server.
     Web,
+    /// The files of a commit.
+    Git,
     /// Something this backend cannot bring in: what it is, in words.
     Unsupported(&'static str),
 }
@@ -41,7 +43,7 @@ impl<'a> Source<'a> {
         match scheme {
             "docker-image" => Self::Image(rest),
             "local" => Self::Local(rest),
-            "git" => Self::Unsupported("a git repository"),
+            "git" => Self::Git,
             "http" | "https" => Self::Web,
             "oci-layout" => Self::Unsupported("an OCI layout of the client's"),
             _ => Self::Unsupported("a source of a kind that is not known"),
