@@ -278,8 +278,8 @@ impl Walk<'_> {
         if metadata.nlink() > 1 {
             let identity = (metadata.dev(), metadata.ino());
             if let Some(first) = self.links.get(&identity) {
+                // Its attributes go along: who unpacks it sets the owner again, which takes capabilities away.
                 entry.kind = EntryKind::HardLink(first.clone());
-                entry.attributes.clear();
                 self.tar.append(&entry, &mut io::empty())?;
                 return Ok(());
             }

@@ -318,10 +318,12 @@ impl Unpacker<'_> {
                 return write_file(parent, name, entry, content).map_err(&failed);
             }
             EntryKind::HardLink(_) => {
-                // The target's attributes are already set, and they are shared.
                 let Some((dir, base)) = target else { return Ok(()) };
-                return linkat(dir, &base, parent, name, AtFlags::empty())
-                    .map_err(|error| refuse(entry, &format!("its target cannot be linked ({error})")));
+                linkat(dir, &base, parent, name, AtFlags::empty())
+                    .map_err(|error| refuse(entry, &format!("its target cannot be linked ({error})")))?;
+                if is_so_already(parent, name, entry).map_err(&failed)? {
+                    return Ok(());
+                }
             }
             EntryKind::Directory if exists => {}
             EntryKind::Directory => {
@@ -492,6 +494,15 @@ fn write_file(parent: BorrowedFd<'_>, name: &OsStr, entry: &Entry, content: &mut
     set_attributes(parent, name, entry)?;
     futimens(&file, &times(entry))?;
     Ok(())
+}
+
+/// Whether a file that got another name is as the entry of that name says: owner and mode are the file's under all its names,
+/// and the last entry's count. To set them anew would take its capabilities away.
+fn is_so_already(parent: BorrowedFd<'_>, name: &OsStr, entry: &Entry) -> io::Result<bool> {
+    let there = statat(parent, name, AtFlags::SYMLINK_NOFOLLOW)?;
+    let owned =
+        !rustix::process::geteuid().is_root() || (there.st_uid, there.st_gid) == (entry.uid, entry.gid);
+    Ok(owned && there.st_mode & 0o7777 == entry.mode && entry.attributes.is_empty())
 }
 
 /// Owner, mode, attributes, in that order: changing the owner clears set-id bits and capabilities.

@@ -4,7 +4,7 @@
 //! d 0755 0:0 /folder
 //! f 0644 0:0 /file "content" user.name="value"
 //! l 0777 0:0 /link -> target
-//! h /other = /file
+//! h /other = /file 0644 0:0
 //! p 0644 0:0 /fifo
 //! c 0600 0:0 /device 1:3
 //! b 0600 0:0 /device 8:0
@@ -46,12 +46,17 @@ pub(crate) fn entries(text: &str) -> Vec<(String, Entry)> {
 fn entry(line: &str) -> Option<(String, Entry)> {
     let words = words(line);
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    if let ["h", path, "=", target] = words.as_slice() {
+    // An archive says owner and mode of a file again with each further name.
+    if let ["h", path, "=", target, rest @ ..] = words.as_slice() {
+        let (mode, owner) = match rest {
+            [mode, owner, ..] => (*mode, *owner),
+            _ => ("0644", "0:0"),
+        };
         let entry = Entry {
             kind: Kind::HardLink((*target).to_owned()),
-            mode: 0o644,
-            owner: (0, 0),
-            attributes: BTreeMap::new(),
+            mode: u32::from_str_radix(mode, 8).ok()?,
+            owner: numbers(owner)?,
+            attributes: attributes(rest.get(2..).unwrap_or_default())?,
         };
         return Some(((*path).to_owned(), entry));
     }
@@ -74,19 +79,26 @@ fn entry(line: &str) -> Option<(String, Entry)> {
         "b" => device().map(|(major, minor)| (Kind::Block(major, minor), &rest[1..]))?,
         _ => return None,
     };
-    let mut attributes = BTreeMap::new();
-    for word in rest {
-        let (name, value) = word.split_once('=')?;
-        attributes.insert(name.to_owned(), unescaped(quoted(value)?));
-    }
-    let (user, group) = owner.split_once(':')?;
     let entry = Entry {
         kind,
         mode: u32::from_str_radix(mode, 8).ok()?,
-        owner: (user.parse().ok()?, group.parse().ok()?),
-        attributes,
+        owner: numbers(owner)?,
+        attributes: attributes(rest)?,
     };
     Some(((*path).to_owned(), entry))
+}
+
+fn numbers(owner: &str) -> Option<(u64, u64)> {
+    let (user, group) = owner.split_once(':')?;
+    Some((user.parse().ok()?, group.parse().ok()?))
+}
+
+fn attributes(words: &[&str]) -> Option<BTreeMap<String, Vec<u8>>> {
+    let pair = |word: &&str| {
+        let (name, value) = word.split_once('=')?;
+        Some((name.to_owned(), unescaped(quoted(value)?)))
+    };
+    words.iter().map(pair).collect()
 }
 
 /// Words between blanks; a blank between quotes belongs to its word.

@@ -8,16 +8,13 @@ use crate::notation::{Entry, Kind};
 /// Entries by path, without a slash at either end.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Tree {
-    entries: BTreeMap<String, Node>,
-    files: u64,
+    names: BTreeMap<String, Node>,
+    /// Several names may be of one file.
+    files: Vec<Entry>,
 }
 
-#[derive(Debug, Clone)]
-struct Node {
-    entry: Entry,
-    /// The same for all names of one file.
-    file: u64,
-}
+/// A place in [`Tree::files`].
+type Node = usize;
 
 impl Tree {
     /// Lays a layer, a plain archive, over what is there.
@@ -26,8 +23,7 @@ impl Tree {
         let mut own: BTreeMap<String, Node> = BTreeMap::new();
         for entry in tar::Archive::new(layer).entries().unwrap() {
             let mut entry = entry.unwrap();
-            let path = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
-            let path = path.trim_start_matches("./").trim_matches('/').to_owned();
+            let path = plain(&String::from_utf8_lossy(&entry.path_bytes()));
             if path.is_empty() || path == "." {
                 continue;
             }
@@ -36,63 +32,61 @@ impl Tree {
                 None => (String::new(), path.as_str()),
             };
             if name == ".wh..wh..opq" {
-                self.entries.retain(|path, _| !path.starts_with(&inside));
+                self.names.retain(|path, _| !path.starts_with(&inside));
             } else if let Some(gone) = name.strip_prefix(".wh.") {
                 self.remove(&format!("{inside}{gone}"));
             } else {
-                let node = match read(&mut entry) {
-                    Entry {
-                        kind: Kind::HardLink(target),
-                        ..
-                    } => {
-                        let target = target.trim_start_matches("./").trim_matches('/');
-                        let known = own.get(target).or_else(|| self.entries.get(target));
-                        known
-                            .unwrap_or_else(|| {
-                                panic!("{path} is a hard link to {target}, which is not there")
-                            })
-                            .clone()
-                    }
-                    entry => {
-                        self.files += 1;
-                        Node {
-                            entry,
-                            file: self.files,
-                        }
-                    }
+                let entry = read(&mut entry);
+                let node = if let Kind::HardLink(target) = &entry.kind {
+                    let target = plain(target);
+                    let known = own.get(&target).or_else(|| self.names.get(&target)).copied();
+                    let known = known
+                        .unwrap_or_else(|| panic!("{path} is a hard link to {target}, which is not there"));
+                    // Whoever unpacks it sets these again, by what the last entry of the file says.
+                    let file = &mut self.files[known];
+                    (file.mode, file.owner) = (entry.mode, entry.owner);
+                    file.attributes = entry.attributes;
+                    known
+                } else {
+                    self.files.push(entry);
+                    self.files.len() - 1
                 };
                 own.insert(path, node);
             }
         }
         for (path, node) in own {
-            if node.entry.kind != Kind::Directory {
+            if self.files[node].kind != Kind::Directory {
                 self.remove(&path);
             }
-            self.entries.insert(path, node);
+            self.names.insert(path, node);
         }
     }
 
     fn remove(&mut self, path: &str) {
         let inside = format!("{path}/");
-        self.entries
+        self.names
             .retain(|other, _| other != path && !other.starts_with(&inside));
     }
 
     /// Every entry in the order of paths. A name of a file that has been listed already is a hard link.
     pub(crate) fn list(&self) -> BTreeMap<&str, Entry> {
-        let mut first = BTreeMap::new();
+        let mut first: BTreeMap<Node, &String> = BTreeMap::new();
         let mut list = BTreeMap::new();
-        for (path, node) in &self.entries {
-            let mut entry = node.entry.clone();
-            if let Some(known) = first.get(&node.file) {
-                entry.kind = Kind::HardLink((*known as &String).clone());
+        for (path, node) in &self.names {
+            let mut entry = self.files[*node].clone();
+            if let Some(known) = first.get(node) {
+                entry.kind = Kind::HardLink((*known).clone());
             } else {
-                first.insert(node.file, path);
+                first.insert(*node, path);
             }
             list.insert(path.as_str(), entry);
         }
         list
     }
+}
+
+fn plain(path: &str) -> String {
+    path.trim_start_matches("./").trim_matches('/').to_owned()
 }
 
 fn read<R: std::io::Read>(entry: &mut tar::Entry<'_, R>) -> Entry {
