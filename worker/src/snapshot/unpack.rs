@@ -497,12 +497,14 @@ fn write_file(parent: BorrowedFd<'_>, name: &OsStr, entry: &Entry, content: &mut
 }
 
 /// Whether a file that got another name is as the entry of that name says: owner and mode are the file's under all its names,
-/// and the last entry's count. To set them anew would take its capabilities away.
+/// and the last entry's count. To set them anew would take its capabilities away. A link is left as it is: its mode is that
+/// of what it leads to, which may be anywhere.
 fn is_so_already(parent: BorrowedFd<'_>, name: &OsStr, entry: &Entry) -> io::Result<bool> {
     let there = statat(parent, name, AtFlags::SYMLINK_NOFOLLOW)?;
     let owned =
         !rustix::process::geteuid().is_root() || (there.st_uid, there.st_gid) == (entry.uid, entry.gid);
-    Ok(owned && there.st_mode & 0o7777 == entry.mode && entry.attributes.is_empty())
+    let same = owned && there.st_mode & 0o7777 == entry.mode && entry.attributes.is_empty();
+    Ok(same || FileType::from_raw_mode(there.st_mode) == FileType::Symlink)
 }
 
 /// Owner, mode, attributes, in that order: changing the owner clears set-id bits and capabilities.

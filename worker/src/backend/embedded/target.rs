@@ -161,7 +161,12 @@ impl Target {
         let (owner, group) = (Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)));
         rustix::fs::chownat(&parent, name, owner, group, flags)?;
         if let Some(mode) = metadata.mode {
-            rustix::fs::chmodat(&parent, name, Mode::from_raw_mode(mode), AtFlags::empty())?;
+            // The kernel would give the mode to what a link leads to, which may be anywhere; and what was a directory
+            // or a file when an archive named it may be a link by now.
+            let there = rustix::fs::statat(&parent, name, flags)?;
+            if FileType::from_raw_mode(there.st_mode) != FileType::Symlink {
+                rustix::fs::chmodat(&parent, name, Mode::from_raw_mode(mode), AtFlags::empty())?;
+            }
         }
         if !metadata.attributes.is_empty() {
             let file = self.tree.open_at(path, OFlags::RDONLY | OFlags::NONBLOCK)?;

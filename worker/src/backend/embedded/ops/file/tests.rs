@@ -321,6 +321,45 @@ fn directories_on_the_way_take_over_the_setgid_bit_and_its_group() {
 }
 
 #[test]
+fn an_archive_changes_no_mode_outside_through_a_link() {
+    let ground = Ground::new(&["victim=1"], &[]);
+    let victim = ground.source().join("victim");
+    fs::set_permissions(&victim, fs::Permissions::from_mode(0o600)).unwrap();
+    let mut archive = tar::Builder::new(Vec::new());
+    for (kind, path, link) in [
+        // A second name of a link, and a directory that becomes a link before it is finished.
+        (tar::EntryType::Symlink, "link", victim.as_path()),
+        (tar::EntryType::Link, "second", Path::new("link")),
+        (tar::EntryType::Directory, "folder", Path::new("")),
+        (tar::EntryType::Symlink, "folder", victim.as_path()),
+    ] {
+        let mut header = tar::Header::new_gnu();
+        header.set_entry_type(kind);
+        header.set_mode(0o4777);
+        header.set_size(0);
+        header.set_uid(0);
+        header.set_gid(0);
+        if kind == tar::EntryType::Directory {
+            archive.append_data(&mut header, path, io::empty()).unwrap();
+        } else {
+            archive.append_link(&mut header, path, link).unwrap();
+        }
+    }
+    fs::write(ground.source().join("a.tar"), archive.into_inner().unwrap()).unwrap();
+    let add = FileActionCopy {
+        attempt_unpack_docker_compatibility: true,
+        ..copy("/a.tar", "/out")
+    };
+    ground.apply(&Action::Copy(add)).unwrap();
+    assert!(
+        fs::symlink_metadata(ground.target().join("out/second"))
+            .unwrap()
+            .is_symlink()
+    );
+    assert_eq!(fs::metadata(&victim).unwrap().mode() & 0o7777, 0o600);
+}
+
+#[test]
 fn names_that_nobody_has_change_nothing() {
     if !rustix::process::geteuid().is_root() {
         println!("skipped: giving files to other users needs root");
