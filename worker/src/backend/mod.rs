@@ -23,8 +23,9 @@ use tokio_util::sync::CancellationToken;
 use crate::source::secret::Secrets;
 use graph::Graph;
 
-use crate::export::ImageOptions;
+use crate::export::{ImageOptions, Naming};
 use crate::source::image::reference::Reference;
+use crate::source::image::{Push, Pushed};
 
 /// Something that can carry builds out.
 pub trait Backend: Send + Sync + 'static {
@@ -43,14 +44,25 @@ pub trait Backend: Send + Sync + 'static {
         cancel: CancellationToken,
     ) -> BoxFuture<'_, Result<ImageSummary, BuildFailure>>;
 
-    /// Writes the image as one file to `out`, with these names inside.
+    /// Writes an image, or a list of images, as one file to `out`, with these names inside.
     fn export<'a>(
         &'a self,
-        image: &'a ImageSummary,
-        names: &'a [Reference],
+        root: &'a Digest,
+        naming: &'a Naming,
         format: OutputFormat,
         out: Box<dyn Write + Send>,
     ) -> BoxFuture<'a, Result<(), BackendError>>;
+
+    /// Brings an image that a build made, or a list of them, to the registry of its name.
+    fn push<'a>(
+        &'a self,
+        name: &'a Reference,
+        push: &'a Push,
+    ) -> BoxFuture<'a, Result<Pushed, BackendError>> {
+        let message = format!("{name} cannot be pushed: this backend has no way to a registry");
+        let _ = push;
+        Box::pin(std::future::ready(Err(BackendError::Unavailable(message))))
+    }
 }
 
 /// What a backend can do on this machine.
@@ -99,6 +111,21 @@ pub struct Extras {
     pub agents: Arc<BTreeMap<String, PathBuf>>,
     /// How the image is put together.
     pub image: ImageOptions,
+    /// Where the files of the result go.
+    pub files: Arc<Vec<FilesOutput>>,
+    /// Whether to tell of what is done once all steps are, too, as steps of their own.
+    pub tell_exports: bool,
+}
+
+/// Where the files of a build's result go, outside of the worker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FilesOutput {
+    /// Into this folder, to what is there already.
+    Folder(PathBuf),
+    /// Into a tar.
+    Tar(PathBuf),
+    /// Into a tar on this process's standard output.
+    TarToStandardOutput,
 }
 
 /// Why a backend could not do something outside a build. The text says what to do next.

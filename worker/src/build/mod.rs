@@ -20,8 +20,7 @@ use stagewright_core::protocol::{
 use tokio::sync::Semaphore;
 
 use crate::backend::{Backend, BackendError, EventSink, Extras, SolveRequest};
-use crate::export::name_for;
-use crate::source::image::reference::Reference;
+use crate::export::{Naming, name_for};
 use crate::source::local::Contexts;
 
 pub use record::EventStream;
@@ -256,20 +255,10 @@ impl Builds {
         format: OutputFormat,
         out: Box<dyn Write + Send>,
     ) -> Result<(), BuildsError> {
-        let names = [name_for(&self.shared.find(id)?.summary().title)];
-        self.export_as(id, &names, format, out).await
-    }
-
-    /// The same with names of one's choice; without any, the image in the file has none.
-    pub async fn export_as(
-        &self,
-        id: &str,
-        names: &[Reference],
-        format: OutputFormat,
-        out: Box<dyn Write + Send>,
-    ) -> Result<(), BuildsError> {
         let image = self.image(id)?;
-        Ok(self.shared.backend.export(&image, names, format, out).await?)
+        let naming: Naming = name_for(&self.shared.find(id)?.summary().title).into();
+        let export = self.shared.backend.export(&image.digest, &naming, format, out);
+        Ok(export.await?)
     }
 
     /// Forgets a build that has ended: its record and its log.

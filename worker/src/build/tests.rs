@@ -96,13 +96,13 @@ impl Backend for Puppet {
 
     fn export<'a>(
         &'a self,
-        _: &'a ImageSummary,
-        names: &'a [Reference],
+        _: &'a Digest,
+        naming: &'a Naming,
         _: OutputFormat,
         mut out: Box<dyn Write + Send>,
     ) -> BoxFuture<'a, Result<(), BackendError>> {
         Box::pin(async move {
-            let name = names.first().map(ToString::to_string).unwrap_or_default();
+            let name = naming.names.first().map(ToString::to_string).unwrap_or_default();
             out.write_all(name.as_bytes())
                 .map_err(|e| BackendError::Internal(e.to_string()))
         })

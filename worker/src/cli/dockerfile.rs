@@ -31,8 +31,8 @@ pub(super) struct Arguments {
     build_arg: Vec<String>,
 
     /// The platform to build for, such as linux/arm64 [default: linux/amd64]
-    #[arg(long, value_name = "OS/ARCH[/VARIANT]", value_parser = platform)]
-    platform: Option<Platform>,
+    #[arg(long, value_name = "OS/ARCH[/VARIANT]", value_parser = platform, value_delimiter = ',')]
+    platform: Vec<Platform>,
 
     /// The build context
     #[arg(default_value = ".", value_name = "PATH")]
@@ -40,6 +40,7 @@ pub(super) struct Arguments {
 }
 
 /// A Dockerfile as read, and what to call it when speaking of it.
+#[derive(Clone)]
 pub(super) struct Dockerfile {
     pub(super) name: String,
     pub(super) input: Input,
@@ -80,11 +81,42 @@ impl Arguments {
         }
     }
 
+    /// The platforms to build for, each once.
+    pub(super) fn platforms(&self) -> Vec<Platform> {
+        let mut platforms: Vec<Platform> = Vec::new();
+        for platform in &self.platform {
+            let platform = platform.normalized();
+            if !platforms.contains(&platform) {
+                platforms.push(platform);
+            }
+        }
+        if platforms.is_empty() {
+            platforms.push(Platform::default());
+        }
+        platforms
+    }
+
+    /// Reads the Dockerfile for one platform.
     pub(super) fn read(&self) -> Result<Dockerfile, Failure> {
+        if self.platform.len() > 1 {
+            return Err(Failure::new(
+                Failure::USAGE,
+                format!(
+                    "{} platforms are named, and this looks at one",
+                    self.platform.len()
+                ),
+            )
+            .hint("name the one that is meant with --platform"));
+        }
+        self.read_for_several()
+    }
+
+    /// Reads the Dockerfile, with the first of its platforms.
+    pub(super) fn read_for_several(&self) -> Result<Dockerfile, Failure> {
         let mut options = Options {
             target: self.target.clone(),
             build_args: named_values("--build-arg", &self.build_arg, |name| std::env::var(name).ok())?,
-            platform: self.platform.clone(),
+            platform: self.platform.first().cloned(),
             ..Options::default()
         };
         let (name, source) = match &self.file {

@@ -1,91 +1,136 @@
-//! An image as one tar, written as it goes.
+//! An image as one tar, written as it goes, or as a folder.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File};
 use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
 use serde_json::json;
 use stagewright_core::digest::Digest;
 use tar::{Builder, EntryType, Header};
 
-use super::assemble::{ImageManifest, MANIFEST_TYPE};
+use super::assemble::{INDEX_TYPE, ImageIndex};
+use super::stored::Stored;
 use super::{ExportError, LayerIndex};
 use crate::content::ContentStore;
 use crate::source::image::reference::Reference;
 use crate::source::image::{LayerDescriptor, layer_reader};
 
-/// Longest manifest and configuration that are read back.
-const LONGEST_DOCUMENT: u64 = 16 << 20;
+/// What is said of an image where it is written to.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Naming {
+    /// What it is called; it may have no name.
+    pub names: Vec<Reference>,
+    /// The annotations of what points to it.
+    pub annotations: BTreeMap<String, String>,
+}
 
-/// Writes an image as a tar of an OCI image layout, as `docker buildx build -o type=oci` does.
+impl From<Reference> for Naming {
+    fn from(name: Reference) -> Self {
+        Self {
+            names: vec![name],
+            annotations: BTreeMap::new(),
+        }
+    }
+}
+
+/// Writes an image, or a list of them, as a tar of an OCI image layout, as `docker buildx build -o type=oci` does.
 pub fn oci_archive(
     store: &ContentStore,
-    manifest: &Digest,
-    names: &[Reference],
+    root: &Digest,
+    naming: &Naming,
     out: impl Write,
 ) -> Result<(), ExportError> {
-    let image = Image::read(store, manifest)?;
     let mut archive = Archive::new(out);
-    archive.file(
+    oci(store, root, naming, &mut archive)?;
+    archive.finish()
+}
+
+/// Writes the same as a folder. What is in it already stays, but for the list of images, which is this one's.
+pub fn oci_layout(
+    store: &ContentStore,
+    root: &Digest,
+    naming: &Naming,
+    folder: &Path,
+) -> Result<(), ExportError> {
+    fs::create_dir_all(folder)?;
+    oci(store, root, naming, &mut Folder(folder.to_owned()))
+}
+
+fn oci(
+    store: &ContentStore,
+    root: &Digest,
+    naming: &Naming,
+    layout: &mut dyn Layout,
+) -> Result<(), ExportError> {
+    let stored = Stored::read(store, root)?;
+    layout.file(
         "oci-layout",
         json!({ "imageLayoutVersion": "1.0.0" }).to_string().as_bytes(),
     )?;
     let entry = |name: Option<&Reference>| {
-        let mut entry = json!({
-            "mediaType": MANIFEST_TYPE,
-            "digest": manifest,
-            "size": image.manifest_bytes.len(),
-            "platform": image.config.platform(),
-        });
+        let mut annotations = naming.annotations.clone();
         if let Some(name) = name {
-            entry["annotations"] = json!({
-                "io.containerd.image.name": name.to_string(),
-                "org.opencontainers.image.ref.name": name.tag().unwrap_or("latest"),
-            });
+            annotations.insert("io.containerd.image.name".into(), name.to_string());
+            annotations.insert(
+                "org.opencontainers.image.ref.name".into(),
+                name.tag().unwrap_or("latest").to_owned(),
+            );
         }
-        entry
+        stored.entry(annotations)
     };
     // An image of several names is there once for each of them.
-    let entries = match names {
+    let manifests = match naming.names.as_slice() {
         [] => vec![entry(None)],
         names => names.iter().map(|name| entry(Some(name))).collect(),
     };
-    let index = json!({
-        "schemaVersion": 2,
-        "mediaType": "application/vnd.oci.image.index.v1+json",
-        "manifests": entries,
-    });
-    archive.file("index.json", index.to_string().as_bytes())?;
-    archive.directory("blobs/")?;
-    archive.directory("blobs/sha256/")?;
-    archive.file(&blob_path(manifest), &image.manifest_bytes)?;
-    let mut written = BTreeSet::from([manifest]);
-    let pointers = std::iter::once(&image.manifest.config).chain(&image.manifest.layers);
-    for pointer in pointers.filter(|pointer| written.insert(&pointer.digest)) {
-        archive.stream(
-            &blob_path(&pointer.digest),
-            pointer.size,
-            store.open_blob(&pointer.digest)?,
-        )?;
+    let index = ImageIndex {
+        schema_version: 2,
+        media_type: INDEX_TYPE.to_owned(),
+        manifests,
+        annotations: BTreeMap::new(),
+    };
+    let index = serde_json::to_vec(&index).map_err(|error| ExportError::Malformed(error.to_string()))?;
+    layout.file("index.json", &index)?;
+    layout.directory("blobs/")?;
+    layout.directory("blobs/sha256/")?;
+    let mut written = BTreeSet::new();
+    if let Stored::Several { digest, bytes, .. } = &stored {
+        layout.file(&blob_path(digest), bytes)?;
     }
-    archive.finish()
+    for image in stored.images() {
+        if written.insert(&image.digest) {
+            layout.file(&blob_path(&image.digest), &image.manifest_bytes)?;
+        }
+        for blob in image.blobs().filter(|blob| written.insert(&blob.digest)) {
+            let mut content = store.open_blob(&blob.digest)?;
+            layout.stream(&blob_path(&blob.digest), blob.size, &mut content)?;
+        }
+    }
+    Ok(())
 }
 
 /// Writes an image as the tar that `docker save` writes and `docker load` reads.
 pub fn docker_archive(
     store: &ContentStore,
     index: &LayerIndex,
-    manifest: &Digest,
-    names: &[Reference],
+    root: &Digest,
+    naming: &Naming,
     out: impl Write,
 ) -> Result<(), ExportError> {
-    let image = Image::read(store, manifest)?;
+    let Stored::One(image) = Stored::read(store, root)? else {
+        return Err(ExportError::Malformed(
+            "an archive for docker load holds an image for one platform; write an OCI archive of several, or build \
+             for one"
+                .to_owned(),
+        ));
+    };
     let layers = image.layers()?;
     let config_path = format!("{}.json", image.manifest.config.digest.hex());
     let layer_path = |layer: &LayerDescriptor| format!("{}.tar", layer.diff_id.hex());
     let listing = json!([{
         "Config": config_path,
-        "RepoTags": names.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "RepoTags": naming.names.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "Layers": layers.iter().map(layer_path).collect::<Vec<_>>(),
     }]);
     let mut archive = Archive::new(out);
@@ -116,73 +161,40 @@ fn blob_path(digest: &Digest) -> String {
     format!("blobs/sha256/{}", digest.hex())
 }
 
-/// An image in the store, as [`super::assemble`] left it.
-struct Image {
-    manifest_bytes: Vec<u8>,
-    manifest: ImageManifest,
-    config_bytes: Vec<u8>,
-    config: ConfigParts,
+/// Where the files of an OCI layout go.
+trait Layout {
+    fn file(&mut self, path: &str, bytes: &[u8]) -> Result<(), ExportError> {
+        self.stream(path, bytes.len() as u64, &mut &*bytes)
+    }
+
+    fn directory(&mut self, path: &str) -> Result<(), ExportError>;
+
+    /// Adds a file of exactly `size` bytes.
+    fn stream(&mut self, path: &str, size: u64, content: &mut dyn Read) -> Result<(), ExportError>;
 }
 
-#[derive(Deserialize)]
-struct ConfigParts {
-    #[serde(default)]
-    os: String,
-    #[serde(default)]
-    architecture: String,
-    #[serde(default)]
-    variant: String,
-    rootfs: RootFs,
-}
+/// A layout as a folder. Its blobs are known by their content, so one that is there is not written again.
+struct Folder(PathBuf);
 
-#[derive(Deserialize)]
-struct RootFs {
-    diff_ids: Vec<Digest>,
-}
+impl Layout for Folder {
+    fn directory(&mut self, path: &str) -> Result<(), ExportError> {
+        Ok(fs::create_dir_all(self.0.join(path))?)
+    }
 
-impl ConfigParts {
-    fn platform(&self) -> serde_json::Value {
-        let mut platform = json!({ "architecture": self.architecture, "os": self.os });
-        if !self.variant.is_empty() {
-            platform["variant"] = self.variant.clone().into();
+    fn stream(&mut self, path: &str, size: u64, content: &mut dyn Read) -> Result<(), ExportError> {
+        let place = self.0.join(path);
+        let is_blob = path.starts_with("blobs/");
+        if is_blob && fs::metadata(&place).is_ok_and(|there| there.len() == size) {
+            return Ok(());
         }
-        platform
-    }
-}
-
-impl Image {
-    fn read(store: &ContentStore, digest: &Digest) -> Result<Self, ExportError> {
-        let malformed = |error: serde_json::Error| ExportError::Malformed(error.to_string());
-        let manifest_bytes = store.read(digest, LONGEST_DOCUMENT)?;
-        let manifest: ImageManifest = serde_json::from_slice(&manifest_bytes).map_err(malformed)?;
-        let config_bytes = store.read(&manifest.config.digest, LONGEST_DOCUMENT)?;
-        let config = serde_json::from_slice(&config_bytes).map_err(malformed)?;
-        Ok(Self {
-            manifest_bytes,
-            manifest,
-            config_bytes,
-            config,
-        })
-    }
-
-    fn layers(&self) -> Result<Vec<LayerDescriptor>, ExportError> {
-        let (layers, ids) = (&self.manifest.layers, &self.config.rootfs.diff_ids);
-        if layers.len() != ids.len() {
-            let reason = format!(
-                "it has {} layers, but its configuration speaks of {}",
-                layers.len(),
-                ids.len()
-            );
+        let beside = place.with_extension("part");
+        let mut file = File::create(&beside)?;
+        let count = io::copy(content, &mut file)?;
+        if count != size {
+            let reason = format!("{path} has {count} bytes instead of {size}");
             return Err(ExportError::Malformed(reason));
         }
-        let pairs = layers.iter().zip(ids);
-        let layer = |(pointer, diff_id): (&super::assemble::Pointer, &Digest)| LayerDescriptor {
-            digest: pointer.digest.clone(),
-            diff_id: diff_id.clone(),
-            media_type: pointer.media_type.clone(),
-            size: pointer.size,
-        };
-        Ok(pairs.map(layer).collect())
+        Ok(fs::rename(&beside, &place)?)
     }
 }
 
@@ -198,17 +210,19 @@ impl<W: Write> Archive<W> {
         }
     }
 
-    fn file(&mut self, path: &str, bytes: &[u8]) -> Result<(), ExportError> {
-        self.stream(path, bytes.len() as u64, bytes)
+    fn finish(self) -> Result<(), ExportError> {
+        Ok(self.builder.into_inner()?.flush()?)
     }
+}
 
+impl<W: Write> Layout for Archive<W> {
     fn directory(&mut self, path: &str) -> Result<(), ExportError> {
         let mut header = header(EntryType::Directory, 0o755, 0);
         Ok(self.builder.append_data(&mut header, path, io::empty())?)
     }
 
-    /// Adds a file of exactly `size` bytes: a tar cannot take back what it announced.
-    fn stream(&mut self, path: &str, size: u64, content: impl Read) -> Result<(), ExportError> {
+    /// A tar cannot take back what it announced.
+    fn stream(&mut self, path: &str, size: u64, content: &mut dyn Read) -> Result<(), ExportError> {
         let mut header = header(EntryType::Regular, 0o644, size);
         let mut content = Counted {
             inner: content.take(size),
@@ -220,10 +234,6 @@ impl<W: Write> Archive<W> {
         }
         let reason = format!("{path} has {} bytes instead of {size}", content.count);
         Err(ExportError::Malformed(reason))
-    }
-
-    fn finish(self) -> Result<(), ExportError> {
-        Ok(self.builder.into_inner()?.flush()?)
     }
 }
 

@@ -1,12 +1,12 @@
 //! An image's manifest, and all it points to, in the content store.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use stagewright_core::digest::Digest;
 use stagewright_core::protocol::{ImageLayer, ImageSummary};
 
+use super::stored::Image;
 use super::{ExportError, ImageOptions, LayerIndex};
 use crate::content::ContentStore;
 use crate::source::image::LayerDescriptor;
@@ -14,24 +14,16 @@ use crate::source::image::LayerDescriptor;
 /// A layer to put into an image.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ExportLayer {
-    /// sha256 of its tar.
-    pub diff_id: Digest,
-    /// Where its content is.
-    pub content: LayerContent,
+    /// Its blob, as it stands in the store.
+    pub blob: LayerDescriptor,
     /// The step that made it; the image source's for layers of a base image.
     pub vertex: Option<Digest>,
 }
 
-/// Where a layer's content is.
-#[derive(Debug, Clone, PartialEq)]
-pub enum LayerContent {
-    /// An uncompressed tar.
-    Tar(PathBuf),
-    /// A blob in the content store, as it came from a registry.
-    Blob(LayerDescriptor),
-}
-
-pub(super) const MANIFEST_TYPE: &str = "application/vnd.oci.image.manifest.v1+json";
+/// The media type of an image's manifest.
+pub const MANIFEST_TYPE: &str = "application/vnd.oci.image.manifest.v1+json";
+/// The media type of a list of images.
+pub const INDEX_TYPE: &str = "application/vnd.oci.image.index.v1+json";
 pub(super) const CONFIG_TYPE: &str = "application/vnd.oci.image.config.v1+json";
 
 /// Points to a blob. Fields stand in the order of the OCI image specification.
@@ -54,28 +46,58 @@ pub(super) struct ImageManifest {
     pub(super) annotations: BTreeMap<String, String>,
 }
 
-/// Puts an image together in the store: compresses the layers that are not compressed yet, and writes configuration
-/// and manifest (OCI image specification). `config` is what [`super::finish_config`] gave for these layers.
-///
-/// Takes as long as the compression does: not for a thread that others wait for.
+/// A list of images for several platforms.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ImageIndex {
+    pub(super) schema_version: u32,
+    pub(super) media_type: String,
+    pub(super) manifests: Vec<IndexEntry>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) annotations: BTreeMap<String, String>,
+}
+
+/// An image in an [`ImageIndex`].
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct IndexEntry {
+    pub(super) media_type: String,
+    pub(super) digest: Digest,
+    pub(super) size: u64,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) annotations: BTreeMap<String, String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) platform: Option<serde_json::Value>,
+}
+
+/// Puts an image together in the store: writes manifest and configuration (OCI image specification) for layers whose
+/// blobs are there. `config` is what [`super::finish_config`] gave for these layers.
 pub fn assemble(
     store: &ContentStore,
-    index: &LayerIndex,
     layers: &[ExportLayer],
     config: &[u8],
     options: &ImageOptions,
 ) -> Result<ImageSummary, ExportError> {
     let mut pointers = Vec::new();
     let mut summary_layers = Vec::new();
-    for layer in layers {
-        let pointer = pointer(store, index, layer)?;
+    for ExportLayer { blob, vertex } in layers {
+        if !options.unmade && !store.contains(&blob.digest) {
+            return Err(ExportError::Malformed(format!(
+                "the layer {} is not here any more; run the build again",
+                blob.digest
+            )));
+        }
         summary_layers.push(ImageLayer {
-            digest: pointer.digest.clone(),
-            diff_id: layer.diff_id.clone(),
-            size: pointer.size,
-            vertex: layer.vertex.clone(),
+            digest: blob.digest.clone(),
+            diff_id: blob.diff_id.clone(),
+            size: blob.size,
+            vertex: vertex.clone(),
         });
-        pointers.push(pointer);
+        pointers.push(Pointer {
+            media_type: oci_media_type(&blob.media_type),
+            digest: blob.digest.clone(),
+            size: blob.size,
+        });
     }
     let config_digest = store.put(config)?;
     let manifest = ImageManifest {
@@ -89,36 +111,41 @@ pub fn assemble(
         layers: pointers,
         annotations: options.annotations.clone(),
     };
-    let bytes = serde_json::to_vec(&manifest).map_err(|error| ExportError::Malformed(error.to_string()))?;
     Ok(ImageSummary {
-        digest: store.put(&bytes)?,
+        digest: put(store, &manifest)?,
         config: config_digest,
         size: summary_layers.iter().map(|layer| layer.size).sum(),
         layers: summary_layers,
     })
 }
 
-fn pointer(store: &ContentStore, index: &LayerIndex, layer: &ExportLayer) -> Result<Pointer, ExportError> {
-    match &layer.content {
-        LayerContent::Tar(tar) => {
-            let made = index.compress(&layer.diff_id, tar)?;
-            let media_type = LayerIndex::MEDIA_TYPE.to_owned();
-            Ok(Pointer {
-                media_type,
-                digest: made.digest,
-                size: made.size,
-            })
-        }
-        LayerContent::Blob(blob) if !store.contains(&blob.digest) => Err(ExportError::Malformed(format!(
-            "the base image's layer {} is not here any more; run the build again",
-            blob.digest
-        ))),
-        LayerContent::Blob(blob) => Ok(Pointer {
-            media_type: oci_media_type(&blob.media_type),
-            digest: blob.digest.clone(),
-            size: blob.size,
-        }),
+/// Puts a list of images into the store, each with the annotations of what points to it. Which platform each is for
+/// its configuration says.
+pub fn assemble_index(
+    store: &ContentStore,
+    images: &[(Digest, BTreeMap<String, String>)],
+    annotations: &BTreeMap<String, String>,
+) -> Result<Digest, ExportError> {
+    let mut manifests = Vec::new();
+    for (digest, annotations) in images {
+        let image = Image::read(store, digest)?;
+        manifests.push(IndexEntry {
+            platform: Some(image.platform()),
+            ..image.entry(annotations.clone())
+        });
     }
+    let index = ImageIndex {
+        schema_version: 2,
+        media_type: INDEX_TYPE.to_owned(),
+        manifests,
+        annotations: annotations.clone(),
+    };
+    put(store, &index)
+}
+
+fn put(store: &ContentStore, document: &impl Serialize) -> Result<Digest, ExportError> {
+    let bytes = serde_json::to_vec(document).map_err(|error| ExportError::Malformed(error.to_string()))?;
+    Ok(store.put(&bytes)?)
 }
 
 /// Docker's media types of layers in the OCI's words: a manifest has either the ones or the others.

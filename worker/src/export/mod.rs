@@ -2,9 +2,11 @@
 //!
 //! ```text
 //! finish_config    the plan's configuration + what was built = the image's configuration
-//! assemble         layers (compressed, once each) + configuration -> manifest in the content store
+//! LayerIndex       a layer's tar -> its blob, once for each way of compressing
+//! assemble         layers + configuration -> manifest in the content store
 //! oci_archive      manifest -> a tar of an OCI image layout
 //! docker_archive   manifest -> the tar that `docker load` reads
+//! assemble_index   manifests for several platforms -> one list of them
 //! ```
 //!
 //! The same layers and configuration give the same bytes, whatever the machine and however many threads: nothing
@@ -17,17 +19,19 @@ mod config;
 mod layers;
 mod name;
 mod options;
+mod stored;
 
 use std::io;
 
 use crate::content::ContentError;
 
-pub use archive::{docker_archive, oci_archive};
-pub use assemble::{ExportLayer, LayerContent, assemble};
+pub use archive::{Naming, docker_archive, oci_archive, oci_layout};
+pub use assemble::{ExportLayer, INDEX_TYPE, MANIFEST_TYPE, assemble, assemble_index};
 pub use config::{LayerHistory, finish_config};
 pub use layers::{CompressedLayer, LayerIndex};
 pub use name::name_for;
-pub use options::ImageOptions;
+pub use options::{Encoding, ImageOptions};
+pub use stored::push_of;
 
 /// An image could not be exported.
 #[derive(Debug, thiserror::Error)]

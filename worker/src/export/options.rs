@@ -7,4 +7,59 @@ use std::collections::BTreeMap;
 pub struct ImageOptions {
     /// The annotations of its manifest.
     pub annotations: BTreeMap<String, String>,
+    /// How its layers are written.
+    pub encoding: Encoding,
+    /// Whether layers that came with a base image are written anew where they are encoded otherwise.
+    pub encode_all: bool,
+    /// `SOURCE_DATE_EPOCH`, in seconds since 1970: nothing that the image says of itself is later.
+    pub epoch: Option<i64>,
+    /// Whether that holds for the files in its new layers too.
+    pub rewrite_timestamps: bool,
+    /// Whether nobody takes the image itself, as where only its files are wanted: then its layers are named in the
+    /// manifest without being there.
+    pub unmade: bool,
+}
+
+/// How a layer's tar becomes a blob.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Encoding {
+    /// gzip, with its level from 0 to 9.
+    Gzip(u8),
+    /// Zstandard, with its level from 1 to 22.
+    Zstd(u8),
+    /// The tar as it is.
+    Plain,
+}
+
+impl Default for Encoding {
+    /// gzip at the level at which other builders write it.
+    fn default() -> Self {
+        Self::Gzip(Self::GZIP_LEVEL)
+    }
+}
+
+impl Encoding {
+    /// The level of gzip where none is asked for.
+    pub const GZIP_LEVEL: u8 = 6;
+    /// The level of Zstandard where none is asked for.
+    pub const ZSTD_LEVEL: u8 = 3;
+
+    /// The blob's media type.
+    pub fn media_type(self) -> &'static str {
+        match self {
+            Self::Gzip(_) => "application/vnd.oci.image.layer.v1.tar+gzip",
+            Self::Zstd(_) => "application/vnd.oci.image.layer.v1.tar+zstd",
+            Self::Plain => "application/vnd.oci.image.layer.v1.tar",
+        }
+    }
+
+    /// What blobs of this encoding are kept under.
+    pub(super) fn folder(self) -> String {
+        match self {
+            Self::Gzip(Self::GZIP_LEVEL) => "gzip".to_owned(),
+            Self::Gzip(level) => format!("gzip-{level}"),
+            Self::Zstd(level) => format!("zstd-{level}"),
+            Self::Plain => "plain".to_owned(),
+        }
+    }
 }

@@ -25,6 +25,8 @@ const MAX_DEPTH: usize = 1000;
 pub struct DiffOptions {
     /// `SOURCE_DATE_EPOCH`: no file may look younger than this many seconds after 1970.
     pub source_date_epoch: Option<i64>,
+    /// Whether none may look older either.
+    pub exactly: bool,
 }
 
 /// What a layer changes.
@@ -303,6 +305,7 @@ impl Walk<'_> {
         kind: EntryKind,
     ) -> Result<Entry, SnapshotError> {
         let mtime = match self.options.source_date_epoch {
+            Some(epoch) if self.options.exactly => epoch,
             Some(epoch) => metadata.mtime().min(epoch),
             None => metadata.mtime(),
         };

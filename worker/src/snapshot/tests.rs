@@ -336,6 +336,7 @@ fn source_date_epoch_only_makes_files_older() {
     });
     let mut bytes = Vec::new();
     let options = DiffOptions {
+        exactly: false,
         source_date_epoch: Some(2000),
     };
     diff(&store.layer_path(&made), &[], &options, &mut bytes).unwrap();

@@ -37,7 +37,7 @@ fn named_contexts_names_labels_and_annotations_reach_the_image() {
         ("extra/taken", "taken"),
         ("extra/left-out", "left out"),
     ]);
-    let archive = folder.name("image.tar");
+    let archive = format!("type=docker,dest={}", folder.name("image.tar"));
     let extra = format!("extra={}", folder.name("extra"));
     let (id, metadata) = (folder.name("id"), folder.name("metadata.json"));
     let flags = [
@@ -56,8 +56,6 @@ fn named_contexts_names_labels_and_annotations_reach_the_image() {
         "--metadata-file",
         &metadata,
         "--pull",
-        "--format",
-        "docker",
         "-o",
         &archive,
     ];
@@ -189,6 +187,17 @@ fn what_there_is_not_is_refused_with_what_there_is() {
             ],
             "NAME:TAG",
         ),
+        (&["-o", "type=nothing"], "local, tar, oci"),
+        (
+            &["-o", "type=oci,dest=a", "-o", "type=oci,dest=b,compression=zstd"],
+            "two: compression",
+        ),
+        (&["-o", "-", "-o", "type=oci"], "two outputs"),
+        (&["--push"], "-t REGISTRY"),
+        (
+            &["-o", "type=oci,dest=a,rewrite-timestamp=true"],
+            "SOURCE_DATE_EPOCH",
+        ),
         (&["--annotation", "nothing"], "NAME=VALUE"),
         (&["--annotation", "index:a=b"], "manifest:NAME=VALUE"),
         (&["--build-context", "x=/no/such"], "no folder"),
@@ -199,4 +208,203 @@ fn what_there_is_not_is_refused_with_what_there_is() {
         assert_eq!(code, 2, "{flags:?}: {error}");
         assert!(error.contains(said), "{flags:?}: {error}");
     }
+}
+
+const FILES: &[(&str, &str)] = &[
+    (
+        "context/Dockerfile",
+        "FROM scratch AS base\nCOPY data /etc/data\nFROM base\nCOPY app /bin/app\n",
+    ),
+    ("context/data", "data"),
+    ("context/app", "app"),
+];
+
+#[test]
+fn files_go_to_a_folder_a_tar_or_standard_output_and_no_image_is_made() {
+    let folder = Folder::with(FILES);
+    let (out, tar) = (
+        folder.name("out"),
+        format!("type=tar,dest={}", folder.name("files.tar")),
+    );
+    let metadata = folder.name("metadata");
+    let Some((code, output, error)) = build(&folder, &["-o", &out, "-o", &tar, "--metadata-file", &metadata])
+    else {
+        return;
+    };
+    assert_eq!((code, output.as_str()), (0, ""), "{error}");
+    assert_eq!(folder.text("out/etc/data"), "data");
+    assert_eq!(folder.text("out/bin/app"), "app");
+    assert_eq!(folder.text("metadata").trim(), "{}");
+    assert!(error.contains("exporting files to"), "{error}");
+    let names = |bytes: &[u8]| -> Vec<String> {
+        let mut archive = tar::Archive::new(bytes);
+        let entries = archive.entries().unwrap();
+        entries
+            .map(|entry| entry.unwrap().path().unwrap().display().to_string())
+            .collect()
+    };
+    let all = ["bin/", "bin/app", "etc/", "etc/data"];
+    assert_eq!(names(&std::fs::read(folder.path("files.tar")).unwrap()), all);
+    // Only documents are in the store: nobody wanted the layers compressed.
+    let store = stagewright::content::ContentStore::open(folder.path("state/content")).unwrap();
+    let gzip = |(digest, _): &(stagewright_core::digest::Digest, u64)| {
+        store.read(digest, 1 << 20).unwrap().starts_with(&[0x1f, 0x8b])
+    };
+    assert!(!store.blobs().unwrap().iter().any(gzip));
+    let raw = crate::stagewright()
+        .args([
+            "build",
+            "-q",
+            "--state",
+            &folder.name("state"),
+            "-o",
+            "-",
+            &folder.name("context"),
+        ])
+        .output()
+        .unwrap();
+    assert!(raw.status.success() && raw.stderr.is_empty());
+    assert_eq!(names(&raw.stdout), all);
+}
+
+/// The layers' media types and the manifest of the image in a layout.
+fn manifest(layout: &std::path::Path) -> (Vec<String>, Value) {
+    let text = |path: std::path::PathBuf| -> Value {
+        serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+    };
+    let index = text(layout.join("index.json"));
+    let digest = index["manifests"][0]["digest"].as_str().unwrap().to_owned();
+    let blob = digest.strip_prefix("sha256:").unwrap();
+    let manifest = text(layout.join("blobs/sha256").join(blob));
+    let types = manifest["layers"].as_array().unwrap().iter();
+    let types = types.map(|layer| layer["mediaType"].as_str().unwrap().to_owned());
+    (types.collect(), index)
+}
+
+#[test]
+fn image_is_compressed_annotated_and_laid_out_as_was_asked() {
+    let folder = Folder::with(FILES);
+    let layout = |keys: &str, name: &str| format!("type=oci,tar=false,dest={},{keys}", folder.name(name));
+    for (keys, name, ending) in [
+        ("compression=zstd", "zstd", "tar+zstd"),
+        ("compression=uncompressed", "plain", ".tar"),
+        ("compression=gzip,compression-level=1", "gzip", "tar+gzip"),
+    ] {
+        let keys = format!("{keys},annotation-manifest-descriptor.a=b");
+        let Some((code, output, error)) = build(&folder, &["-t", "app:2", "-o", &layout(&keys, name)]) else {
+            return;
+        };
+        assert_eq!(code, 0, "{error}");
+        let (types, index) = manifest(&folder.path(name));
+        assert!(
+            types.len() == 2 && types.iter().all(|kind| kind.ends_with(ending)),
+            "{types:?}"
+        );
+        assert_eq!(index["manifests"][0]["digest"], output.trim());
+        assert_eq!(index["manifests"][0]["annotations"]["a"], "b");
+        assert_eq!(
+            index["manifests"][0]["annotations"]["org.opencontainers.image.ref.name"],
+            "2"
+        );
+    }
+}
+
+#[test]
+fn two_cold_builds_with_one_time_give_one_image() {
+    let build = || {
+        let folder = Folder::with(FILES);
+        let plain = "-o=type=image,rewrite-timestamp=true,compression=uncompressed";
+        build(&folder, &["--build-arg", "SOURCE_DATE_EPOCH=1700000000", plain])
+    };
+    let Some((code, first, error)) = build() else {
+        return;
+    };
+    assert_eq!(code, 0, "{error}");
+    std::thread::sleep(std::time::Duration::from_millis(1100));
+    let (_, second, _) = build().unwrap();
+    assert_eq!(first, second);
+}
+
+#[test]
+fn several_platforms_are_one_image_and_each_has_a_folder() {
+    let folder = Folder::with(FILES);
+    let oci = format!("type=oci,dest={}", folder.name("image.tar"));
+    let Some((code, output, error)) = build(
+        &folder,
+        &[
+            "--platform",
+            "linux/amd64,linux/arm64/v8",
+            "--annotation",
+            "index:a=b",
+            "-o",
+            &oci,
+            "-o",
+            &folder.name("out"),
+        ],
+    ) else {
+        return;
+    };
+    assert_eq!(code, 0, "{error}");
+    assert_eq!(folder.text("out/linux_amd64/bin/app"), "app");
+    assert_eq!(folder.text("out/linux_arm64/bin/app"), "app");
+    let index = json(&folder.path("image.tar"), "index.json");
+    let digest = index["manifests"][0]["digest"].as_str().unwrap();
+    assert_eq!(digest, output.trim());
+    let list = json(
+        &folder.path("image.tar"),
+        &format!("blobs/sha256/{}", digest.strip_prefix("sha256:").unwrap()),
+    );
+    let architectures: Vec<&str> = list["manifests"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|entry| entry["platform"]["architecture"].as_str().unwrap())
+        .collect();
+    assert_eq!(architectures, ["amd64", "arm64"]);
+    assert_eq!(list["annotations"]["a"], "b");
+    let docker = format!("type=docker,dest={}", folder.name("x"));
+    let (code, _, error) = build(
+        &folder,
+        &[
+            "--platform",
+            "linux/amd64",
+            "--platform",
+            "linux/arm64",
+            "-o",
+            &docker,
+        ],
+    )
+    .unwrap();
+    assert!(code == 2 && error.contains("one platform"), "{error}");
+}
+
+#[test]
+fn image_is_loaded_into_the_engine_that_is_there() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = Folder::with(FILES);
+    std::fs::create_dir(folder.path("bin")).unwrap();
+    let engine = |script: &str| {
+        std::fs::write(folder.path("bin/docker"), script).unwrap();
+        std::fs::set_permissions(folder.path("bin/docker"), std::fs::Permissions::from_mode(0o755)).unwrap();
+        let path = format!("{}:{}", folder.name("bin"), std::env::var("PATH").unwrap());
+        let ended = crate::stagewright()
+            .env("PATH", path)
+            .args(["build", "--load", "-t", "app:1", "--state", &folder.name("state")])
+            .arg(folder.path("context"))
+            .output()
+            .unwrap();
+        crate::ended(&ended)
+    };
+    let taken = folder.name("taken");
+    let (code, _, error) = engine(&format!("#!/bin/sh\n[ $1 = load ] && cat > {taken}\n"));
+    if error.contains("cannot run builds") {
+        println!("skipped: {error}");
+        return;
+    }
+    assert_eq!(code, 0, "{error}");
+    let listing = json(&folder.path("taken"), "manifest.json");
+    assert_eq!(listing[0]["RepoTags"][0], "docker.io/library/app:1");
+    let (code, _, error) = engine("#!/bin/sh\necho the daemon is asleep >&2\nexit 1\n");
+    assert_eq!(code, 1);
+    assert!(error.contains("the daemon is asleep"), "{error}");
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use futures_util::future::BoxFuture;
 use stagewright::backend::{Backend, BackendDescription, BackendError, EventSink, SolveRequest};
-use stagewright::source::image::reference::Reference;
+use stagewright::export::Naming;
 use stagewright_core::analysis::ImageFacts;
 use stagewright_core::digest::Digest;
 use stagewright_core::platform::Platform;
@@ -126,12 +126,12 @@ impl Backend for Scripted {
 
     fn export<'a>(
         &'a self,
-        _: &'a ImageSummary,
-        names: &'a [Reference],
+        _: &'a Digest,
+        naming: &'a Naming,
         _: OutputFormat,
         mut out: Box<dyn Write + Send>,
     ) -> BoxFuture<'a, Result<(), BackendError>> {
-        let name = names.first().map(ToString::to_string).unwrap_or_default();
+        let name = naming.names.first().map(ToString::to_string).unwrap_or_default();
         Box::pin(async move {
             let (pieces, breaks) = *self.export.lock().unwrap();
             let write = move || {

@@ -12,6 +12,7 @@ use stagewright_core::protocol::{BuildFailure, ImageSummary};
 use tokio_util::sync::CancellationToken;
 
 use super::cache::{LastSeen, StoredResult};
+use super::deliver::deliver;
 use super::engine::Engine;
 use super::flight::{Listener, Ticket};
 use super::image;
@@ -27,7 +28,7 @@ use super::scheduler::{self, Stopped};
 use super::select::Selection;
 use super::tree::{ContextTree, DirectoryTree, Tree};
 use crate::backend::graph::GraphVertex;
-use crate::backend::{EventSink, SolveRequest, timestamp};
+use crate::backend::{EventSink, FilesOutput, SolveRequest, timestamp};
 use crate::snapshot::SnapshotId;
 
 /// One build under way.
@@ -63,8 +64,55 @@ impl Build {
         let files = result?;
         let request = &build.request;
         let (config, options) = (&request.image_config, &request.extras.image);
-        let image = image::finish(&build.engine, &files, config, options, &build.progress, &cancel).await;
-        image.map_err(|failure| failed(&failure, None, "putting the image together"))
+        build.deliver(&files, &cancel).await?;
+        let image = image::finish(&build.engine, &files, config, options, &build.progress, &cancel);
+        let told = build.request.extras.tell_exports && !options.unmade;
+        build.export(told, "exporting layers", image).await
+    }
+
+    /// Writes the files of the result to where they are wanted.
+    async fn deliver(
+        self: &Arc<Self>,
+        files: &Rootfs,
+        cancel: &CancellationToken,
+    ) -> Result<(), BuildFailure> {
+        let extras = &self.request.extras;
+        for output in extras.files.iter() {
+            let (output, epoch) = (output.clone(), extras.image.epoch);
+            let name = match &output {
+                FilesOutput::Folder(place) => format!("exporting files to {}", place.display()),
+                FilesOutput::Tar(place) => format!("exporting files to the tar {}", place.display()),
+                FilesOutput::TarToStandardOutput => "exporting files as a tar".to_owned(),
+            };
+            let (engine, cancel) = (Arc::clone(&self.engine), cancel.clone());
+            let work = async move {
+                self.ready(files).await?;
+                let snapshots = files.snapshots();
+                blocking(move || {
+                    let mounted = engine.snapshots.view(&snapshots)?;
+                    deliver(mounted.path(), &output, epoch, &cancel)
+                })
+                .await
+            };
+            self.export(extras.tell_exports, &name, work).await?;
+        }
+        Ok(())
+    }
+
+    /// Does something with the result, and tells of it where that is wanted.
+    async fn export<T>(
+        &self,
+        told: bool,
+        name: &str,
+        work: impl Future<Output = Result<T, StepFailure>>,
+    ) -> Result<T, BuildFailure> {
+        let task = told.then(|| self.progress.task(&self.request.build, name));
+        let result = work.await;
+        if let Some(task) = task {
+            let error = result.as_ref().err().map(|failure| failure.message.as_str());
+            self.progress.task_ended(task, error);
+        }
+        result.map_err(|failure| failed(&failure, None, name))
     }
 
     fn vertex(&self, index: usize) -> Option<&GraphVertex> {

@@ -14,6 +14,7 @@
 
 mod build;
 mod cache;
+mod deliver;
 mod engine;
 mod flight;
 mod image;
@@ -42,11 +43,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Backend, BackendDescription, BackendError, EventSink, SolveRequest};
 use crate::config::Config;
-use crate::export::{docker_archive, oci_archive};
+use crate::export::{Naming, docker_archive, oci_archive};
 use crate::sandbox::probe;
 use crate::snapshot::SnapshotStore;
-use crate::source::image::ImageError;
 use crate::source::image::reference::Reference;
+use crate::source::image::{ImageError, Push, Pushed};
 use crate::source::local::Contexts;
 use build::Build;
 pub use cache::StepRecord;
@@ -149,20 +150,31 @@ impl Backend for EmbeddedBackend {
         Box::pin(Build::run(Arc::clone(&self.engine), request, events, cancel))
     }
 
+    fn push<'a>(
+        &'a self,
+        name: &'a Reference,
+        push: &'a Push,
+    ) -> BoxFuture<'a, Result<Pushed, BackendError>> {
+        Box::pin(async move {
+            let pushed = self.engine.images.source.push(name, push).await;
+            pushed.map_err(|error| BackendError::Upstream(error.to_string()))
+        })
+    }
+
     fn export<'a>(
         &'a self,
-        image: &'a ImageSummary,
-        names: &'a [Reference],
+        root: &'a Digest,
+        naming: &'a Naming,
         format: OutputFormat,
         out: Box<dyn Write + Send>,
     ) -> BoxFuture<'a, Result<(), BackendError>> {
-        let (engine, manifest, names) = (Arc::clone(&self.engine), image.digest.clone(), names.to_vec());
+        let (engine, root, naming) = (Arc::clone(&self.engine), root.clone(), naming.clone());
         Box::pin(async move {
             let write = move || {
                 let content = engine.contexts.content();
                 match format {
-                    OutputFormat::Oci => oci_archive(content, &manifest, &names, out),
-                    OutputFormat::Docker => docker_archive(content, &engine.layers, &manifest, &names, out),
+                    OutputFormat::Oci => oci_archive(content, &root, &naming, out),
+                    OutputFormat::Docker => docker_archive(content, &engine.layers, &root, &naming, out),
                 }
             };
             let written = tokio::task::spawn_blocking(write).await;

@@ -192,6 +192,35 @@ impl Progress {
         });
     }
 
+    /// Tells that something begins that is no step of the plan.
+    pub(crate) fn task(&self, build: &str, name: &str) -> Vertex {
+        let vertex = Vertex {
+            digest: Digest::of(format!("{name} of build {build}").as_bytes()),
+            inputs: Vec::new(),
+            name: name.to_owned(),
+            started: Some(timestamp()),
+            completed: None,
+            cached: false,
+            error: String::new(),
+            reason: String::new(),
+        };
+        self.sink.status(SolveStatus {
+            vertexes: vec![vertex.clone()],
+            ..SolveStatus::default()
+        });
+        vertex
+    }
+
+    /// It is over.
+    pub(crate) fn task_ended(&self, mut task: Vertex, error: Option<&str>) {
+        task.completed = Some(timestamp());
+        error.unwrap_or_default().clone_into(&mut task.error);
+        self.sink.status(SolveStatus {
+            vertexes: vec![task],
+            ..SolveStatus::default()
+        });
+    }
+
     fn change(&self, vertex: &Digest, change: impl FnOnce(&mut Vertex)) {
         let Some(step) = self.steps.get(vertex) else {
             return;

@@ -75,12 +75,15 @@ impl Files {
         Ok(())
     }
 
-    pub(super) fn write(&self, built: &Built) -> Result<(), Failure> {
-        if let Some(path) = &self.iidfile {
+    /// Where no image was wanted, the metadata is empty and there is no id.
+    pub(super) fn write(&self, built: Option<&Built>) -> Result<(), Failure> {
+        if let Some(path) = &self.iidfile
+            && let Some(built) = built
+        {
             replace_file(path, built.id().as_str())?;
         }
         if let Some(path) = &self.metadata_file {
-            write_json(path, &built.metadata())?;
+            write_json(path, &built.map_or_else(|| json!({}), Built::metadata))?;
         }
         Ok(())
     }
@@ -115,7 +118,7 @@ mod tests {
         files.clear().unwrap();
         let config = Digest::of(b"config");
         files
-            .write(&built(Some(config.clone()), &["a", "b.c/d:1"]))
+            .write(Some(&built(Some(config.clone()), &["a", "b.c/d:1"])))
             .unwrap();
         let text = |name: &str| std::fs::read_to_string(folder.path().join(name)).unwrap();
         assert_eq!(text("id"), config.to_string());

@@ -5,6 +5,7 @@ use stagewright_core::diagnostic::{Diagnostic, Severity};
 use stagewright_core::protocol::ResolveImage;
 use stagewright_core::span::LineRange;
 
+use super::display::Display;
 use super::tell;
 use crate::backend::BackendError;
 use crate::build::Builds;
@@ -22,6 +23,7 @@ pub(super) async fn plan(
     builds: &Builds,
     local: Option<&ImageNames>,
     dockerfile: &mut Dockerfile,
+    display: &Display,
 ) -> Result<Analysis, Failure> {
     for _ in 0..MOST_ROUNDS {
         let analysis = stagewright_core::analyze(&dockerfile.input);
@@ -49,12 +51,12 @@ pub(super) async fn plan(
                 Err(error) => return Err(unresolved(dockerfile, image, &error)),
             };
             if here.is_some() {
-                tell(&format!(
+                display.note(&format!(
                     "{}: the image of that name here, {}\n",
                     image.name, facts.digest
                 ));
             } else if let Some(note) = &facts.note {
-                tell(&format!("{}: {note}\n", image.name));
+                display.note(&format!("{}: {note}\n", image.name));
             }
             dockerfile
                 .input

@@ -49,13 +49,17 @@ pub(super) struct Sources<'a> {
 
 impl Sources<'_> {
     /// Offers what the definition reads, and nothing else: a build that takes nothing from a folder reads none of it.
+    /// What is in `contexts` was offered before.
     pub(super) fn offer(
         &self,
         builds: &Builds,
         definition: &Definition,
-    ) -> Result<BTreeMap<String, Digest>, Failure> {
-        let mut contexts = BTreeMap::new();
+        contexts: &mut BTreeMap<String, Digest>,
+    ) -> Result<(), Failure> {
         for name in local_sources(definition) {
+            if contexts.contains_key(&name) {
+                continue;
+            }
             let id = if let Some(folder) = self.named.get(&name) {
                 let ignore_name = folder.path.join(".dockerignore").display().to_string();
                 let ignore = ignore(&folder.ignore, &ignore_name)?;
@@ -66,7 +70,7 @@ impl Sources<'_> {
             };
             contexts.insert(name, id);
         }
-        Ok(contexts)
+        Ok(())
     }
 }
 

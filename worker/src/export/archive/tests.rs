@@ -7,7 +7,10 @@ use std::process::Command;
 use serde_json::Value;
 
 use super::*;
-use crate::export::{ExportLayer, ImageOptions, LayerContent, LayerHistory, assemble, finish_config};
+use crate::export::stored::Image;
+use crate::export::{
+    Encoding, ExportLayer, ImageOptions, LayerHistory, assemble, assemble_index, finish_config,
+};
 
 struct Setup {
     directory: tempfile::TempDir,
@@ -26,6 +29,14 @@ fn setup() -> Setup {
     }
 }
 
+/// These names, and nothing else said.
+fn named(names: &[&str]) -> Naming {
+    Naming {
+        names: names.iter().map(|name| name.parse().unwrap()).collect(),
+        annotations: BTreeMap::new(),
+    }
+}
+
 /// A layer's tar with one file.
 fn tar_of(path: &str, content: &[u8]) -> Vec<u8> {
     let mut archive = Archive::new(Vec::new());
@@ -35,12 +46,17 @@ fn tar_of(path: &str, content: &[u8]) -> Vec<u8> {
 
 impl Setup {
     fn tar_layer(&self, tar: &[u8]) -> ExportLayer {
-        let diff_id = Digest::of(tar);
-        let path = self.directory.path().join(diff_id.hex());
-        fs::write(&path, tar).unwrap();
+        self.layer(tar, Encoding::default())
+    }
+
+    fn layer(&self, tar: &[u8], encoding: Encoding) -> ExportLayer {
+        let write = |out: &mut dyn Write| {
+            out.write_all(tar)?;
+            Ok((Digest::of(tar), tar.len() as u64))
+        };
+        let (diff_id, made) = self.index.encode(encoding, None, write).unwrap();
         ExportLayer {
-            diff_id,
-            content: LayerContent::Tar(path),
+            blob: made.descriptor(diff_id, encoding),
             vertex: None,
         }
     }
@@ -56,8 +72,7 @@ impl Setup {
             size: blob.len() as u64,
         };
         ExportLayer {
-            diff_id: layer.diff_id.clone(),
-            content: LayerContent::Blob(layer),
+            blob: layer,
             vertex: None,
         }
     }
@@ -79,7 +94,7 @@ impl Setup {
         let history: Vec<_> = layers
             .iter()
             .map(|layer| LayerHistory {
-                diff_id: layer.diff_id.clone(),
+                diff_id: layer.blob.diff_id.clone(),
                 created_by: "step".into(),
                 created: Some(time::OffsetDateTime::UNIX_EPOCH),
             })
@@ -89,9 +104,7 @@ impl Setup {
             "config": { "Cmd": ["/app"], "Env": ["PATH=/bin"], "Labels": { "a": "b" } }
         });
         let config = finish_config(&plan, &history, Some(0)).unwrap();
-        assemble(&self.store, &self.index, &layers, &config, options)
-            .unwrap()
-            .digest
+        assemble(&self.store, &layers, &config, options).unwrap().digest
     }
 
     fn oci(&self, image: &Digest) -> Vec<u8> {
@@ -99,7 +112,7 @@ impl Setup {
         oci_archive(
             &self.store,
             image,
-            &["example.com/team/app:1.2".parse().unwrap()],
+            &named(&["example.com/team/app:1.2"]),
             &mut out,
         )
         .unwrap();
@@ -108,14 +121,7 @@ impl Setup {
 
     fn docker(&self, image: &Digest) -> Vec<u8> {
         let mut out = Vec::new();
-        docker_archive(
-            &self.store,
-            &self.index,
-            image,
-            &["app".parse().unwrap()],
-            &mut out,
-        )
-        .unwrap();
+        docker_archive(&self.store, &self.index, image, &named(&["app"]), &mut out).unwrap();
         out
     }
 }
@@ -154,22 +160,8 @@ fn layers_are_compressed_once() {
     let setup = setup();
     let image = setup.image();
     let blobs = setup.store.blobs().unwrap();
-    // The tars are needed no more: their blobs are known by diff id.
-    for entry in fs::read_dir(setup.directory.path()).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_file() {
-            fs::write(path, b"gone").unwrap();
-        }
-    }
     let known = setup.index.compressed(&Digest::of(&[0; 1024])).unwrap();
     assert_eq!(known.unpacked_size, 1024);
-    assert_eq!(
-        setup
-            .index
-            .compress(&Digest::of(&[0; 1024]), Path::new("/nowhere"))
-            .unwrap(),
-        known
-    );
     assert_eq!(setup.store.blobs().unwrap(), blobs);
     setup.store.remove(&known.digest).unwrap();
     assert_eq!(setup.index.compressed(&Digest::of(&[0; 1024])), None);
@@ -177,22 +169,111 @@ fn layers_are_compressed_once() {
 }
 
 #[test]
-fn tar_that_changed_under_its_digest_is_not_exported() {
+fn tar_that_is_another_one_than_was_built_is_not_exported() {
+    let setup = setup();
+    let before = Digest::of(b"before");
+    let write = |out: &mut dyn Write| {
+        out.write_all(b"after")?;
+        Ok((Digest::of(b"after"), 5))
+    };
+    let error = setup
+        .index
+        .encode(Encoding::Plain, Some(&before), write)
+        .unwrap_err();
+    assert!(error.to_string().contains("another one now"), "{error}");
+    assert_eq!(setup.index.encoded(&before, Encoding::Plain), None);
+}
+
+#[test]
+fn layer_that_is_not_here_is_in_no_image_unless_only_its_files_are_wanted() {
     let setup = setup();
     let layer = setup.tar_layer(&tar_of("a", b"a"));
-    let LayerContent::Tar(path) = &layer.content else {
-        unreachable!()
+    setup.store.remove(&layer.blob.digest).unwrap();
+    let layers = [layer];
+    let error = assemble(&setup.store, &layers, b"{}", &ImageOptions::default()).unwrap_err();
+    assert!(error.to_string().contains("run the build again"), "{error}");
+    let unmade = ImageOptions {
+        unmade: true,
+        ..ImageOptions::default()
     };
-    fs::write(path, tar_of("a", b"b")).unwrap();
-    let error = assemble(
-        &setup.store,
-        &setup.index,
-        &[layer],
-        b"{}",
-        &ImageOptions::default(),
-    )
-    .unwrap_err();
-    assert!(error.to_string().contains("another one now"), "{error}");
+    assemble(&setup.store, &layers, b"{}", &unmade).unwrap();
+}
+
+#[test]
+fn every_encoding_is_read_by_others() {
+    let setup = setup();
+    for encoding in [Encoding::Zstd(3), Encoding::Plain, Encoding::Gzip(1)] {
+        let layer = setup.layer(&tar_of("etc/file", b"content"), encoding);
+        assert_eq!(layer.blob.media_type, encoding.media_type());
+        let history = LayerHistory {
+            diff_id: layer.blob.diff_id.clone(),
+            created_by: "step".into(),
+            created: None,
+        };
+        let plan = serde_json::json!({ "architecture": "amd64", "os": "linux" });
+        let config = finish_config(&plan, &[history], None).unwrap();
+        let image = assemble(&setup.store, &[layer], &config, &ImageOptions::default()).unwrap();
+        let mut archive = Vec::new();
+        docker_archive(
+            &setup.store,
+            &setup.index,
+            &image.digest,
+            &named(&["a"]),
+            &mut archive,
+        )
+        .unwrap();
+        let path = setup.directory.path().join(encoding.folder());
+        fs::write(&path, setup.oci(&image.digest)).unwrap();
+        let copy = path.with_extension("copy");
+        let from = format!("oci-archive:{}:1.2", path.display());
+        let to = format!("dir:{}", copy.display());
+        if tool("skopeo", &["copy", "--insecure-policy", &from, &to]).is_none() {
+            return;
+        }
+    }
+}
+
+#[test]
+fn list_of_images_is_written_whole_as_a_tar_and_as_a_folder() {
+    let setup = setup();
+    let images = [
+        (setup.image(), BTreeMap::from([("a".to_owned(), "b".to_owned())])),
+        (
+            setup.image_with(&ImageOptions {
+                annotations: BTreeMap::from([("other".to_owned(), "image".to_owned())]),
+                ..ImageOptions::default()
+            }),
+            BTreeMap::new(),
+        ),
+    ];
+    let annotations = BTreeMap::from([("of".to_owned(), "index".to_owned())]);
+    let index = assemble_index(&setup.store, &images, &annotations).unwrap();
+    let layout = setup.directory.path().join("layout");
+    let naming = Naming {
+        annotations: BTreeMap::from([("c".to_owned(), "d".to_owned())]),
+        ..named(&["app:1"])
+    };
+    oci_layout(&setup.store, &index, &naming, &layout).unwrap();
+    // Again over what is there.
+    oci_layout(&setup.store, &index, &naming, &layout).unwrap();
+    let mut archive = Vec::new();
+    oci_archive(&setup.store, &index, &naming, &mut archive).unwrap();
+    let root = file_of(&archive, "index.json");
+    let text = fs::read_to_string(layout.join("index.json")).unwrap();
+    assert_eq!(root, serde_json::from_str::<Value>(&text).unwrap());
+    assert_eq!(root["manifests"][0]["digest"], index.as_str());
+    assert_eq!(root["manifests"][0]["annotations"]["c"], "d");
+    let list = file_of(&archive, &blob_path(&index));
+    assert_eq!(list["annotations"]["of"], "index");
+    assert_eq!(list["manifests"][0]["annotations"]["a"], "b");
+    assert_eq!(list["manifests"][1]["platform"]["architecture"], "amd64");
+    let source = format!("oci:{}:1", layout.display());
+    if let Some(raw) = tool("skopeo", &["inspect", "--raw", &source]) {
+        assert_eq!(Digest::of(raw.as_bytes()), index);
+    }
+    let mut docker = Vec::new();
+    let error = docker_archive(&setup.store, &setup.index, &index, &naming, &mut docker).unwrap_err();
+    assert!(error.to_string().contains("one platform"), "{error}");
 }
 
 #[test]
@@ -294,11 +375,10 @@ fn file_of(archive: &[u8], path: &str) -> Value {
 fn archive_has_every_name_or_none() {
     let setup = setup();
     let image = setup.image();
-    let names: Vec<Reference> = ["a:1", "b.c/d:2"].map(|name| name.parse().unwrap()).to_vec();
-    for (names, there) in [(&names[..], 2), (&[], 0)] {
+    for (names, there) in [(named(&["a:1", "b.c/d:2"]), 2), (named(&[]), 0)] {
         let (mut oci, mut docker) = (Vec::new(), Vec::new());
-        oci_archive(&setup.store, &image, names, &mut oci).unwrap();
-        docker_archive(&setup.store, &setup.index, &image, names, &mut docker).unwrap();
+        oci_archive(&setup.store, &image, &names, &mut oci).unwrap();
+        docker_archive(&setup.store, &setup.index, &image, &names, &mut docker).unwrap();
         let index = file_of(&oci, "index.json");
         let entries = index["manifests"].as_array().unwrap();
         let annotated = entries.iter().filter(|entry| entry.get("annotations").is_some());
@@ -314,6 +394,7 @@ fn annotations_stand_in_the_manifest() {
     let plain = setup.image();
     let options = ImageOptions {
         annotations: [("org.example.a".to_owned(), "b".to_owned())].into(),
+        ..ImageOptions::default()
     };
     let image = setup.image_with(&options);
     assert_ne!(image, plain);
@@ -341,17 +422,11 @@ fn output_that_breaks_off_is_an_error() {
     }
     let setup = setup();
     let image = setup.image();
-    let name: Reference = "app".parse().unwrap();
+    let naming = named(&["app"]);
     assert!(matches!(
-        oci_archive(&setup.store, &image, std::slice::from_ref(&name), Full(3000)),
+        oci_archive(&setup.store, &image, &naming, Full(3000)),
         Err(ExportError::Output(_))
     ));
-    let docker = docker_archive(
-        &setup.store,
-        &setup.index,
-        &image,
-        std::slice::from_ref(&name),
-        Full(3000),
-    );
+    let docker = docker_archive(&setup.store, &setup.index, &image, &naming, Full(3000));
     assert!(matches!(docker, Err(ExportError::Output(_))));
 }

@@ -19,6 +19,7 @@ mod manifest;
 mod origin;
 mod platform;
 mod pull;
+mod push;
 pub mod reference;
 mod registry;
 
@@ -41,6 +42,7 @@ use crate::content::ContentStore;
 pub use self::error::ImageError;
 pub use self::layer::{LayerReader, layer_reader};
 pub use self::pull::{PullProgress, Report};
+pub use self::push::{Push, Pushed};
 
 /// How long an answer to "what does this tag point to" is taken for granted.
 const FRESH: Duration = Duration::from_mins(1);

@@ -61,6 +61,17 @@ impl Inner {
         Ok(origins)
     }
 
+    /// Where `reference`'s own registry is: its mirrors, and last the registry itself.
+    pub(super) fn registry_origins(&self, reference: &Reference) -> Result<Vec<Origin>, ImageError> {
+        if self.config.allows_registry(reference.registry()) {
+            Ok(self.registries(reference, reference, None))
+        } else {
+            Err(ImageError::NotAllowed {
+                reference: Box::new(reference.clone()),
+            })
+        }
+    }
+
     /// The substitute whose image `reference` names: the same one, or the same tag pinned to some digest.
     pub(super) fn substitute(&self, reference: &Reference) -> Option<&Substitute> {
         self.config.substitutes.iter().find(|substitute| {

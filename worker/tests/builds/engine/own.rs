@@ -55,7 +55,7 @@ pub(super) fn build(job: &Job<'_>, state: &Path) -> Result<Option<String>, Faile
         .arg("--config")
         .arg(config_file)
         .arg("--output")
-        .arg(job.output);
+        .arg(format!("type=oci,dest={}", job.output.display()));
     for flag in &job.case.flags {
         command.arg(&flag.name).args(&flag.value);
     }

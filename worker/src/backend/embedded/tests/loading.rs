@@ -10,9 +10,11 @@ const DOCKERFILE: &str = "FROM base\nCOPY a.txt /a.txt\nRUN cat /a.txt > /b.txt\
 /// What a build's image is as a file.
 async fn archive(worker: &Worker, id: &str, format: OutputFormat) -> Vec<u8> {
     let file = tempfile::NamedTempFile::new().unwrap();
-    let names = ["app:1".parse().unwrap()];
+    let name: Reference = "app:1".parse().unwrap();
     let out = Box::new(file.reopen().unwrap());
-    worker.builds.export_as(id, &names, format, out).await.unwrap();
+    let root = worker.builds.image(id).unwrap().digest;
+    let backend = worker.builds.backend();
+    backend.export(&root, &name.into(), format, out).await.unwrap();
     let mut bytes = Vec::new();
     file.reopen().unwrap().read_to_end(&mut bytes).unwrap();
     bytes

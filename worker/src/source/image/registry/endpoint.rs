@@ -39,6 +39,11 @@ pub(super) fn innermost(error: &dyn std::error::Error) -> String {
 }
 
 impl Endpoint {
+    /// What a token is asked for: some actions in this repository.
+    pub(super) fn scope(&self, actions: &str) -> String {
+        format!("repository:{}:{actions}", self.repository)
+    }
+
     fn boxed(&self) -> Box<Reference> {
         Box::new(self.reference.clone())
     }

@@ -1,4 +1,4 @@
-//! A client of the OCI distribution API, as far as pulling needs it.
+//! A client of the OCI distribution API, as far as pulling and pushing need it.
 //!
 //! It is our own because it has to hold against registries that mean harm: every answer has a longest length, every
 //! wait an end, content comes only from the registry that was asked, and no credentials travel to a place or by a way
@@ -9,6 +9,7 @@ mod challenge;
 mod connections;
 mod endpoint;
 mod token;
+mod upload;
 
 use std::time::Duration;
 
@@ -23,6 +24,7 @@ use super::error::ImageError;
 use super::manifest::{ACCEPT, LONGEST_MANIFEST};
 
 pub(super) use self::endpoint::Endpoint;
+pub(super) use self::upload::{Sent, Upload};
 
 /// How long to wait for what.
 #[derive(Debug, Clone, Copy)]
@@ -53,6 +55,8 @@ const ATTEMPTS: u32 = 3;
 pub(super) struct RegistryClient {
     patience: Patience,
     connections: Connections,
+    /// For requests that say a lot before they are answered.
+    uploads: Connections,
     tokens: Tokens,
 }
 
@@ -77,6 +81,10 @@ impl RegistryClient {
         Self {
             patience,
             connections: Connections::new(patience),
+            uploads: Connections::new(Patience {
+                read: upload::LONGEST,
+                ..patience
+            }),
             tokens: Tokens::default(),
         }
     }
@@ -149,18 +157,31 @@ impl RegistryClient {
         let url = format!("{scheme}://{}/v2/{}/{path}", endpoint.host, endpoint.repository);
         let url = Url::parse(&url)
             .map_err(|error| Failure::Lasting(endpoint.answer(format!("has no address: {error}"))))?;
-        let known = self.tokens.known(endpoint);
+        let scope = endpoint.scope("pull");
+        let known = self.tokens.known(endpoint, &scope);
         let response = self.send(endpoint, url.clone(), headers, known.as_ref()).await?;
         if response.status() != StatusCode::UNAUTHORIZED {
             return endpoint.accept(response);
         }
-        self.tokens.forget(endpoint);
+        let authorization = self.authorize(endpoint, &scope, &response).await?;
+        drop(response);
+        endpoint.accept(self.send(endpoint, url, headers, Some(&authorization)).await?)
+    }
+
+    /// Gets what a registry wants to see that answered so, for the actions of `scope`.
+    async fn authorize(
+        &self,
+        endpoint: &Endpoint,
+        scope: &str,
+        response: &Response,
+    ) -> Result<Token, Failure> {
+        self.tokens.forget(endpoint, scope);
         let lines = response.headers().get_all(WWW_AUTHENTICATE);
         let challenge = Challenge::choose(lines.iter().filter_map(|line| line.to_str().ok()));
-        drop(response);
         let authorization = match (challenge, &endpoint.credentials) {
             (Some(Challenge::Bearer { realm, service }), _) => {
-                self.fetch_token(endpoint, &realm, service.as_deref()).await?
+                self.fetch_token(endpoint, &realm, service.as_deref(), scope)
+                    .await?
             }
             (Some(Challenge::Basic), Some(credentials)) => {
                 let header = basic(credentials).ok_or_else(|| Failure::Lasting(endpoint.denied()))?;
@@ -171,8 +192,8 @@ impl RegistryClient {
             }
             (Some(Challenge::Basic), None) | (None, _) => return Err(Failure::Lasting(endpoint.denied())),
         };
-        self.tokens.remember(endpoint, authorization.clone());
-        endpoint.accept(self.send(endpoint, url, headers, Some(&authorization)).await?)
+        self.tokens.remember(endpoint, scope, authorization.clone());
+        Ok(authorization)
     }
 
     async fn send(

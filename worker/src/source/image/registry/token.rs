@@ -15,7 +15,7 @@ use crate::config::Credentials;
 
 const LONGEST_TOKEN: u64 = 1 << 20;
 
-/// Host and repository.
+/// Host, and what may be done there.
 type TokenKey = (String, String);
 
 #[derive(Clone)]
@@ -31,30 +31,30 @@ pub(super) struct Tokens {
 }
 
 impl Tokens {
-    pub(super) fn known(&self, endpoint: &Endpoint) -> Option<Token> {
+    pub(super) fn known(&self, endpoint: &Endpoint, scope: &str) -> Option<Token> {
         let tokens = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         tokens
-            .get(&key(endpoint))
+            .get(&key(endpoint, scope))
             .filter(|token| token.expires.is_none_or(|end| Instant::now() < end))
             .cloned()
     }
 
-    pub(super) fn remember(&self, endpoint: &Endpoint, token: Token) {
+    pub(super) fn remember(&self, endpoint: &Endpoint, scope: &str, token: Token) {
         let mut tokens = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         tokens.retain(|_, token| token.expires.is_none_or(|end| Instant::now() < end));
-        tokens.insert(key(endpoint), token);
+        tokens.insert(key(endpoint, scope), token);
     }
 
-    pub(super) fn forget(&self, endpoint: &Endpoint) {
+    pub(super) fn forget(&self, endpoint: &Endpoint, scope: &str) {
         self.known
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .remove(&key(endpoint));
+            .remove(&key(endpoint, scope));
     }
 }
 
-fn key(endpoint: &Endpoint) -> TokenKey {
-    (endpoint.host.clone(), endpoint.repository.clone())
+fn key(endpoint: &Endpoint, scope: &str) -> TokenKey {
+    (endpoint.host.clone(), scope.to_owned())
 }
 
 impl RegistryClient {
@@ -64,6 +64,7 @@ impl RegistryClient {
         endpoint: &Endpoint,
         realm: &str,
         service: Option<&str>,
+        scope: &str,
     ) -> Result<Token, Failure> {
         let lasting = |reason: String| Failure::Lasting(endpoint.answer(reason));
         let mut url = Url::parse(realm)
@@ -81,8 +82,9 @@ impl RegistryClient {
         if let Some(service) = service {
             url.query_pairs_mut().append_pair("service", service);
         }
-        url.query_pairs_mut()
-            .append_pair("scope", &format!("repository:{}:pull", endpoint.repository));
+        for scope in scope.split(' ') {
+            url.query_pairs_mut().append_pair("scope", scope);
+        }
         let client = self.connections.client(plain).map_err(lasting)?;
         let mut request = client.get(url);
         if let Some(credentials) = &endpoint.credentials {

@@ -6,10 +6,12 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use stagewright_core::digest::Digest;
 use tokio_util::sync::CancellationToken;
 
-use super::fixture::{Bench, Content, platform, silent};
-use crate::source::image::layer_reader;
+use super::fixture::{Bench, Content, OCI_INDEX, OCI_MANIFEST, platform, silent};
+use super::server::{Reply, Server};
+use crate::source::image::{Push, layer_reader};
 
 struct Registry {
     child: Child,
@@ -25,6 +27,11 @@ impl Drop for Registry {
 
 /// Starts it with `http` added to the settings of that name. `None`, and says so, where the machine has no such registry.
 async fn start_registry(directory: &Path, http: &str) -> Option<Registry> {
+    start_registry_with(directory, http, "").await
+}
+
+/// The same with further settings.
+async fn start_registry_with(directory: &Path, http: &str, settings: &str) -> Option<Registry> {
     // The port may be taken between this and the start; then another is tried.
     for _ in 0..5 {
         let host = TcpListener::bind("127.0.0.1:0")
@@ -35,7 +42,7 @@ async fn start_registry(directory: &Path, http: &str) -> Option<Registry> {
         let config = directory.join("registry.yml");
         let storage = directory.join("registry");
         let text = format!(
-            "version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: {}}}}}\nhttp: {{addr: {host}{http}}}\n",
+            "version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: {}}}}}\nhttp: {{addr: {host}{http}}}\n{settings}\n",
             storage.display()
         );
         fs::write(&config, text).unwrap();
@@ -229,4 +236,160 @@ async fn registry_with_a_trusted_certificate_is_reached_by_https() {
         nothing.contains("are the system's CA certificates installed?"),
         "{nothing}"
     );
+}
+
+/// An image of two layers that are in the bench's store, and all that a registry has to hold of it.
+fn stored_image(bench: &Bench) -> (Digest, Push) {
+    let mut content = Content::default();
+    let image = content.image("amd64", &[b"one", &vec![7; 3 << 20]]);
+    let mut push = Push::default();
+    for (digest, bytes) in &content.blobs {
+        bench.store.put(bytes).unwrap();
+        let digest = digest.parse().unwrap();
+        if digest != image {
+            push.blobs.insert(digest, bytes.len() as u64);
+        }
+    }
+    let bytes = content.blobs[image.as_str()].clone();
+    push.manifests
+        .push((image.clone(), OCI_MANIFEST.to_owned(), bytes));
+    (image, push)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pushed_image_is_there_and_its_blobs_are_sent_once() {
+    let bench = Bench::new("");
+    let Some(registry) = start_registry(bench.directory.path(), "").await else {
+        return;
+    };
+    let (image, mut push) = stored_image(&bench);
+    let name = |text: &str| format!("{}/{text}", registry.host).parse().unwrap();
+    let first = bench.source.push(&name("team/app:1"), &push).await.unwrap();
+    assert_eq!((first.present, first.mounted, first.uploaded), (0, 0, 3));
+    assert_eq!(first.bytes, push.blobs.values().sum::<u64>());
+    let again = bench.source.push(&name("team/app:2"), &push).await.unwrap();
+    assert_eq!((again.present, again.uploaded), (3, 0));
+    // What came from another repository of the same registry is taken over there; what did not is sent.
+    let origins = push.blobs.keys().take(2).cloned();
+    push.origins = origins.map(|blob| (blob, name("team/app:1"))).collect();
+    let other = bench.source.push(&name("other/app:1"), &push).await.unwrap();
+    assert_eq!((other.present, other.mounted, other.uploaded), (0, 2, 1));
+    // An origin that turns out to lack the blob costs nothing but the question.
+    push.origins = push
+        .blobs
+        .keys()
+        .map(|blob| (blob.clone(), name("no/such:1")))
+        .collect();
+    let sent = bench.source.push(&name("third/app:1"), &push).await.unwrap();
+    assert_eq!((sent.mounted, sent.uploaded), (0, 3));
+
+    let fresh = Bench::new("");
+    for name in ["team/app:1", "team/app:2", "other/app:1", "third/app:1"] {
+        let name = format!("{}/{name}", registry.host);
+        let facts = fresh.source.resolve(&name, &platform("amd64")).await.unwrap();
+        assert_eq!(facts.digest, image);
+    }
+    let cancel = CancellationToken::new();
+    let pulled = format!("{}/third/app:1", registry.host);
+    fresh
+        .source
+        .pull(&pulled, &platform("amd64"), silent(), &cancel)
+        .await
+        .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn list_of_images_is_pushed_with_them_and_may_stay_without_a_tag() {
+    let bench = Bench::new("");
+    let Some(registry) = start_registry(bench.directory.path(), "").await else {
+        return;
+    };
+    let (image, mut push) = stored_image(&bench);
+    let size = push.manifests[0].2.len();
+    let index = format!(
+        "{{\"schemaVersion\":2,\"mediaType\":\"{OCI_INDEX}\",\"manifests\":[{{\"mediaType\":\"{OCI_MANIFEST}\",\"digest\":\"{image}\",\"size\":{size},\"platform\":{{\"os\":\"linux\",\"architecture\":\"amd64\"}}}}]}}"
+    );
+    let list = Digest::of(index.as_bytes());
+    push.manifests
+        .push((list.clone(), OCI_INDEX.to_owned(), index.into_bytes()));
+    push.untagged = true;
+    let name = format!("{}/team/app:1", registry.host);
+    bench.source.push(&name.parse().unwrap(), &push).await.unwrap();
+    let fresh = Bench::new("");
+    assert!(
+        fresh
+            .source
+            .resolve(&name, &platform("amd64"))
+            .await
+            .unwrap_err()
+            .is_not_found()
+    );
+    let pinned = format!("{}/team/app@{list}", registry.host);
+    let facts = fresh.source.resolve(&pinned, &platform("amd64")).await.unwrap();
+    assert_eq!(facts.digest, list);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn push_asks_for_a_token_that_opens_what_it_touches() {
+    let tokens = Server::start(|_| Reply::ok(r#"{"token":"t"}"#)).await;
+    let bench = Bench::new("");
+    let auth = format!(
+        "auth: {{silly: {{realm: \"http://{}/token\", service: test}}}}",
+        tokens.host
+    );
+    let Some(registry) = start_registry_with(bench.directory.path(), "", &auth).await else {
+        return;
+    };
+    let (_, mut push) = stored_image(&bench);
+    let name = |text: &str| format!("{}/{text}", registry.host).parse().unwrap();
+    bench.source.push(&name("a:1"), &push).await.unwrap();
+    push.origins = push
+        .blobs
+        .keys()
+        .map(|blob| (blob.clone(), name("a:1")))
+        .collect();
+    let pushed = bench.source.push(&name("b:1"), &push).await.unwrap();
+    assert_eq!(pushed.mounted, 3, "{pushed:?}");
+    let asked: Vec<String> = tokens.seen().iter().map(|request| request.path.clone()).collect();
+    let scope = |text: &str| text.replace(':', "%3A").replace(',', "%2C");
+    let with = |scopes: &[&str]| {
+        asked.iter().any(|path| {
+            path.matches("scope=").count() == scopes.len()
+                && scopes.iter().all(|text| path.contains(&scope(text)))
+        })
+    };
+    assert!(with(&["repository:a:pull,push"]), "{asked:?}");
+    assert!(
+        with(&["repository:b:pull,push", "repository:a:pull"]),
+        "{asked:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn registry_that_takes_nothing_is_explained() {
+    let bench = Bench::new("");
+    let (_, push) = stored_image(&bench);
+    for (status, said) in [
+        (403, "does not let just anyone push"),
+        (405, "takes no uploads"),
+        (413, "too large"),
+        (500, "failed"),
+        (200, "with 200"),
+    ] {
+        let server = Server::start(move |request| {
+            // A question about a blob has no body to answer with.
+            if request.path.ends_with("/uploads/") {
+                Reply::status(status)
+            } else {
+                Reply::status(404)
+            }
+        })
+        .await;
+        let name = format!("{}/a:1", server.host).parse().unwrap();
+        let error = bench.source.push(&name, &push).await.unwrap_err().to_string();
+        assert!(error.contains(said), "{status}: {error}");
+    }
+    let nobody = "127.0.0.1:1/a:1".parse().unwrap();
+    let error = bench.source.push(&nobody, &push).await.unwrap_err().to_string();
+    assert!(error.contains("cannot reach"), "{error}");
 }

@@ -1,0 +1,218 @@
+//! Where a finished image goes: into a file, a folder, a registry, or an engine on this machine.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, IsTerminal as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use stagewright_core::digest::Digest;
+use stagewright_core::protocol::OutputFormat;
+
+use super::display::Display;
+use super::output::{Destination, Kind, Output, Push};
+use crate::build::Builds;
+use crate::cli::Failure;
+use crate::export::{Naming, oci_layout, push_of};
+use crate::source::image::reference::Reference;
+
+/// Programs that take images, in the order in which they are looked for.
+const ENGINES: [&str; 2] = ["docker", "podman"];
+
+/// A finished image.
+pub(super) struct Image<'a> {
+    pub(super) builds: &'a Builds,
+    /// Its manifest, or the list of several.
+    pub(super) root: &'a Digest,
+    pub(super) naming: &'a Naming,
+    /// Images that blobs came from.
+    pub(super) origins: BTreeMap<Digest, Reference>,
+}
+
+/// What stands in the way of an output, before anything is built for it.
+pub(super) fn check(outputs: &[Output], names: &[Reference]) -> Result<(), Failure> {
+    let usage = |message: &str, hint: &str| Err(Failure::new(Failure::USAGE, message).hint(hint));
+    let standard = outputs
+        .iter()
+        .filter(|output| output.kind.takes_standard_output())
+        .count();
+    if standard > 1 {
+        return usage(
+            "two outputs go to standard output",
+            "give all but one a file with dest=FILE",
+        );
+    }
+    if standard > 0 && io::stdout().is_terminal() {
+        return usage(
+            "an archive would go to the terminal",
+            "redirect standard output, or name a file with dest=FILE",
+        );
+    }
+    for output in outputs {
+        match &output.kind {
+            Kind::Image(Some(_)) if names.is_empty() => {
+                return usage(
+                    "an image without a name cannot be pushed",
+                    "name it with -t REGISTRY/REPOSITORY:TAG",
+                );
+            }
+            Kind::Load if engine().is_none() => {
+                return usage(
+                    "there is neither docker nor podman here to load the image into",
+                    "write a file for it with -o type=docker,dest=FILE",
+                );
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+impl Image<'_> {
+    /// Puts the image out as one of the build's outputs.
+    pub(super) async fn deliver(&self, output: &Output, display: &mut Display) -> Result<(), Failure> {
+        match &output.kind {
+            Kind::Folder(..) | Kind::Tar(_) | Kind::Image(None) => Ok(()),
+            Kind::Archive(format, Destination::File(path)) => {
+                let name = format!("exporting the image to {}", path.display());
+                display.task(&name, self.file(*format, path)).await
+            }
+            Kind::Archive(format, Destination::StandardOutput) => {
+                let out = Box::new(io::stdout());
+                let written = self.builds.backend().export(self.root, self.naming, *format, out);
+                display
+                    .task("exporting the image to standard output", written)
+                    .await
+                    .map_err(|error| Failure::new(Failure::WORK, error.to_string()))
+            }
+            Kind::Layout(folder) => {
+                let name = format!("exporting the image to {}", folder.display());
+                display.task(&name, self.layout(folder)).await
+            }
+            Kind::Load => self.load(display).await,
+            Kind::Image(Some(push)) => {
+                for name in &self.naming.names {
+                    display
+                        .task(&format!("pushing {name}"), self.push(name, *push))
+                        .await?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Writes beside its place and renames, so that a file of that name is always whole.
+    async fn file(&self, format: OutputFormat, path: &Path) -> Result<(), Failure> {
+        let cannot = |error: &dyn std::fmt::Display| {
+            Failure::new(
+                Failure::WORK,
+                format!("cannot write the image to {}: {error}", path.display()),
+            )
+        };
+        let mut beside = path.as_os_str().to_owned();
+        beside.push(".part");
+        let beside = PathBuf::from(beside);
+        let file = File::create(&beside).map_err(|error| {
+            cannot(&error).hint("name a file in a folder that is there and that you may write to")
+        })?;
+        let written = self
+            .builds
+            .backend()
+            .export(self.root, self.naming, format, Box::new(file))
+            .await
+            .map_err(|error| cannot(&error));
+        let renamed = written.and_then(|()| std::fs::rename(&beside, path).map_err(|error| cannot(&error)));
+        if renamed.is_err() {
+            // What is left of it is of no use; where it cannot even be removed, its name says what it is.
+            _ = std::fs::remove_file(&beside);
+        }
+        renamed
+    }
+
+    async fn layout(&self, folder: &Path) -> Result<(), Failure> {
+        let (store, root) = (self.builds.contexts().content().clone(), self.root.clone());
+        let (naming, place) = (self.naming.clone(), folder.to_owned());
+        let written = tokio::task::spawn_blocking(move || oci_layout(&store, &root, &naming, &place)).await;
+        written
+            .map_err(|error| error.to_string())
+            .and_then(|written| written.map_err(|error| error.to_string()))
+            .map_err(|error| {
+                Failure::new(
+                    Failure::WORK,
+                    format!("cannot write the image to {}: {error}", folder.display()),
+                )
+            })
+    }
+
+    async fn push(&self, name: &Reference, how: Push) -> Result<(), Failure> {
+        let broken = |error: &dyn std::fmt::Display| Failure::new(Failure::WORK, error.to_string());
+        let mut push =
+            push_of(self.builds.contexts().content(), self.root).map_err(|error| broken(&error))?;
+        push.origins.clone_from(&self.origins);
+        push.untagged = how.by_digest;
+        let pushed = self.builds.backend().push(name, &push).await;
+        let pushed = pushed.map_err(|error| broken(&error))?;
+        tracing::info!(?pushed, %name, "pushed");
+        Ok(())
+    }
+
+    /// Hands the image to Docker or Podman, as `docker load` does.
+    async fn load(&self, display: &mut Display) -> Result<(), Failure> {
+        let engine = engine().unwrap_or("docker");
+        display
+            .task(
+                &format!("loading the image into {engine}"),
+                self.load_into(engine),
+            )
+            .await
+    }
+
+    async fn load_into(&self, engine: &str) -> Result<(), Failure> {
+        let cannot = |error: &dyn std::fmt::Display| {
+            Failure::new(
+                Failure::WORK,
+                format!("{engine} does not take the image: {error}"),
+            )
+            .hint(format!(
+                "see whether `{engine} info` works, or write a file with -o type=docker,dest=FILE"
+            ))
+        };
+        let mut child = Command::new(engine)
+            .arg("load")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .map_err(|error| cannot(&error))?;
+        let Some(input) = child.stdin.take() else {
+            return Err(cannot(&"it has no input"));
+        };
+        let input: Box<dyn io::Write + Send> = Box::new(io::BufWriter::with_capacity(1 << 20, input));
+        let written = self
+            .builds
+            .backend()
+            .export(self.root, self.naming, OutputFormat::Docker, input)
+            .await;
+        let ended = tokio::task::spawn_blocking(move || Child::wait_with_output(child))
+            .await
+            .map_err(|error| cannot(&error))?
+            .map_err(|error| cannot(&error))?;
+        // What the engine says explains more than that it stopped reading.
+        if !ended.status.success() {
+            let said = String::from_utf8_lossy(&ended.stderr).trim().to_owned();
+            return Err(cannot(&if said.is_empty() {
+                ended.status.to_string()
+            } else {
+                said
+            }));
+        }
+        written.map_err(|error| cannot(&error))
+    }
+}
+
+/// The engine that is on this machine's path.
+fn engine() -> Option<&'static str> {
+    let path = std::env::var_os("PATH")?;
+    let there = |name: &&str| std::env::split_paths(&path).any(|folder| folder.join(name).is_file());
+    ENGINES.into_iter().find(|name| there(name))
+}

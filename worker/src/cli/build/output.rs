@@ -1,0 +1,469 @@
+//! `--output`: what becomes of a build's result, written as docker build has it.
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::path::PathBuf;
+
+use stagewright_core::protocol::OutputFormat;
+
+use super::annotation::Annotation;
+use crate::export::Encoding;
+use crate::source::image::reference::Reference;
+
+/// One output.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Output {
+    pub(super) kind: Kind,
+    /// What is chosen of the image, where it is an image that is put out.
+    pub(super) choice: Choice,
+}
+
+/// What is put out, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// The files, into a folder; each platform's in one of its own where that is asked for.
+    Folder(PathBuf, Option<bool>),
+    /// The files, as a tar.
+    Tar(Destination),
+    /// An image in one file.
+    Archive(OutputFormat, Destination),
+    /// An image in a folder.
+    Layout(PathBuf),
+    /// An image in Docker or Podman on this machine.
+    Load,
+    /// An image in the worker's own store, and in a registry where it is pushed.
+    Image(Option<Push>),
+}
+
+/// How an image is pushed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Push {
+    /// Without a tag.
+    pub(super) by_digest: bool,
+}
+
+/// Where a file goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Destination {
+    StandardOutput,
+    File(PathBuf),
+}
+
+/// What is chosen of an image. Nothing chosen is [`Choice::default`].
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Choice {
+    pub(super) names: Vec<Reference>,
+    pub(super) encoding: Encoding,
+    pub(super) encode_all: bool,
+    pub(super) rewrite_timestamps: bool,
+    pub(super) annotations: Vec<Annotation>,
+}
+
+/// The keys that every image has.
+const IMAGE_KEYS: &str =
+    "name, compression, compression-level, force-compression, rewrite-timestamp, annotation.NAME";
+
+impl Kind {
+    /// Whether it is an image rather than its files.
+    pub(super) fn is_image(&self) -> bool {
+        !matches!(self, Self::Folder(..) | Self::Tar(_))
+    }
+
+    /// Whether it takes standard output.
+    pub(super) fn takes_standard_output(&self) -> bool {
+        matches!(
+            self,
+            Self::Tar(Destination::StandardOutput) | Self::Archive(_, Destination::StandardOutput)
+        )
+    }
+}
+
+impl Output {
+    pub(super) fn of(kind: Kind) -> Self {
+        Self {
+            kind,
+            choice: Choice::default(),
+        }
+    }
+
+    /// Reads the flag's value; the error completes clap's own sentence.
+    pub(super) fn read(text: &str) -> Result<Self, String> {
+        let fields = fields(text)?;
+        // What is no list of keys is a place, as docker build has it.
+        if let [only] = fields.as_slice()
+            && only == text
+            && !only.starts_with("type=")
+        {
+            return Ok(Self::of(match text {
+                "" => return Err("it names no place".into()),
+                "-" => Kind::Tar(Destination::StandardOutput),
+                place => Kind::Folder(place.into(), None),
+            }));
+        }
+        let mut keys = Keys::read(&fields)?;
+        let Some(kind) = keys.take("type") else {
+            return Err("it has no type: write type=local, tar, oci, docker, image or registry".into());
+        };
+        let output = match kind.as_str() {
+            "local" => {
+                let Some(Destination::File(place)) = keys.destination()? else {
+                    return Err("type=local needs a folder: add dest=FOLDER".into());
+                };
+                Self::of(Kind::Folder(place, keys.flag("platform-split")?))
+            }
+            "tar" => Self::of(Kind::Tar(
+                keys.destination()?.unwrap_or(Destination::StandardOutput),
+            )),
+            "oci" | "docker" => keys.archive(&kind)?,
+            "image" | "registry" => {
+                let by_digest = keys.flag("push-by-digest")?.unwrap_or(false);
+                let push = keys.flag("push")?.unwrap_or(kind == "registry") || by_digest;
+                // Images stay in the worker's store in any case, and it speaks the OCI's media types only.
+                keys.must_be("store", true)?;
+                keys.must_be("oci-mediatypes", true)?;
+                Self {
+                    kind: Kind::Image(push.then_some(Push { by_digest })),
+                    choice: keys.choice()?,
+                }
+            }
+            other => {
+                return Err(format!(
+                    "there is no type {other:?}; there are local, tar, oci, docker, image and registry"
+                ));
+            }
+        };
+        let more = match kind.as_str() {
+            "local" => "dest, platform-split".to_owned(),
+            "tar" => "dest".to_owned(),
+            "oci" | "docker" => format!("dest, tar, oci-mediatypes, {IMAGE_KEYS}"),
+            _ => format!("push, push-by-digest, store, oci-mediatypes, {IMAGE_KEYS}"),
+        };
+        match keys.0.into_keys().next() {
+            None => Ok(output),
+            Some(key) => Err(format!("type={kind} takes no {key:?}; it takes {more}")),
+        }
+    }
+}
+
+/// What stands behind `type=` and beside it.
+struct Keys(BTreeMap<String, String>);
+
+impl Keys {
+    fn read(fields: &[String]) -> Result<Self, String> {
+        let mut keys = BTreeMap::new();
+        for field in fields {
+            let Some((key, value)) = field.split_once('=') else {
+                return Err(format!(
+                    "{field:?} has no value: an output is a place, or KEY=VALUE,KEY=VALUE with a type"
+                ));
+            };
+            let key = key.trim().to_owned();
+            if let Some(before) = keys.insert(key.clone(), value.to_owned()) {
+                return Err(format!("{key} is there twice, as {before:?} and {value:?}"));
+            }
+        }
+        Ok(Self(keys))
+    }
+
+    fn take(&mut self, key: &str) -> Option<String> {
+        self.0.remove(key)
+    }
+
+    fn destination(&mut self) -> Result<Option<Destination>, String> {
+        match self.take("dest").as_deref() {
+            None => Ok(None),
+            Some("") => Err("dest names no place".into()),
+            Some("-") => Ok(Some(Destination::StandardOutput)),
+            Some(place) => Ok(Some(Destination::File(place.into()))),
+        }
+    }
+
+    fn flag(&mut self, key: &str) -> Result<Option<bool>, String> {
+        match self.take(key).as_deref() {
+            None => Ok(None),
+            Some("true" | "1") => Ok(Some(true)),
+            Some("false" | "0") => Ok(Some(false)),
+            Some(other) => Err(format!("{key} is {other:?}, and can be true or false")),
+        }
+    }
+
+    /// Accepts a key whose one value says what is done anyway.
+    fn must_be(&mut self, key: &str, only: bool) -> Result<(), String> {
+        match self.flag(key)? {
+            Some(value) if value != only => Err(format!("{key}={value} cannot be done here")),
+            _ => Ok(()),
+        }
+    }
+
+    fn archive(&mut self, kind: &str) -> Result<Output, String> {
+        let format = if kind == "oci" {
+            OutputFormat::Oci
+        } else {
+            OutputFormat::Docker
+        };
+        let destination = self.destination()?;
+        let packed = self.flag("tar")?.unwrap_or(true);
+        self.must_be("oci-mediatypes", true)?;
+        let kind = match (format, destination, packed) {
+            (OutputFormat::Docker, None, true) => Kind::Load,
+            (_, destination, true) => {
+                Kind::Archive(format, destination.unwrap_or(Destination::StandardOutput))
+            }
+            (OutputFormat::Oci, Some(Destination::File(folder)), false) => Kind::Layout(folder),
+            (OutputFormat::Oci, _, false) => {
+                return Err("tar=false writes a folder: add dest=FOLDER".into());
+            }
+            (OutputFormat::Docker, _, false) => {
+                return Err("tar=false is for type=oci: what docker load reads is one file".into());
+            }
+        };
+        Ok(Output {
+            kind,
+            choice: self.choice()?,
+        })
+    }
+
+    fn choice(&mut self) -> Result<Choice, String> {
+        let mut choice = Choice {
+            encoding: self.encoding()?,
+            encode_all: self.flag("force-compression")?.unwrap_or(false),
+            rewrite_timestamps: self.flag("rewrite-timestamp")?.unwrap_or(false),
+            ..Choice::default()
+        };
+        for name in self.take("name").iter().flat_map(|names| names.split(',')) {
+            choice.names.push(super::tag(name)?);
+        }
+        let annotations: Vec<String> = self
+            .0
+            .keys()
+            .filter(|key| key.starts_with("annotation"))
+            .cloned()
+            .collect();
+        for key in annotations {
+            let value = self.take(&key).unwrap_or_default();
+            let (place, name) = key
+                .split_once('.')
+                .ok_or_else(|| format!("{key} has no name: write annotation.NAME=VALUE"))?;
+            let place = place.strip_prefix("annotation").unwrap_or_default();
+            let prefix = place
+                .strip_prefix('-')
+                .map_or_else(String::new, |place| format!("{place}:"));
+            choice
+                .annotations
+                .push(Annotation::read(&format!("{prefix}{name}={value}"))?);
+        }
+        Ok(choice)
+    }
+
+    fn encoding(&mut self) -> Result<Encoding, String> {
+        let kind = self.take("compression");
+        let level = self.take("compression-level");
+        let kind = kind.as_deref().unwrap_or("gzip");
+        let within = |lowest: u8, highest: u8, usual: u8| {
+            let Some(level) = &level else {
+                return Ok(usual);
+            };
+            level
+                .parse()
+                .ok()
+                .filter(|level| (lowest..=highest).contains(level))
+                .ok_or_else(|| {
+                    format!("compression-level is {level:?}; of {kind} it is {lowest} to {highest}")
+                })
+        };
+        match kind {
+            "gzip" => Ok(Encoding::Gzip(within(0, 9, Encoding::GZIP_LEVEL)?)),
+            "zstd" => Ok(Encoding::Zstd(within(1, 22, Encoding::ZSTD_LEVEL)?)),
+            "uncompressed" => match level {
+                Some(_) => Err("what is not compressed has no compression-level".into()),
+                None => Ok(Encoding::Plain),
+            },
+            other => Err(format!(
+                "compression is {other:?}, and can be gzip, zstd or uncompressed"
+            )),
+        }
+    }
+}
+
+/// Splits at commas, but not within quotes (RFC 4180): `type=image,"name=a,b"`.
+fn fields(text: &str) -> Result<Vec<String>, String> {
+    let mut fields = Vec::new();
+    let mut rest = text;
+    loop {
+        let Some(quoted) = rest.strip_prefix('"') else {
+            let (field, after) = match rest.split_once(',') {
+                Some((field, after)) => (field, Some(after)),
+                None => (rest, None),
+            };
+            fields.push(field.to_owned());
+            match after {
+                Some(after) => rest = after,
+                None => return Ok(fields),
+            }
+            continue;
+        };
+        let mut field = String::new();
+        let mut left = quoted;
+        loop {
+            let (part, after) = left.split_once('"').ok_or("a quote in it does not end")?;
+            field.push_str(part);
+            if let Some(after) = after.strip_prefix('"') {
+                field.push('"');
+                left = after;
+            } else {
+                left = after;
+                break;
+            }
+        }
+        fields.push(field);
+        match left.strip_prefix(',') {
+            Some(after) => rest = after,
+            None if left.is_empty() => return Ok(fields),
+            None => return Err("something stands behind the end of a quote in it".into()),
+        }
+    }
+}
+
+/// What all image outputs of a build agree on; the error says in what they do not.
+pub(super) fn agreed(outputs: &[Output]) -> Result<Choice, String> {
+    let mut images = outputs.iter().filter(|output| output.kind.is_image());
+    let Some(first) = images.next() else {
+        return Ok(Choice::default());
+    };
+    let differ = |what: &str, one: &dyn Display, other: &dyn Display| {
+        Err(format!(
+            "a build gives one image, and its outputs ask for two: {what} is {one} in one and {other} in another"
+        ))
+    };
+    for output in images {
+        let (one, other) = (&first.choice, &output.choice);
+        if one.encoding != other.encoding {
+            return differ(
+                "compression",
+                &one.encoding.media_type(),
+                &other.encoding.media_type(),
+            );
+        }
+        if one.encode_all != other.encode_all {
+            return differ("force-compression", &one.encode_all, &other.encode_all);
+        }
+        if one.rewrite_timestamps != other.rewrite_timestamps {
+            return differ(
+                "rewrite-timestamp",
+                &one.rewrite_timestamps,
+                &other.rewrite_timestamps,
+            );
+        }
+        if one.annotations != other.annotations {
+            return Err("a build gives one image, and its outputs annotate it differently".into());
+        }
+    }
+    Ok(first.choice.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kind(text: &str) -> Kind {
+        Output::read(text).unwrap().kind
+    }
+
+    #[test]
+    fn outputs_are_read_as_docker_build_has_them() {
+        let file = |path: &str| Destination::File(path.into());
+        for (text, read) in [
+            ("out", Kind::Folder("out".into(), None)),
+            ("a=b", Kind::Folder("a=b".into(), None)),
+            ("-", Kind::Tar(Destination::StandardOutput)),
+            ("type=local,dest=out", Kind::Folder("out".into(), None)),
+            (
+                "type=local,dest=out,platform-split=false",
+                Kind::Folder("out".into(), Some(false)),
+            ),
+            ("type=tar", Kind::Tar(Destination::StandardOutput)),
+            ("type=tar,dest=a.tar", Kind::Tar(file("a.tar"))),
+            (
+                "dest=a.tar,type=oci",
+                Kind::Archive(OutputFormat::Oci, file("a.tar")),
+            ),
+            (
+                "type=docker,dest=-",
+                Kind::Archive(OutputFormat::Docker, Destination::StandardOutput),
+            ),
+            ("type=docker", Kind::Load),
+            ("type=oci,tar=false,dest=layout", Kind::Layout("layout".into())),
+            ("type=image", Kind::Image(None)),
+            ("type=image,push=true", Kind::Image(Some(Push::default()))),
+            ("type=registry", Kind::Image(Some(Push::default()))),
+            (
+                "type=image,push-by-digest=true",
+                Kind::Image(Some(Push { by_digest: true })),
+            ),
+        ] {
+            assert_eq!(kind(text), read, "{text}");
+        }
+    }
+
+    #[test]
+    fn choices_of_the_image_are_read() {
+        let output = Output::read(
+            "type=image,\"name=a,b.c/d:1\",compression=zstd,compression-level=9,force-compression=true,\
+             rewrite-timestamp=true,annotation.x.y=1,annotation-manifest-descriptor.z=2",
+        )
+        .unwrap();
+        let names: Vec<String> = output.choice.names.iter().map(ToString::to_string).collect();
+        assert_eq!(names, ["docker.io/library/a:latest", "b.c/d:1"]);
+        assert_eq!(output.choice.encoding, Encoding::Zstd(9));
+        assert!(output.choice.encode_all && output.choice.rewrite_timestamps);
+        assert_eq!(output.choice.annotations.len(), 2);
+        let plain = Output::read("type=oci,compression=uncompressed,dest=x").unwrap();
+        assert_eq!(plain.choice.encoding, Encoding::Plain);
+    }
+
+    #[test]
+    fn what_is_no_output_says_what_there_is() {
+        for (text, said) in [
+            ("", "no place"),
+            ("type=cacheonly", "there are local, tar"),
+            ("dest=a,x=b", "no type"),
+            ("type=local", "dest=FOLDER"),
+            ("type=local,dest=-", "dest=FOLDER"),
+            ("type=tar,dest=", "no place"),
+            ("type=local,dest=a,compression=zstd", "takes dest, platform-split"),
+            ("type=oci,dest", "has no value"),
+            ("type=oci,type=tar", "twice"),
+            ("type=docker,tar=false,dest=a", "one file"),
+            ("type=oci,tar=false", "dest=FOLDER"),
+            ("type=oci,compression=xz", "gzip, zstd or uncompressed"),
+            ("type=oci,compression=zstd,compression-level=23", "1 to 22"),
+            (
+                "type=oci,compression=uncompressed,compression-level=1",
+                "no compression-level",
+            ),
+            ("type=image,push=perhaps", "true or false"),
+            ("type=image,name=UPPER", "UPPER"),
+            ("type=image,\"name=a", "does not end"),
+            ("type=image,oci-mediatypes=false", "cannot be done"),
+        ] {
+            let error = Output::read(text).unwrap_err();
+            assert!(error.contains(said), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn outputs_that_want_different_images_are_refused() {
+        let read = |texts: &[&str]| {
+            let outputs: Vec<Output> = texts.iter().map(|text| Output::read(text).unwrap()).collect();
+            agreed(&outputs)
+        };
+        let zstd = "type=oci,dest=a,compression=zstd";
+        assert_eq!(read(&[zstd, "out"]).unwrap().encoding, Encoding::Zstd(3));
+        assert!(
+            read(&[zstd, "type=image"])
+                .unwrap_err()
+                .contains("compression is")
+        );
+        assert_eq!(read(&[]).unwrap(), Choice::default());
+    }
+}

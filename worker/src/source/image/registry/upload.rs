@@ -1,0 +1,278 @@
+//! Uploading blobs and manifests.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use reqwest::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, LOCATION};
+use reqwest::{Body, Client, RequestBuilder, Response, StatusCode, Url};
+use stagewright_core::digest::Digest;
+use tokio_util::io::ReaderStream;
+
+use super::{ATTEMPTS, Endpoint, Failure, RegistryClient};
+use crate::content::ContentStore;
+use crate::source::image::error::ImageError;
+
+/// For one blob as a whole. What comes to a halt is given up long before.
+pub(super) const LONGEST: Duration = Duration::from_hours(12);
+/// How long a registry may take no bytes at all.
+const HALT: Duration = Duration::from_mins(1);
+/// Bytes that are read at once.
+const PIECE: usize = 1 << 18;
+
+/// A blob that is to be in a repository.
+#[derive(Debug, Clone)]
+pub(in crate::source::image) struct Upload {
+    pub(in crate::source::image) digest: Digest,
+    pub(in crate::source::image) size: u64,
+    /// Another repository of the registry that may hold it already.
+    pub(in crate::source::image) elsewhere: Option<String>,
+}
+
+/// How a blob got there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::source::image) enum Sent {
+    /// It was there already.
+    Present,
+    /// The registry took it over from another of its repositories.
+    Mounted,
+    /// It was sent.
+    Uploaded,
+}
+
+impl RegistryClient {
+    /// Sees to it that a blob of the store is in the repository.
+    pub(in crate::source::image) async fn push_blob(
+        &self,
+        endpoint: &Endpoint,
+        store: &ContentStore,
+        upload: &Upload,
+    ) -> Result<Sent, ImageError> {
+        let mut attempt = 0;
+        loop {
+            let failure = match self.push_blob_once(endpoint, store, upload).await {
+                Ok(sent) => return Ok(sent),
+                Err(failure) => failure,
+            };
+            attempt += 1;
+            match failure {
+                Failure::Passing(_) if attempt < ATTEMPTS => self.pause(attempt).await,
+                failure => return Err(failure.into_error()),
+            }
+        }
+    }
+
+    async fn push_blob_once(
+        &self,
+        endpoint: &Endpoint,
+        store: &ContentStore,
+        upload: &Upload,
+    ) -> Result<Sent, Failure> {
+        let mut scope = endpoint.scope("pull,push");
+        let there = endpoint.address(&format!("blobs/{}", upload.digest))?;
+        let asked = self
+            .ask(endpoint, &scope, |client| client.head(there.clone()))
+            .await?;
+        if asked.status().is_success() {
+            return Ok(Sent::Present);
+        }
+        if asked.status() != StatusCode::NOT_FOUND {
+            return Err(refused(endpoint, asked));
+        }
+        let mut uploads = endpoint.address("blobs/uploads/")?;
+        if let Some(elsewhere) = &upload.elsewhere {
+            uploads
+                .query_pairs_mut()
+                .append_pair("mount", upload.digest.as_str())
+                .append_pair("from", elsewhere);
+            // The token has to open the other repository too.
+            scope = format!("{scope} repository:{elsewhere}:pull");
+        }
+        let begun = self
+            .ask(endpoint, &scope, |client| {
+                client.post(uploads.clone()).header(CONTENT_LENGTH, 0)
+            })
+            .await?;
+        match begun.status() {
+            StatusCode::CREATED => return Ok(Sent::Mounted),
+            // Where it does not take it over, it begins an upload instead.
+            StatusCode::ACCEPTED => {}
+            _ => return Err(refused(endpoint, begun)),
+        }
+        let mut place = location(endpoint, &begun)?;
+        drop(begun);
+        place
+            .query_pairs_mut()
+            .append_pair("digest", upload.digest.as_str());
+        self.send_blob(endpoint, &scope, store, upload, place).await?;
+        Ok(Sent::Uploaded)
+    }
+
+    async fn send_blob(
+        &self,
+        endpoint: &Endpoint,
+        scope: &str,
+        store: &ContentStore,
+        upload: &Upload,
+        place: Url,
+    ) -> Result<(), Failure> {
+        let file = store.open_blob(&upload.digest).map_err(|error| {
+            let origin = "the content store";
+            Failure::Lasting(ImageError::content(&endpoint.reference, origin, error))
+        })?;
+        let sent = Arc::new(AtomicU64::new(0));
+        let counted = Arc::clone(&sent);
+        let pieces =
+            ReaderStream::with_capacity(tokio::fs::File::from_std(file), PIECE).inspect(move |piece| {
+                let length = piece.as_ref().map_or(0, |bytes| bytes.len() as u64);
+                counted.fetch_add(length, Ordering::Relaxed);
+            });
+        let client = self.uploader(endpoint)?;
+        let mut request = client
+            .put(place.clone())
+            .header(CONTENT_TYPE, "application/octet-stream")
+            .header(CONTENT_LENGTH, upload.size)
+            .body(Body::wrap_stream(pieces));
+        // Who we are is told to the registry, not to another host that it sends us to.
+        let own = endpoint.address("")?;
+        if place.origin() == own.origin()
+            && let Some(token) = self.tokens.known(endpoint, scope)
+        {
+            request = request.header(AUTHORIZATION, token.header);
+        }
+        let halted = async {
+            let mut before = 0;
+            loop {
+                tokio::time::sleep(HALT).await;
+                let now = sent.load(Ordering::Relaxed);
+                // Once all of it is sent, the registry may take its time with what it got.
+                if now == before && now < upload.size {
+                    return;
+                }
+                before = now;
+            }
+        };
+        let answer = tokio::select! {
+            answer = request.send() => answer.map_err(|error| endpoint.network(&error))?,
+            () = halted => return Err(Failure::Passing(endpoint.unreachable("it takes no more bytes"))),
+        };
+        match answer.status() {
+            StatusCode::CREATED | StatusCode::NO_CONTENT => Ok(()),
+            _ => Err(refused(endpoint, answer)),
+        }
+    }
+
+    /// Puts a manifest or index into the repository, under a tag or its digest.
+    pub(in crate::source::image) async fn push_manifest(
+        &self,
+        endpoint: &Endpoint,
+        selector: &str,
+        media_type: &str,
+        bytes: &[u8],
+    ) -> Result<(), ImageError> {
+        let put = async {
+            let place = endpoint.address(&format!("manifests/{selector}"))?;
+            let answer = self
+                .ask(endpoint, &endpoint.scope("pull,push"), |client| {
+                    client
+                        .put(place.clone())
+                        .header(CONTENT_TYPE, media_type)
+                        .body(bytes.to_vec())
+                })
+                .await?;
+            if answer.status().is_success() {
+                Ok(())
+            } else {
+                Err(refused(endpoint, answer))
+            }
+        };
+        put.await.map_err(Failure::into_error)
+    }
+
+    fn uploader(&self, endpoint: &Endpoint) -> Result<&Client, Failure> {
+        self.uploads
+            .client(endpoint.plain_http)
+            .map_err(|reason| Failure::Lasting(endpoint.answer(reason)))
+    }
+
+    /// Sends a request, and once more where the registry wants to know who asks. The answer may be any.
+    async fn ask(
+        &self,
+        endpoint: &Endpoint,
+        scope: &str,
+        request: impl Fn(&Client) -> RequestBuilder,
+    ) -> Result<Response, Failure> {
+        let client = self.uploader(endpoint)?;
+        let send = |header: Option<reqwest::header::HeaderValue>| {
+            let mut request = request(client).timeout(self.patience.document);
+            if let Some(header) = header {
+                request = request.header(AUTHORIZATION, header);
+            }
+            request.send()
+        };
+        let known = self.tokens.known(endpoint, scope).map(|token| token.header);
+        let answer = send(known).await.map_err(|error| endpoint.network(&error))?;
+        if answer.status() != StatusCode::UNAUTHORIZED {
+            return Ok(answer);
+        }
+        let token = self.authorize(endpoint, scope, &answer).await?;
+        drop(answer);
+        send(Some(token.header))
+            .await
+            .map_err(|error| endpoint.network(&error))
+    }
+}
+
+impl Endpoint {
+    /// An address in the repository.
+    fn address(&self, path: &str) -> Result<Url, Failure> {
+        let scheme = if self.plain_http { "http" } else { "https" };
+        let url = format!("{scheme}://{}/v2/{}/{path}", self.host, self.repository);
+        Url::parse(&url).map_err(|error| Failure::Lasting(self.answer(format!("has no address: {error}"))))
+    }
+}
+
+/// Where to send a blob to. It may be elsewhere, but not less protected.
+fn location(endpoint: &Endpoint, begun: &Response) -> Result<Url, Failure> {
+    let bad = |what: &str| Failure::Lasting(endpoint.answer(format!("begins an upload {what}")));
+    let written = begun
+        .headers()
+        .get(LOCATION)
+        .and_then(|value| value.to_str().ok())
+        .ok_or_else(|| bad("without saying where"))?;
+    let place = begun
+        .url()
+        .join(written)
+        .map_err(|_| bad("at a place that is no address"))?;
+    match place.scheme() {
+        "https" => Ok(place),
+        "http" if endpoint.plain_http => Ok(place),
+        _ => Err(bad("at an address without HTTPS")),
+    }
+}
+
+/// Why a registry does not take something, in words about pushing.
+fn refused(endpoint: &Endpoint, answer: Response) -> Failure {
+    let status = answer.status();
+    match status {
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Failure::Lasting(endpoint.answer(format!(
+            "does not let {} push to {} ({status}); check the name, and give the worker credentials that may \
+             (username and password-file under [registry.\"{}\"] in its configuration)",
+            if endpoint.credentials.is_some() { "this user" } else { "just anyone" },
+            endpoint.repository,
+            endpoint.registry,
+        ))),
+        StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED => Failure::Lasting(endpoint.answer(format!(
+            "takes no uploads to {} ({status}); check the name, and whether it is a registry that can be pushed to",
+            endpoint.repository
+        ))),
+        StatusCode::PAYLOAD_TOO_LARGE => {
+            Failure::Lasting(endpoint.answer(format!("finds a part of the image too large ({status})")))
+        }
+        _ => match endpoint.accept(answer) {
+            Err(failure) => failure,
+            Ok(_) => Failure::Lasting(endpoint.answer(format!("answers to an upload with {status}"))),
+        },
+    }
+}
