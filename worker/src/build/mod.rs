@@ -3,7 +3,9 @@
 //! A build belongs to the worker, not to the connection that started it. Every event is numbered and appended to
 //! the build's record before anyone sees it, so that a client which comes back gets what it missed, in order.
 
+pub mod history;
 mod record;
+pub mod tally;
 #[cfg(test)]
 mod tests;
 mod validate;

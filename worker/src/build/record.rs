@@ -23,17 +23,21 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::BuildsError;
+use super::tally::Tally;
 use crate::backend::timestamp;
 
-const SUMMARY_FILE: &str = "build.json";
-const EVENTS_FILE: &str = "events.jsonl";
+pub(super) const SUMMARY_FILE: &str = "build.json";
+pub(super) const EVENTS_FILE: &str = "events.jsonl";
 
 /// What `build.json` holds.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-struct Stored {
-    summary: BuildSummary,
+pub(super) struct Stored {
+    pub(super) summary: BuildSummary,
     #[serde(default)]
-    image: Option<ImageSummary>,
+    pub(super) image: Option<ImageSummary>,
+    /// How its steps went, once it is over.
+    #[serde(default)]
+    pub(super) tally: Option<Tally>,
 }
 
 /// One build, at work or past.
@@ -58,6 +62,7 @@ struct Live {
     file: Option<File>,
     written: u64,
     full: bool,
+    tally: Tally,
 }
 
 impl Record {
@@ -80,7 +85,11 @@ impl Record {
             created: timestamp(),
             last_seq: 0,
         };
-        let stored = Stored { summary, image: None };
+        let stored = Stored {
+            summary,
+            image: None,
+            tally: None,
+        };
         write_summary(&directory, &stored).map_err(failed)?;
         let file = File::create_new(directory.join(EVENTS_FILE)).map_err(failed)?;
         let live = Live {
@@ -88,6 +97,7 @@ impl Record {
             file: Some(file),
             written: 0,
             full: false,
+            tally: Tally::default(),
         };
         Ok(Arc::new(Self {
             directory,
@@ -139,6 +149,7 @@ impl Record {
             return;
         };
         let terminal = terminal_state(&event);
+        current.tally.count(&event);
         if let Event::Done(image) = &event {
             stored.image = Some(image.clone());
         }
@@ -153,6 +164,7 @@ impl Record {
         current.events.push(Arc::new(event));
         if let Some(state) = terminal {
             stored.summary.state = state;
+            stored.tally = Some(current.tally.clone());
             match write_summary(&self.directory, stored) {
                 Ok(()) if current.file.is_some() => *live = None,
                 Ok(()) => {}
@@ -344,6 +356,7 @@ fn close_lost(directory: &Path, stored: &mut Stored) -> std::io::Result<()> {
         .append(true)
         .open(&path)?;
     let (mut whole, mut last_seq, mut end) = (0_u64, 0_u64, None);
+    let mut tally = Tally::default();
     for line in BufReader::new(&file).split(b'\n') {
         let line = line?;
         let Ok(event) = serde_json::from_slice::<BuildEvent>(&line) else {
@@ -355,6 +368,7 @@ fn close_lost(directory: &Path, stored: &mut Stored) -> std::io::Result<()> {
         last_seq = event.seq;
         whole += line.len() as u64 + 1;
         end = terminal_state(&event.event);
+        tally.count(&event.event);
         if let Event::Done(image) = event.event {
             stored.image = Some(image);
         }
@@ -371,6 +385,7 @@ fn close_lost(directory: &Path, stored: &mut Stored) -> std::io::Result<()> {
         whole = last_line_start(&path, whole)?;
     }
     file.set_len(whole)?;
+    stored.tally = Some(tally);
     stored.summary.state = end.unwrap_or(BuildState::Lost);
     if end.is_none() {
         last_seq += 1;

@@ -22,6 +22,7 @@ mod doctor;
 mod du;
 mod explain;
 mod fmt;
+mod history;
 mod image;
 mod machine;
 mod measure;
@@ -65,6 +66,7 @@ enum Command {
     Convert(convert::Arguments),
     Fmt(fmt::Arguments),
     Image(image::Arguments),
+    History(history::Arguments),
     Du(du::Arguments),
     Prune(prune::Arguments),
     Doctor(doctor::Arguments),
@@ -125,6 +127,7 @@ pub fn run() -> ExitCode {
         Command::Targets(arguments) => targets::run(&arguments),
         Command::Convert(arguments) => convert::run(&arguments),
         Command::Fmt(arguments) => fmt::run(&arguments),
+        Command::History(arguments) => history::run(&arguments),
         Command::Image(arguments) => image::run(&arguments),
         Command::Du(arguments) => du::run(&arguments),
         Command::Prune(arguments) => prune::run(&arguments),

@@ -14,6 +14,7 @@ mod diff;
 mod du;
 mod explain;
 mod fmt;
+mod history;
 mod image;
 mod outline;
 mod plan;

@@ -27,6 +27,7 @@ mod loading;
 mod mounts;
 mod no_cache;
 mod pruning;
+mod remembering;
 mod remote;
 mod repositories;
 mod secrets;
