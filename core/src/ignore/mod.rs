@@ -100,6 +100,45 @@ impl Ignore {
         (ignore, diagnostics)
     }
 
+    /// The patterns of a list, such as those that a copy takes or leaves. None of them is a comment, and a `/` in front
+    /// is part of one. Lines are counted as if each had its own.
+    ///
+    /// # Errors
+    /// The first that cannot be read, and why.
+    pub fn of(patterns: &[String]) -> Result<Self, String> {
+        let mut ignore = Self::default();
+        let mut room = regex::LARGEST;
+        for (text, line) in patterns.iter().zip(1..) {
+            let matcher = pattern::read(text).and_then(|found| {
+                let Some(found) = found else { return Ok(()) };
+                ignore.matchers.push(Matcher::compile(&found.pattern, &mut room)?);
+                ignore.rules.push(Rule {
+                    pattern: found.pattern,
+                    negated: found.negated,
+                    line,
+                    span: Span::new(0, 0),
+                });
+                Ok(())
+            });
+            matcher.map_err(|problem| problem.message)?;
+        }
+        Ok(ignore)
+    }
+
+    /// Whether there is no rule.
+    pub fn is_empty(&self) -> bool {
+        self.rules.is_empty()
+    }
+
+    /// Whether the walk from the top ([`Ignore::walk`]) finds that a rule names `path`, a file.
+    pub fn names(&self, path: &str) -> bool {
+        let mut above: Option<Looked> = None;
+        for folder in parents(path) {
+            above = Some(self.look(folder, true, above.as_ref()));
+        }
+        self.look(path, false, above.as_ref()).verdict.ignored
+    }
+
     /// The rules, in the order of the file.
     pub fn rules(&self) -> &[Rule] {
         &self.rules

@@ -1,6 +1,7 @@
 //! Which files of a directory a step reads.
 
-use crate::glob::{Glob, Patterns, has_wildcards, parts};
+use crate::glob::{Glob, has_wildcards, parts};
+use crate::ignore::Ignore;
 use crate::llb::FileActionCopy;
 
 /// Files that something reads, by their paths.
@@ -9,8 +10,8 @@ pub(super) struct Selection {
     /// The parts of the path, one a level; `None` where one of them cannot be read, so that nothing is.
     levels: Option<Vec<Level>>,
     /// What to take of a folder; all where there are none.
-    include: Patterns,
-    exclude: Patterns,
+    include: Ignore,
+    exclude: Ignore,
 }
 
 #[derive(Debug, Clone)]
@@ -42,7 +43,7 @@ impl Selection {
     pub(super) fn of(copy: &FileActionCopy) -> Self {
         let level = |part: &str| {
             if copy.allow_wildcard && has_wildcards(part) {
-                Glob::new(part, false).map(Level::Wildcard)
+                Glob::new(part).map(Level::Wildcard)
             } else if copy.allow_wildcard {
                 Some(Level::Name(unescaped(part)))
             } else {
@@ -51,8 +52,9 @@ impl Selection {
         };
         Self {
             levels: parts(&copy.src).map(level).collect(),
-            include: Patterns::new(&copy.include_patterns),
-            exclude: Patterns::new(&copy.exclude_patterns),
+            // The step with a pattern that cannot be read fails, whatever it reads.
+            include: Ignore::of(&copy.include_patterns).unwrap_or_default(),
+            exclude: Ignore::of(&copy.exclude_patterns).unwrap_or_default(),
         }
     }
 
@@ -61,8 +63,8 @@ impl Selection {
         let levels = parts(path).map(|part| Level::Name(part.to_owned()));
         Self {
             levels: Some(levels.collect()),
-            include: Patterns::default(),
-            exclude: Patterns::default(),
+            include: Ignore::default(),
+            exclude: Ignore::default(),
         }
     }
 
@@ -96,16 +98,11 @@ impl Selection {
             return Reads::Perhaps;
         }
         let below = names.get(levels.len()..).unwrap_or_default().join("/");
-        // What was named itself is compared by its name, as nothing is left below it.
-        let name = if below.is_empty() {
-            names.last().copied().unwrap_or_default()
-        } else {
-            below.as_str()
-        };
-        if !name.is_empty() && self.exclude.matches(name) {
+        // What was named itself is taken, whatever the patterns say; they are about what lies below.
+        if !below.is_empty() && self.exclude.names(&below) {
             return Reads::No;
         }
-        let included = self.include.is_empty() || self.include.matches(&below);
+        let included = self.include.is_empty() || below.is_empty() || self.include.names(&below);
         let folder = path.ends_with('/') || names.is_empty();
         match (included, folder) {
             (true, false) => Reads::Yes,
@@ -181,7 +178,7 @@ mod tests {
         }
         let mut named = copy("/a.md");
         named.exclude_patterns = vec!["*.md".into()];
-        assert_eq!(Selection::of(&named).reads("a.md"), Reads::No);
+        assert_eq!(Selection::of(&named).reads("a.md"), Reads::Yes);
         let mut parents = copy("/");
         parents.include_patterns = vec!["src/*.go".into()];
         assert_eq!(Selection::of(&parents).reads("src/a.go"), Reads::Yes);

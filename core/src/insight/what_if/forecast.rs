@@ -9,7 +9,7 @@ use super::{Cause, CauseKind, Change, OpForecast, Outcome, full};
 use crate::Analysis;
 use crate::analysis::Input;
 use crate::digest::Digest;
-use crate::glob::{Patterns, parts};
+use crate::glob::parts;
 use crate::ignore::{Entry, Ignore, Verdict};
 use crate::llb::OpKind;
 
@@ -180,8 +180,8 @@ impl<'q> Run<'q> {
             let text = self.question.after.input.options.ignore.as_deref();
             entering(text.unwrap_or_default(), &paths)
         } else {
-            let ignored = Patterns::new(&work.local_patterns("local.excludepatterns"));
-            let enters = |path: &&&String| !ignored.matches(&plain(path));
+            let ignored = Ignore::of(&work.local_patterns("local.excludepatterns")).unwrap_or_default();
+            let enters = |path: &&&String| !ignored.names(&plain(path));
             paths.iter().filter(enters).map(|path| (*path).clone()).collect()
         };
         let before = exact.or(partner);

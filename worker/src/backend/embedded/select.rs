@@ -15,7 +15,8 @@ use stagewright_core::digest::Digest;
 use stagewright_core::llb::FileActionCopy;
 
 use super::tree::{Node, NodeKind, Tree, resolve};
-use stagewright_core::glob::{self, Patterns};
+use stagewright_core::glob;
+use stagewright_core::ignore::{Ignore, Looked};
 
 /// Which files of a tree something reads.
 #[derive(Debug, Clone, Default)]
@@ -69,6 +70,9 @@ pub(crate) enum SelectError {
         /// What is there instead: a sentence that begins with its own punctuation, or nothing.
         hint: String,
     },
+    /// A pattern says nothing that could be compared.
+    #[error("the pattern of an --exclude or --parents cannot be read: {0}")]
+    Pattern(String),
     /// The files could not be read.
     #[error("{path:?} cannot be read: {source}")]
     Io {
@@ -197,8 +201,8 @@ impl Selection {
         visit: &mut dyn FnMut(Entry<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
         let filter = Filter {
-            include: Patterns::new(&self.include),
-            exclude: Patterns::new(&self.exclude),
+            include: patterns(&self.include)?,
+            exclude: patterns(&self.exclude)?,
         };
         if selected.node.is_directory() {
             return Walk {
@@ -207,7 +211,7 @@ impl Selection {
                 visit,
                 above: Vec::new(),
             }
-            .directory(Path::new(""), &selected.path, &selected.node, false);
+            .directory(Path::new(""), &selected.path, &selected.node, &Above::default());
         }
         // What the path itself stands for is taken, also where a pattern excludes a file of that name below.
         visit(Entry {
@@ -296,9 +300,71 @@ fn describe(tree: &dyn Tree, entry: &Entry<'_>) -> Result<Digest, SelectError> {
     Ok(Digest::from_raw(hasher.finalize().as_slice()))
 }
 
+fn patterns(patterns: &[String]) -> Result<Ignore, SelectError> {
+    Ignore::of(patterns).map_err(SelectError::Pattern)
+}
+
+/// What is taken of a directory. Patterns are compared with paths below it, from the top down, as the reference does.
 struct Filter {
-    include: Patterns,
-    exclude: Patterns,
+    /// All where there is none.
+    include: Ignore,
+    exclude: Ignore,
+}
+
+/// What the patterns said of a directory, for what is in it.
+#[derive(Default)]
+struct Above {
+    included: Option<Looked>,
+    excluded: Option<Looked>,
+    /// Whether the directory itself is left out, unless something in it is taken.
+    left_out: bool,
+}
+
+impl Filter {
+    fn look(&self, path: &str, is_directory: bool, above: &Above) -> Above {
+        let included = (!self.include.is_empty())
+            .then(|| self.include.look(path, is_directory, above.included.as_ref()));
+        let excluded = (!self.exclude.is_empty())
+            .then(|| self.exclude.look(path, is_directory, above.excluded.as_ref()));
+        let is_named = |looked: &Looked| looked.verdict.ignored;
+        let left_out = !included.as_ref().is_none_or(is_named) || excluded.as_ref().is_some_and(is_named);
+        Above {
+            included,
+            excluded,
+            left_out,
+        }
+    }
+
+    /// Whether nothing in a directory that is left out can be taken, so that nobody need look into it.
+    fn closes(&self, path: &str, looked: &Above) -> bool {
+        let excluded = looked.excluded.as_ref().is_some_and(Looked::is_closed);
+        let included = looked
+            .included
+            .as_ref()
+            .is_none_or(|looked| looked.verdict.ignored);
+        excluded || (!included && !self.may_include_under(path))
+    }
+
+    /// Whether a pattern could name something under a directory; `true` where in doubt.
+    fn may_include_under(&self, path: &str) -> bool {
+        let named = self.include.rules().iter().filter(|rule| !rule.negated);
+        let mut patterns = named.map(|rule| rule.pattern.split('/'));
+        patterns.any(|mut parts| {
+            for name in path.split('/') {
+                match parts.next() {
+                    Some(part) if part == name => {}
+                    // Only letters that stand for themselves rule a name out.
+                    Some(part) => {
+                        return !part
+                            .bytes()
+                            .all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
+                    }
+                    None => return true,
+                }
+            }
+            true
+        })
+    }
 }
 
 struct Walk<'a, E> {
@@ -310,16 +376,15 @@ struct Walk<'a, E> {
 }
 
 impl<E: From<SelectError>> Walk<'_, E> {
-    /// A directory and what is in it. `whole` where a directory above it was included by a pattern.
-    fn directory(&mut self, relative: &Path, path: &Path, node: &Node, whole: bool) -> Result<(), E> {
-        let whole = whole || self.filter.include.is_empty();
+    /// A directory and what is in it. `looked` is what the patterns said of it.
+    fn directory(&mut self, relative: &Path, path: &Path, node: &Node, looked: &Above) -> Result<(), E> {
         let depth = self.above.len();
-        if whole {
-            self.flush()?;
-            (self.visit)(Entry { relative, path, node })?;
-        } else {
+        if looked.left_out {
             self.above
                 .push((relative.to_owned(), path.to_owned(), node.clone()));
+        } else {
+            self.flush()?;
+            (self.visit)(Entry { relative, path, node })?;
         }
         for name in self.tree.names(path).map_err(SelectError::io(path))? {
             let (relative, path) = (relative.join(&name), path.join(&name));
@@ -327,17 +392,12 @@ impl<E: From<SelectError>> Walk<'_, E> {
                 continue;
             };
             let text = relative.to_string_lossy();
-            let included = whole || self.filter.include.matches(&text);
-            if self.filter.exclude.matches(&text)
-                && !(node.is_directory() && self.filter.exclude.has_exceptions())
-            {
-                continue;
-            }
+            let below = self.filter.look(&text, node.is_directory(), looked);
             if node.is_directory() {
-                if included || self.filter.include.may_match_under(&text) {
-                    self.directory(&relative, &path, &node, included)?;
+                if !below.left_out || !self.filter.closes(&text, &below) {
+                    self.directory(&relative, &path, &node, &below)?;
                 }
-            } else if included {
+            } else if !below.left_out {
                 self.flush()?;
                 (self.visit)(Entry {
                     relative: &relative,
@@ -533,6 +593,40 @@ mod tests {
             ..copy("/")
         };
         assert_eq!(names(&selection, &tree), ["", "cmd", "cmd/main.go"]);
+    }
+
+    #[test]
+    fn what_a_pattern_said_of_a_directory_holds_below_it_and_exceptions_bring_it_back() {
+        let (_directory, tree) = tree();
+        let listed = |include: &[&str], exclude: &[&str]| {
+            let texts = |patterns: &[&str]| patterns.iter().map(ToString::to_string).collect();
+            let selection = Selection {
+                include: texts(include),
+                exclude: texts(exclude),
+                ..copy("/")
+            };
+            names(&selection, &tree).join(" ")
+        };
+        // A directory that is left out is there again for what is kept in it, and only then.
+        assert_eq!(
+            listed(&[], &["cmd", "!cmd/deep/more.go", "docs"]),
+            " app.go cmd cmd/deep cmd/deep/more.go go.mod"
+        );
+        assert_eq!(listed(&[], &["cmd", "!cmd/none", "docs"]), " app.go go.mod");
+        // Nothing had left docs out when it was to be let in, so it lets nothing in.
+        assert_eq!(listed(&[], &["docs/*", "!docs", "cmd"]), " app.go docs go.mod");
+        assert_eq!(listed(&["**/*.go"], &["cmd/deep"]), " app.go cmd cmd/main.go");
+        assert_eq!(listed(&["nothing/*"], &[]), "");
+        // A slash in front is part of a pattern here, and no path has one.
+        assert_eq!(
+            listed(&[], &["/docs", "cmd"]),
+            " app.go docs docs/a.md docs/b.txt go.mod"
+        );
+        let broken = Selection {
+            exclude: vec!["[".into()],
+            ..copy("/")
+        };
+        assert!(matches!(broken.checksum(&tree), Err(SelectError::Pattern(_))));
     }
 
     #[test]

@@ -21,7 +21,8 @@ use stagewright_core::protocol::ContextEntryKind;
 
 use crate::content::ContentStore;
 use crate::source::local::{Manifest, ManifestEntry};
-use stagewright_core::glob::Patterns;
+use stagewright_core::ignore;
+use stagewright_core::ignore::Ignore;
 
 /// What stands at a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -157,9 +158,9 @@ pub(crate) struct ContextTree {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct ContextFilter {
     /// What to take; everything where empty.
-    pub(crate) include: Patterns,
+    pub(crate) include: Ignore,
     /// What not to take.
-    pub(crate) exclude: Patterns,
+    pub(crate) exclude: Ignore,
 }
 
 impl ContextFilter {
@@ -169,10 +170,18 @@ impl ContextFilter {
         if self.include.is_empty() && self.exclude.is_empty() {
             return None;
         }
+        let walked: Vec<ignore::Entry<'_>> = entries
+            .iter()
+            .map(|(path, entry)| ignore::Entry {
+                path,
+                folder: matches!(entry.kind, ContextEntryKind::Directory),
+            })
+            .collect();
+        let all = self.include.is_empty();
+        let (included, excluded) = (self.include.walk(&walked), self.exclude.walk(&walked));
         let mut kept = BTreeMap::new();
-        for (path, entry) in entries {
-            let included = self.include.is_empty() || self.include.matches(path);
-            if !included || self.exclude.matches(path) {
+        for (((path, entry), included), excluded) in entries.iter().zip(included).zip(excluded) {
+            if !(all || included.ignored) || excluded.ignored {
                 continue;
             }
             for above in path.match_indices('/').filter_map(|(at, _)| path.get(..at)) {

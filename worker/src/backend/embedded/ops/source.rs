@@ -18,7 +18,7 @@ use crate::content::ContentStore;
 use crate::snapshot::{SnapshotId, SnapshotStore, UnpackOptions};
 use crate::source::image::{ImageError, ImageSource, PullProgress, PulledImage, layer_reader};
 use crate::source::local::Contexts;
-use stagewright_core::glob::Patterns;
+use stagewright_core::ignore::Ignore;
 
 /// What an op brings in.
 pub(crate) enum Source<'a> {
@@ -298,11 +298,11 @@ pub(crate) fn context(
     Ok(ContextTree::new(manifest, filter, contexts.content().clone()))
 }
 
-fn patterns(op: &SourceOp, attribute: &str) -> Result<Patterns, StepFailure> {
+fn patterns(op: &SourceOp, attribute: &str) -> Result<Ignore, StepFailure> {
     let Some(text) = op.attr(attribute) else {
-        return Ok(Patterns::default());
+        return Ok(Ignore::default());
     };
     let patterns: Vec<String> = serde_json::from_str(text)
         .map_err(|error| StepFailure::new(format!("the op's {attribute} is no list of patterns: {error}")))?;
-    Ok(Patterns::new(&patterns))
+    Ignore::of(&patterns).map_err(StepFailure::new)
 }
