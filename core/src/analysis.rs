@@ -3,6 +3,7 @@
 //! What comes back is plain data. It is what the page draws, what the worker is asked to run, and what the command
 //! line prints; nothing in it refers back into the planner.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -236,7 +237,7 @@ pub enum Base {
 #[serde(rename_all = "camelCase")]
 pub struct Step {
     /// The instruction's keyword in upper case.
-    pub keyword: String,
+    pub keyword: Cow<'static, str>,
     /// The instruction on one line, as written, heredocs left out.
     pub text: String,
     /// All of its source.

@@ -119,15 +119,29 @@ fn usual_hint(code: &str) -> Option<&'static str> {
 pub(crate) fn closest<'c>(word: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
     const FAR: usize = 3;
     let word = word.to_ascii_lowercase();
+    let letters = letters(&word);
     candidates
         .into_iter()
         // An edit changes a length by one letter of at most four bytes; most candidates need no closer look.
         .filter(|candidate| candidate.len().abs_diff(word.len()) < 4 * FAR)
+        .filter(|candidate| far_at_least(letters, self::letters(candidate)) < FAR)
         .filter(|candidate| candidate.chars().count().abs_diff(word.chars().count()) < FAR)
         .map(|candidate| (distance(&word, &candidate.to_ascii_lowercase()), candidate))
         .filter(|&(distance, candidate)| distance > 0 && distance < FAR && distance < candidate.len())
         .min_by_key(|&(distance, _)| distance)
         .map(|(_, candidate)| candidate)
+}
+
+/// Which letters a word has, in any case, as far as 32 bits can tell them apart.
+fn letters(word: &str) -> u32 {
+    word.chars().fold(0, |letters, letter| {
+        letters | 1 << (u32::from(letter.to_ascii_lowercase()) & 31)
+    })
+}
+
+/// Every edit brings at most one letter that was not there, and takes at most one away.
+fn far_at_least(left: u32, right: u32) -> usize {
+    (left & !right).count_ones().max((right & !left).count_ones()) as usize
 }
 
 /// Edits (insert, remove, replace a letter) that turn one word into the other. Long words are never close.

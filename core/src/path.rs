@@ -4,8 +4,11 @@ use std::borrow::Cow;
 
 /// The shortest path that means the same (Go's `path.Clean`). Most paths are clean as they are written.
 pub(crate) fn clean(path: &str) -> Cow<'_, str> {
-    if is_clean(path) {
-        return Cow::Borrowed(path);
+    // Only a slash too much at the end is the most usual of what there is to clean.
+    let trimmed = path.strip_suffix('/').filter(|path| !path.is_empty());
+    let trimmed = trimmed.unwrap_or(path);
+    if is_clean(trimmed) {
+        return Cow::Borrowed(trimmed);
     }
     let rooted = path.starts_with('/');
     let mut cleaned = String::with_capacity(path.len());

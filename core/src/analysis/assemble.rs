@@ -8,7 +8,6 @@ use crate::plan::definition::{self, Marshalled};
 use crate::plan::{Declared, FoundEdge, FoundImage, Output, Plan};
 use crate::span::Span;
 use crate::stage::{Node, Origin, Program, StageSource, Statement};
-use crate::syntax::Keyword;
 
 use super::{
     Analysis, ArgDeclaration, Base, Edge, EdgeKind, EdgeSource, ExternalImage, Options, Stage, Step,
@@ -53,7 +52,7 @@ pub(super) fn assemble(
                     .as_ref()
                     .and_then(|from| from.name.as_ref())
                     .map(|name| name.text.clone()),
-                label: node.label.clone(),
+                label: node.label.to_string(),
                 base,
                 span: whole(&source),
                 lines: source
@@ -72,8 +71,12 @@ pub(super) fn assemble(
             })
         })
         .collect();
-    let reasons: Vec<String> = (0..stages.len())
-        .map(|index| reason(index, &stages, &edges, options))
+    let shipping = stages.iter().find(|stage| stage.ships).map(|stage| &*stage.label);
+    let users = users(stages.len(), &edges);
+    let reasons: Vec<String> = stages
+        .iter()
+        .zip(users)
+        .map(|(stage, user)| reason(stage, user, &stages, shipping, options))
         .collect();
     let stages = stages
         .into_iter()
@@ -116,8 +119,8 @@ fn steps(
         let statement = Rc::unwrap_or_clone(statement);
         Step {
             vertex: outputs.get(index).copied().flatten().and_then(digest),
-            changes_files: Keyword::read(&statement.keyword).is_some_and(Keyword::changes_files),
-            keyword: statement.keyword.into_owned(),
+            changes_files: statement.changes_files,
+            keyword: statement.name,
             text: statement.code,
             span: statement.span,
             lines: statement.lines,
@@ -188,11 +191,27 @@ fn label(paths: &[String]) -> String {
     }
 }
 
-/// Why a stage is built, or not.
-fn reason(index: usize, stages: &[Stage], edges: &[Edge], options: &Options) -> String {
-    let Some(stage) = stages.get(index) else {
-        return String::new();
-    };
+/// For each stage the first use of it that the target needs.
+fn users(count: usize, edges: &[Edge]) -> Vec<Option<&Edge>> {
+    let mut users = vec![None; count];
+    for edge in edges.iter().filter(|edge| edge.needed) {
+        if let EdgeSource::Stage(stage) = edge.from
+            && let Some(user) = users.get_mut(stage)
+        {
+            user.get_or_insert(edge);
+        }
+    }
+    users
+}
+
+/// Why a stage is built, or not; `shipping` is what the stage that ships is called.
+fn reason(
+    stage: &Stage,
+    user: Option<&Edge>,
+    stages: &[Stage],
+    shipping: Option<&str>,
+    options: &Options,
+) -> String {
     if stage.ships {
         return match options.target.as_deref().filter(|target| !target.is_empty()) {
             Some(_) => "It is the target of this build.".into(),
@@ -200,23 +219,21 @@ fn reason(index: usize, stages: &[Stage], edges: &[Edge], options: &Options) -> 
         };
     }
     if !stage.needed {
-        return match stages.iter().find(|stage| stage.ships) {
-            Some(target) => format!("Nothing that {} needs uses it.", target.label),
+        return match shipping {
+            Some(target) => format!("Nothing that {target} needs uses it."),
             None => "There is no target that could need it.".into(),
         };
     }
-    let user = edges
-        .iter()
-        .filter(|edge| edge.needed && edge.from == EdgeSource::Stage(index))
-        .find_map(|edge| {
-            let user = &stages.get(edge.to_stage)?.label;
-            Some(match edge.kind {
-                EdgeKind::Base => format!("{user} starts from it."),
-                EdgeKind::Copy => format!("{user} copies {} from it.", named(&edge.paths, &edge.label)),
-                EdgeKind::Mount => format!("{user} mounts {} of it.", named(&edge.paths, &edge.label)),
-            })
-        });
-    user.unwrap_or_else(|| "The target needs it.".into())
+    let user = user.and_then(|edge| Some((edge, &*stages.get(edge.to_stage)?.label)));
+    let Some((edge, user)) = user else {
+        return "The target needs it.".into();
+    };
+    let paths = named(&edge.paths, &edge.label);
+    match edge.kind {
+        EdgeKind::Base => [user, " starts from it."].concat(),
+        EdgeKind::Copy => [user, " copies ", paths, " from it."].concat(),
+        EdgeKind::Mount => [user, " mounts ", paths, " of it."].concat(),
+    }
 }
 
 fn named<'t>(paths: &'t [String], label: &'t str) -> &'t str {

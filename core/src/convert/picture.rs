@@ -313,7 +313,7 @@ impl Drawn<'_, '_> {
                 }
             };
             steps.push(Step {
-                keyword: keyword.to_owned(),
+                keyword: keyword.to_owned().into(),
                 text,
                 span,
                 lines,

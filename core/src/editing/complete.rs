@@ -142,8 +142,10 @@ fn writes_lower_case(reading: &Reading<'_, '_>, row: &Row) -> bool {
     let others = reading.document.tree.nodes.iter();
     let others = others
         .filter(|node| node.keyword.is_some() && !(row.start..=row.end).contains(&node.name_span.start));
-    let (lower, upper): (Vec<&Node<'_>>, Vec<&Node<'_>>) =
-        others.partition(|node| node.name.starts_with(|letter: char| letter.is_ascii_lowercase()));
+    let (lower, upper): (Vec<&Node<'_>>, Vec<&Node<'_>>) = others.partition(|node| {
+        node.name()
+            .starts_with(|letter: char| letter.is_ascii_lowercase())
+    });
     lower.len() > upper.len()
 }
 
@@ -353,7 +355,7 @@ impl Place<'_> {
         let read = Node::read(Line::new(before, 0), self.reading.document.tree.escape);
         let Some(keyword) = read.keyword else { return };
         let rest = before.trim_start();
-        let rest = rest.get(read.name.len()..).unwrap_or_default();
+        let rest = rest.get(read.name().len()..).unwrap_or_default();
         if keyword == Keyword::Onbuild {
             let inner = rest.trim_start();
             if inner.contains(char::is_whitespace) {

@@ -144,7 +144,7 @@ impl Format<'_, '_> {
     /// The name of an instruction, the words that belong to it, and what stands between them.
     fn keyword(&mut self, node: &Node<'_>) {
         let Some(keyword) = node.keyword else { return };
-        if self.text(node.name_span) == node.name {
+        if self.text(node.name_span) == node.name() {
             self.set(node.name_span, keyword.name());
         }
         if !only_words_count(keyword) {

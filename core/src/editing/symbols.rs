@@ -63,7 +63,7 @@ fn instruction(node: &Node<'_>) -> Symbol {
     const LETTERS: usize = 60;
     let said = node
         .code()
-        .get(node.name.len()..)
+        .get(node.name().len()..)
         .unwrap_or_default()
         .trim_start();
     let mut detail: String = said.chars().take(LETTERS).collect();
@@ -71,9 +71,10 @@ fn instruction(node: &Node<'_>) -> Symbol {
         detail.push('…');
     }
     Symbol {
-        name: node
-            .keyword
-            .map_or_else(|| node.name.clone(), |keyword| Keyword::name(keyword).to_owned()),
+        name: node.keyword.map_or_else(
+            || node.name().to_owned(),
+            |keyword| Keyword::name(keyword).to_owned(),
+        ),
         detail,
         span: node.span,
         selection: node.name_span,

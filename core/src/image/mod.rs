@@ -11,7 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use crate::platform::Platform;
 
 /// The `PATH` of everything that is not Windows.
-const PATH_UNIX: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+const PATH_UNIX: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// An image's configuration file.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -102,7 +102,7 @@ pub(crate) struct Healthcheck {
 #[serde(default)]
 pub(crate) struct RootFs {
     #[serde(rename = "type", deserialize_with = "nullable")]
-    pub(crate) kind: String,
+    pub(crate) kind: Cow<'static, str>,
     /// `None` is written as null: a planned image has no layers yet.
     pub(crate) diff_ids: Option<Vec<String>>,
 }
@@ -174,33 +174,25 @@ fn is_zero(number: &i64) -> bool {
 impl Image {
     /// An image with nothing in it.
     pub(crate) fn scratch(platform: &Platform) -> Self {
-        let env = if platform.os == "windows" {
-            Vec::new()
-        } else {
-            vec![format!("PATH={PATH_UNIX}")]
-        };
-        Self {
-            architecture: platform.architecture.clone(),
-            os: platform.os.clone(),
-            variant: platform.variant.clone(),
-            os_version: platform.os_version.clone(),
-            config: Config {
-                env,
-                working_dir: "/".into(),
-                ..Config::default()
-            },
-            rootfs: RootFs {
-                kind: "layers".into(),
-                diff_ids: None,
-            },
-            ..Self::default()
-        }
+        let mut image = Self::assumed(platform);
+        image.config.working_dir.push('/');
+        image
     }
 
     /// What is taken for the configuration of an image that nobody has looked up.
     pub(crate) fn assumed(platform: &Platform) -> Self {
-        let mut image = Self::scratch(platform);
-        image.config.working_dir.clear();
+        let mut image = Self {
+            architecture: platform.architecture.clone(),
+            os: platform.os.clone(),
+            variant: platform.variant.clone(),
+            os_version: platform.os_version.clone(),
+            rootfs: RootFs {
+                kind: Cow::Borrowed("layers"),
+                diff_ids: None,
+            },
+            ..Self::default()
+        };
+        image.ensure_path(&platform.os);
         image
     }
 
@@ -218,13 +210,13 @@ impl Image {
             .iter()
             .any(|variable| split_variable(variable).0 == "PATH");
         if !has_path && os != "windows" {
-            self.config.env.push(format!("PATH={PATH_UNIX}"));
+            self.config.env.push(PATH_UNIX.to_owned());
         }
     }
 
     /// Sets a variable where it stands, or at the end.
     pub(crate) fn set_env(&mut self, key: &str, value: &str) {
-        let variable = format!("{key}={value}");
+        let variable = [key, "=", value].concat();
         match self
             .config
             .env
@@ -237,15 +229,11 @@ impl Image {
     }
 
     /// What reads commands in shell form.
-    pub(crate) fn shell(&self) -> Vec<String> {
-        let words: &[&str] = if self.os == "windows" {
-            &["cmd", "/S", "/C"]
-        } else {
-            &["/bin/sh", "-c"]
-        };
+    pub(crate) fn shell(&self) -> Vec<&str> {
         match self.config.shell.as_slice() {
-            [] => words.iter().map(|&word| word.to_owned()).collect(),
-            shell => shell.to_vec(),
+            [] if self.os == "windows" => vec!["cmd", "/S", "/C"],
+            [] => vec!["/bin/sh", "-c"],
+            shell => shell.iter().map(String::as_str).collect(),
         }
     }
 }

@@ -99,7 +99,7 @@ pub(super) fn align(before: &Analysis, after: &Analysis) -> Alignment {
             let Some(step) = after.stages.get(stage).and_then(|stage| stage.steps.get(place)) else {
                 continue;
             };
-            let Some(places) = waiting.get(step.keyword.as_str()).filter(|_| open) else {
+            let Some(places) = waiting.get(step.keyword.as_ref()).filter(|_| open) else {
                 continue;
             };
             // Instructions keep their order; one that has no partner here does not use up those of others.

@@ -363,7 +363,7 @@ fn steps(before: &Analysis, after: &Analysis, alignment: &Alignment) -> Vec<Step
                 continue;
             };
             let keyword = after.stages.get(stage).and_then(|found| found.steps.get(step));
-            let keyword = keyword.map_or_else(String::new, |step| step.keyword.clone());
+            let keyword = keyword.map_or_else(String::new, |step| step.keyword.to_string());
             let Some(partner) = partner else {
                 found.push(StepDiff {
                     fate: Fate::Added,
@@ -405,7 +405,7 @@ fn steps(before: &Analysis, after: &Analysis, alignment: &Alignment) -> Vec<Step
                     fate: Fate::Removed,
                     before: place(before, stage.index, step),
                     after: None,
-                    keyword: own.keyword.clone(),
+                    keyword: own.keyword.to_string(),
                     flags: Vec::new(),
                     words: Vec::new(),
                 });
@@ -727,7 +727,7 @@ CMD [\"/app\"]
         );
         assert_eq!(found.steps.len(), 1);
         let step = &found.steps[0];
-        assert_eq!((step.fate, step.keyword.as_str()), (Fate::Changed, "COPY"));
+        assert_eq!((step.fate, step.keyword.as_ref()), (Fate::Changed, "COPY"));
         let flags: Vec<(&str, Fate)> = step
             .flags
             .iter()

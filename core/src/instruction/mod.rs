@@ -46,12 +46,12 @@ pub(crate) fn parse(node: &mut Node<'_>) -> Result<Instruction, Problem> {
     let Some(keyword) = node.keyword else {
         let problem = Problem::new(
             "unknown-instruction",
-            format!("There is no instruction \"{}\".", node.name),
+            format!("There is no instruction \"{}\".", node.name()),
         );
         let problem = problem
             .at(node.name_span)
             .hint("Every line begins with an instruction such as FROM, RUN or COPY.");
-        return Err(problem.suggest(&node.name, Keyword::ALL.into_iter().map(Keyword::name)));
+        return Err(problem.suggest(node.name(), Keyword::ALL.into_iter().map(Keyword::name)));
     };
     // The arguments go into the instruction; nobody asks the node for them again.
     let arguments = std::mem::replace(&mut node.arguments, Ok(Arguments::Words(Vec::new())))?;
@@ -60,7 +60,7 @@ pub(crate) fn parse(node: &mut Node<'_>) -> Result<Instruction, Problem> {
         .heredocs
         .iter()
         .any(|heredoc| keyword == Keyword::Run && heredoc.content.contains('\0'));
-    if script || node.line.text().contains('\0') {
+    if script || memchr::memchr(0, node.line.text().as_bytes()).is_some() {
         let problem = Problem::new("zero-byte", "There is a zero byte in this instruction.");
         return Err(problem.hint("Remove it: no command, path or variable can hold one."));
     }

@@ -46,7 +46,7 @@ pub(super) fn parse(node: &Node<'_>, arguments: Arguments) -> Result<Onbuild, Pr
     }
     let code = node.line.text().trim_start();
     let mut expression = code
-        .get(node.name.len()..)
+        .get(node.name().len()..)
         .unwrap_or_default()
         .trim_start_matches([' ', '\t', '\u{c}', '\r'])
         .to_owned();

@@ -144,7 +144,7 @@ pub(super) fn abbreviate(step: &Step, budget: usize) -> String {
     if text_columns(&text) <= budget {
         return text;
     }
-    match step.keyword.as_str() {
+    match step.keyword.as_ref() {
         "COPY" | "ADD" => abbreviate_copy(&text, budget),
         "RUN" => abbreviate_run(&text, budget),
         _ => shorten_end(&text, budget),
@@ -269,7 +269,7 @@ mod tests {
         let span = Span::new(0, text.len());
         abbreviate(
             &Step {
-                keyword,
+                keyword: keyword.into(),
                 text: text.into(),
                 span,
                 lines,

@@ -1,5 +1,8 @@
 //! Running a process.
 
+use prost::Message as _;
+use prost::encoding::{WireType, encode_key, encode_varint};
+
 /// Runs a process over mounted inputs (`pb.ExecOp`).
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct ExecOp {
@@ -59,6 +62,54 @@ pub struct Meta {
     /// Exit codes that count as success; none means 0 only.
     #[prost(int32, repeated, tag = "12")]
     pub valid_exit_codes: Vec<i32>,
+}
+
+/// A process that is planned: the [`Meta`] it becomes, borrowed from the stage, whose variables every step repeats.
+pub(crate) struct Process<'p> {
+    pub(crate) args: &'p [&'p str],
+    /// `KEY=value` each.
+    pub(crate) env: &'p [String],
+    /// One more variable.
+    pub(crate) socket: Option<&'p str>,
+    pub(crate) cwd: &'p str,
+    pub(crate) user: &'p str,
+    /// All else; what stands above is empty in it.
+    pub(crate) rest: Meta,
+}
+
+impl Process<'_> {
+    /// The bytes of the [`Meta`]: protobuf messages add up when they are written one behind the other.
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let lengths = |texts: &mut dyn Iterator<Item = &str>| texts.map(|text| text.len() + 6).sum::<usize>();
+        let args = lengths(&mut self.args.iter().copied());
+        let env = lengths(&mut self.env.iter().map(String::as_str));
+        let socket = self.socket.map_or(0, str::len);
+        let rest = self.cwd.len() + self.user.len() + self.rest.encoded_len();
+        let mut bytes = Vec::with_capacity(args + env + socket + rest + 20);
+        for arg in self.args {
+            text(1, arg, &mut bytes);
+        }
+        for variable in self.env {
+            text(2, variable, &mut bytes);
+        }
+        if let Some(socket) = self.socket {
+            text(2, socket, &mut bytes);
+        }
+        for (tag, field) in [(3, self.cwd), (4, self.user)] {
+            if !field.is_empty() {
+                text(tag, field, &mut bytes);
+            }
+        }
+        // Writing into a Vec that grows cannot fail.
+        let _ = self.rest.encode(&mut bytes);
+        bytes
+    }
+}
+
+fn text(tag: u32, text: &str, bytes: &mut Vec<u8>) {
+    encode_key(tag, WireType::LengthDelimited, bytes);
+    encode_varint(text.len() as u64, bytes);
+    bytes.extend_from_slice(text.as_bytes());
 }
 
 /// `pb.HostIP`.
@@ -291,4 +342,40 @@ pub struct ProxyEnv {
     /// `ALL_PROXY`.
     #[prost(string, tag = "5")]
     pub all_proxy: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_is_written_as_its_message_would_be() {
+        let rest = Meta {
+            proxy_env: Some(ProxyEnv {
+                no_proxy: "x".into(),
+                ..ProxyEnv::default()
+            }),
+            hostname: "h".into(),
+            remove_mount_stubs_recursive: true,
+            ..Meta::default()
+        };
+        for (cwd, user) in [("/", ""), ("", "u"), ("/a", "1:2")] {
+            let process = Process {
+                args: &["/bin/sh", "", "x"],
+                env: &["A=1".to_owned()],
+                socket: Some("S=/s"),
+                cwd,
+                user,
+                rest: rest.clone(),
+            };
+            let meta = Meta {
+                args: vec!["/bin/sh".into(), String::new(), "x".into()],
+                env: vec!["A=1".into(), "S=/s".into()],
+                cwd: cwd.into(),
+                user: user.into(),
+                ..rest.clone()
+            };
+            assert_eq!(process.encode(), meta.encode_to_vec());
+        }
+    }
 }

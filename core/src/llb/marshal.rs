@@ -1,11 +1,12 @@
 //! An op's bytes, both ways.
 
 use prost::Message;
+use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint, message};
 
 use crate::digest::{Digest, InvalidDigest};
 
 use super::validate::{self, Fault};
-use super::{Input, Op, OpKind, Platform, WorkerConstraints};
+use super::{ExecOp, Input, Op, OpKind, Platform, WorkerConstraints};
 
 /// Why bytes are not an op, or ops not a definition. What was decoded comes from strangers, so the text is for them.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -75,11 +76,45 @@ struct WireInput {
 
 /// The bytes whose digest is the op's identity: exactly those that BuildKit's own client writes.
 pub fn marshal(op: &Op) -> Vec<u8> {
-    use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint, message};
-
     let kind_length = op.kind.as_ref().map_or(0, OpKind::encoded_len);
-    let mut bytes = Vec::with_capacity(kind_length + op.inputs.len() * 80 + 64);
-    for Input { digest, index } in &op.inputs {
+    let (platform, constraints) = (op.platform.as_ref(), op.constraints.as_ref());
+    let mut bytes = begin(&op.inputs, platform, constraints, kind_length);
+    if let Some(kind) = &op.kind {
+        kind.encode(&mut bytes);
+    }
+    bytes
+}
+
+/// The same for an exec op whose process is written already: `exec` is all else of it.
+pub(crate) fn marshal_process(
+    inputs: &[Input],
+    platform: &Platform,
+    process: &[u8],
+    exec: &ExecOp,
+) -> Vec<u8> {
+    let process_length = process.len() as u64;
+    let length = 1 + encoded_len_varint(process_length) + process.len() + exec.encoded_len();
+    let constraints = WorkerConstraints::default();
+    let mut bytes = begin(inputs, Some(platform), Some(&constraints), length + 8);
+    encode_key(2, WireType::LengthDelimited, &mut bytes);
+    encode_varint(length as u64, &mut bytes);
+    encode_key(1, WireType::LengthDelimited, &mut bytes);
+    encode_varint(process_length, &mut bytes);
+    bytes.extend_from_slice(process);
+    // Writing into a Vec that grows cannot fail.
+    let _ = exec.encode(&mut bytes);
+    bytes
+}
+
+/// The fields that stand before what an op does, which takes `kind_length` bytes.
+fn begin(
+    inputs: &[Input],
+    platform: Option<&Platform>,
+    constraints: Option<&WorkerConstraints>,
+    kind_length: usize,
+) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(kind_length + inputs.len() * 80 + 64);
+    for Input { digest, index } in inputs {
         // Written without a message in between, which would need a copy of the digest.
         let digest = digest.as_str().as_bytes();
         let length = digest.len() as u64;
@@ -102,14 +137,11 @@ pub fn marshal(op: &Op) -> Vec<u8> {
             encode_varint(index, &mut bytes);
         }
     }
-    if let Some(platform) = &op.platform {
+    if let Some(platform) = platform {
         message::encode(10, platform, &mut bytes);
     }
-    if let Some(constraints) = &op.constraints {
+    if let Some(constraints) = constraints {
         message::encode(11, constraints, &mut bytes);
-    }
-    if let Some(kind) = &op.kind {
-        kind.encode(&mut bytes);
     }
     bytes
 }
@@ -148,7 +180,7 @@ fn read_input(WireInput { digest, index }: WireInput) -> Result<Input, DecodeErr
 #[cfg(test)]
 mod tests {
     use super::super::{
-        Action, Attr, ChownOpt, FileAction, FileActionMkFile, FileOp, SourceOp, User, UserOpt,
+        Action, Attr, ChownOpt, FileAction, FileActionMkFile, FileOp, Meta, Mount, SourceOp, User, UserOpt,
     };
     use super::*;
 
@@ -193,6 +225,42 @@ mod tests {
                 base.encode_to_vec()
             );
         }
+    }
+
+    #[test]
+    fn a_process_written_before_is_part_of_its_op() {
+        let meta = Meta {
+            args: vec!["a".repeat(300)],
+            ..Meta::default()
+        };
+        let mount = Mount {
+            dest: "/".into(),
+            ..Mount::default()
+        };
+        let rest = ExecOp {
+            mounts: vec![mount],
+            ..ExecOp::default()
+        };
+        let input = Input {
+            digest: Digest::of(b"x"),
+            index: 0,
+        };
+        let platform = Platform {
+            os: "linux".into(),
+            ..Platform::default()
+        };
+        let process = meta.encode_to_vec();
+        let bytes = marshal_process(std::slice::from_ref(&input), &platform, &process, &rest);
+        let whole = Op {
+            inputs: vec![input],
+            platform: Some(platform),
+            constraints: Some(WorkerConstraints::default()),
+            kind: Some(OpKind::Exec(ExecOp {
+                meta: Some(meta),
+                ..rest
+            })),
+        };
+        assert_eq!(bytes, marshal(&whole));
     }
 
     #[test]

@@ -20,6 +20,7 @@ mod validate;
 mod vertices;
 
 pub use definition::Definition;
+pub(crate) use exec::Process;
 pub use exec::{
     CacheOpt, CacheSharing, CdiDevice, ExecOp, HostIp, Meta, Mount, MountContentCache, MountType, NetMode,
     ProxyEnv, SecretEnv, SecretOpt, SecurityMode, SshOpt, TmpfsOpt, Ulimit,
@@ -29,6 +30,7 @@ pub use file::{
     FileActionSymlink, FileOp, NamedUserOpt, User, UserOpt,
 };
 pub use json::to_json;
+pub(crate) use marshal::marshal_process;
 pub use marshal::{DecodeError, decode, marshal};
 pub use op::{
     DiffOp, Input, LowerDiffInput, MergeInput, MergeOp, Op, OpKind, Platform, UpperDiffInput,

@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write as _;
 use std::rc::Rc;
 
 use crate::analysis::{EdgeKind, EdgeSource, Options};
@@ -34,9 +33,9 @@ pub(crate) struct Build {
     /// Who runs them.
     pub(crate) user: String,
     /// What they run on; `None` where it starts from nothing, and so runs on what is built for.
-    pub(crate) exec_platform: Option<Platform>,
+    pub(crate) exec_platform: Option<Rc<llb::Platform>>,
     /// What it is for.
-    pub(crate) platform: Platform,
+    pub(crate) platform: Rc<Platform>,
     /// The configuration of the image that it would be.
     pub(crate) image: Image,
     /// Its `ARG`s, with their values where they have any, in the order in which the history shows them.
@@ -54,7 +53,7 @@ pub(crate) struct Build {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct StepNames {
     /// The stage's name; empty where it is the only one.
-    pub(crate) label: String,
+    pub(crate) label: Rc<str>,
     /// What the step that is named runs on, with a blank behind; empty where that is not said.
     pub(crate) platform: String,
     /// How many steps there are; 0 where steps are not counted.
@@ -79,11 +78,15 @@ impl StepNames {
             named,
         } = self;
         let mut name = String::with_capacity(label.len() + written.len() + 32);
-        if let Some(digits) = total.checked_ilog10() {
+        if *total > 0 {
+            let (mut buffer, mut total_buffer) = (itoa::Buffer::new(), itoa::Buffer::new());
+            let (named, total) = (buffer.format(*named), total_buffer.format(*total));
             let space = if label.is_empty() { "" } else { " " };
-            let width = digits as usize + 1;
-            // Writing into a String cannot fail.
-            let _ = write!(name, "[{platform}{label}{space}{named:>width$}/{total}] ");
+            let pad = "                    ".get(..total.len().saturating_sub(named.len()));
+            let pad = pad.unwrap_or_default();
+            for part in ["[", platform, label, space, pad, named, "/", total, "] "] {
+                name.push_str(part);
+            }
         }
         for lead in lead {
             name.push_str(lead);
@@ -115,7 +118,9 @@ pub(crate) struct Shared<'i> {
     pub(crate) globals: &'i Globals,
     /// `--build-arg`, as far as it counts.
     pub(crate) build_args: &'i BTreeMap<String, String>,
-    pub(crate) target_platform: &'i Platform,
+    pub(crate) target_platform: &'i Rc<Platform>,
+    /// The same as LLB has it.
+    pub(crate) exec_platform: Rc<llb::Platform>,
     pub(crate) lexer: Lexer,
     pub(crate) epoch: Option<Epoch>,
     pub(crate) graph: Graph,
@@ -125,7 +130,7 @@ pub(crate) struct Shared<'i> {
     pub(crate) sources: Vec<EdgeSource>,
     /// Use of files, as it is found.
     pub(crate) edges: Vec<FoundEdge>,
-    pub(crate) labels: Vec<String>,
+    pub(crate) labels: Vec<Rc<str>>,
     /// The `ARG`s of stages, in the order of the file.
     pub(crate) declared: Vec<Declared>,
     /// What `--build-context` names.
@@ -177,18 +182,18 @@ pub(crate) struct Step<'s, 'i> {
 
 impl Step<'_, '_> {
     /// `text` with its variables worked out.
-    pub(crate) fn expand(&self, text: &str) -> Result<String, Problem> {
+    pub(crate) fn expand<'t>(&self, text: &'t str) -> Result<Cow<'t, str>, Problem> {
         expand(self.shared.lexer, text, &self.build.env)
     }
 
     /// The same for a word, which a problem points to.
-    pub(crate) fn expand_word(&self, word: &Word) -> Result<String, Problem> {
+    pub(crate) fn expand_word<'t>(&self, word: &'t Word) -> Result<Cow<'t, str>, Problem> {
         self.expand(&word.text).map_err(|problem| problem.at(word.span))
     }
 
     /// The same for a flag that need not be there.
-    pub(crate) fn expand_flag(&self, word: Option<&Word>) -> Result<String, Problem> {
-        word.map_or(Ok(String::new()), |word| self.expand_word(word))
+    pub(crate) fn expand_flag<'t>(&self, word: Option<&'t Word>) -> Result<Cow<'t, str>, Problem> {
+        word.map_or(Ok(Cow::Borrowed("")), |word| self.expand_word(word))
     }
 
     /// What progress calls this step.
@@ -207,13 +212,16 @@ impl Step<'_, '_> {
 
     /// What a step runs on. Files are copied and made on whatever the stage is for.
     fn runs_on(&self) -> String {
-        let platform = match &self.command.statement.instruction {
-            Some(Instruction::Run(_)) => self.build.exec_platform.as_ref(),
-            _ => Some(&self.build.platform),
-        };
-        platform
-            .map(|platform| runs_on::shown(platform, Some(&self.build.env)))
-            .unwrap_or_default()
+        let build = &*self.build;
+        let shown = |platform: &Platform| runs_on::shown(platform, Some(&build.env));
+        match &self.command.statement.instruction {
+            Some(Instruction::Run(_)) => build
+                .exec_platform
+                .as_deref()
+                .map(|platform| shown(&platform_of(platform)))
+                .unwrap_or_default(),
+            _ => shown(&build.platform),
+        }
     }
 
     /// Steps that a base left behind say so.
@@ -229,7 +237,7 @@ impl Step<'_, '_> {
     pub(crate) fn printed<'t>(&self, text: &'t str) -> Cow<'t, str> {
         self.shared
             .lexer
-            .shown(text, &self.build.env)
+            .worked_out(text, &self.build.env)
             .unwrap_or(Cow::Borrowed(text))
     }
 
@@ -292,8 +300,12 @@ impl Step<'_, '_> {
 }
 
 /// `text` with its variables worked out.
-pub(crate) fn expand(lexer: Lexer, text: &str, variables: &dyn Variables) -> Result<String, Problem> {
-    lexer.word(text, variables).map_err(|error| {
+pub(crate) fn expand<'t>(
+    lexer: Lexer,
+    text: &'t str,
+    variables: &dyn Variables,
+) -> Result<Cow<'t, str>, Problem> {
+    lexer.worked_out(text, variables).map_err(|error| {
         let problem = Problem::new("bad-expansion", error.to_string());
         match error {
             crate::shell::ExpandError::Required(name, _) => {
@@ -315,6 +327,15 @@ pub(crate) fn llb_platform(platform: &Platform) -> llb::Platform {
         variant: platform.variant.clone(),
         os_version: platform.os_version.clone(),
         ..llb::Platform::default()
+    }
+}
+
+fn platform_of(platform: &llb::Platform) -> Platform {
+    Platform {
+        os: platform.os.clone(),
+        architecture: platform.architecture.clone(),
+        variant: platform.variant.clone(),
+        os_version: platform.os_version.clone(),
     }
 }
 

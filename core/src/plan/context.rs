@@ -1,6 +1,7 @@
 //! Named contexts: what `--build-context` puts in the place of images, stages and sources of files.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
 use serde::Deserialize as _;
 
@@ -116,8 +117,8 @@ pub(super) fn start(
         ..loaded.image.unwrap_or_else(|| Image::scratch(platform))
     };
     build.output = loaded.output;
-    build.platform = platform.clone();
-    build.exec_platform = Some(platform.normalized());
+    build.platform = Rc::new(platform.clone());
+    build.exec_platform = Some(Rc::new(llb_platform(&platform.normalized())));
     build.local = loaded.local;
     Ok(loaded.base)
 }
@@ -138,14 +139,15 @@ pub(super) fn replace(
     };
     let Image { os, architecture, .. } = &build.image;
     if !os.is_empty() && !architecture.is_empty() {
-        build.platform = Platform {
+        let platform = Platform {
             os: os.clone(),
             architecture: architecture.clone(),
             variant: build.image.variant.clone(),
             os_version: build.image.os_version.clone(),
         }
         .normalized();
-        build.exec_platform = Some(build.platform.clone());
+        build.exec_platform = Some(Rc::new(llb_platform(&platform)));
+        build.platform = Rc::new(platform);
     }
     build.output = loaded.output;
     build.local = loaded.local;

@@ -42,13 +42,11 @@ pub(crate) fn marshal(graph: Graph, head: Option<Output>, local: SourceOp) -> Ma
             run.finish(vertex);
         }
         let inputs = run.input(head).into_iter().collect();
-        run.push(
-            Op {
-                inputs,
-                ..Op::default()
-            },
-            Origin::default(),
-        );
+        let terminal = Op {
+            inputs,
+            ..Op::default()
+        };
+        run.push(llb::marshal(&terminal), terminal.inputs, Origin::default());
     }
     let mut text = String::with_capacity(run.ops.len() * 72);
     for op in &run.ops {
@@ -114,20 +112,13 @@ pub(super) fn go_json(paths: &[String]) -> String {
 /// The vertices that `head` needs, depth first: each stands after all that it uses. The walk keeps its own stack, for
 /// files are of any length.
 pub(crate) fn order(graph: &Graph, head: Output) -> Vec<Output> {
-    let inputs = |vertex: Output| {
-        let inputs = graph
-            .vertices
-            .node_weight(vertex)
-            .map(|vertex| vertex.work.inputs());
-        inputs.unwrap_or_default().into_iter()
-    };
     let mut done = vec![false; graph.vertices.node_count()];
     let mut order = Vec::with_capacity(done.len());
-    let mut open = vec![(head, inputs(head))];
+    let mut open = vec![(head, graph.inputs(head))];
     while let Some((vertex, rest)) = open.last_mut() {
         match rest.next() {
             Some(input) if done.get(input.index()) == Some(&true) => {}
-            Some(input) => open.push((input, inputs(input))),
+            Some(input) => open.push((input, graph.inputs(input))),
             None => {
                 if let Some(done) = done.get_mut(vertex.index()) {
                     *done = true;
@@ -196,14 +187,17 @@ impl Run {
             }
             Work::Exec(plan) => {
                 let ExecPlan {
+                    process,
                     op: mut exec,
                     platform,
                     mounts,
                     extra,
                 } = *plan;
-                op.platform = Some(platform);
                 self.mounts(&mut exec, &mut op.inputs, mounts, extra);
-                OpKind::Exec(exec)
+                let bytes = llb::marshal_process(&op.inputs, &platform, &process, &exec);
+                let place = self.push(bytes, op.inputs, origin);
+                self.place(index, place);
+                return;
             }
             Work::File { base, actions } => OpKind::File(self.actions(&mut op.inputs, base, actions)),
             Work::Merge(layers) => {
@@ -215,20 +209,23 @@ impl Run {
                 OpKind::Merge(MergeOp { inputs })
             }
         });
-        let place = self.push(op, origin);
-        if let Some(known) = self.places.get_mut(index.index()) {
+        let place = self.push(llb::marshal(&op), op.inputs, origin);
+        self.place(index, place);
+    }
+
+    fn place(&mut self, vertex: Output, place: usize) {
+        if let Some(known) = self.places.get_mut(vertex.index()) {
             *known = Some(place);
         }
     }
 
-    fn push(&mut self, op: Op, origin: Origin) -> usize {
+    fn push(&mut self, bytes: Vec<u8>, inputs: Vec<Input>, origin: Origin) -> usize {
         let Origin {
             name,
             stage,
             step,
             ignore_cache,
         } = origin;
-        let bytes = llb::marshal(&op);
         let digest = Digest::of(&bytes);
         if let Some(&place) = self.known.get(&digest) {
             if let Some(known) = self.ops.get_mut(place) {
@@ -240,7 +237,7 @@ impl Run {
         }
         let place = self.ops.len();
         self.known.insert(digest.clone(), place);
-        let inputs = op.inputs.into_iter().map(|input| input.digest).collect();
+        let inputs = inputs.into_iter().map(|input| input.digest).collect();
         self.ops.push(PlannedOp {
             digest,
             bytes,

@@ -8,26 +8,8 @@ use crate::shell::Variables;
 /// Variables in order. Setting one again moves it to the end.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Env {
-    variables: Vec<Variable>,
-}
-
-/// A variable as processes get it, and so as every step after it repeats it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Variable {
-    /// `KEY=value`.
-    line: String,
-    /// Length of the key.
-    key: usize,
-}
-
-impl Variable {
-    fn key(&self) -> &str {
-        self.line.get(..self.key).unwrap_or_default()
-    }
-
-    fn value(&self) -> &str {
-        self.line.get(self.key + 1..).unwrap_or_default()
-    }
+    /// `KEY=value` each, as processes get them, and so as every step after them repeats them.
+    lines: Vec<String>,
 }
 
 impl Env {
@@ -40,7 +22,7 @@ impl Env {
     /// Sets variables, each `KEY=value`, at the end and in their order. Asked of every stage for all that its base sets.
     pub(crate) fn set_lines(&mut self, lines: &[String]) {
         let keys: BTreeSet<&str> = lines.iter().map(|line| split_variable(line).0).collect();
-        self.variables.retain(|known| !keys.contains(known.key()));
+        self.lines.retain(|known| !keys.contains(split_variable(known).0));
         let distinct = keys.len() == lines.len();
         for line in lines {
             let (key, value) = split_variable(line);
@@ -52,34 +34,29 @@ impl Env {
     }
 
     fn push(&mut self, key: &str, value: &str) {
-        self.variables.push(Variable {
-            line: [key, "=", value].concat(),
-            key: key.len(),
-        });
+        self.lines.push([key, "=", value].concat());
     }
 
     /// Unsets a variable.
     pub(crate) fn remove(&mut self, key: &str) {
-        self.variables.retain(|known| known.key() != key);
+        self.lines.retain(|known| value(known, key).is_none());
     }
 
     /// `KEY=value` each.
-    pub(crate) fn lines(&self) -> Vec<String> {
-        self.variables
-            .iter()
-            .map(|variable| variable.line.clone())
-            .collect()
+    pub(crate) fn lines(&self) -> &[String] {
+        &self.lines
     }
 }
 
 impl Variables for Env {
     fn get(&self, name: &str) -> Option<&str> {
-        self.variables
-            .iter()
-            .rev()
-            .find(|variable| variable.key() == name)
-            .map(Variable::value)
+        self.lines.iter().rev().find_map(|line| value(line, name))
     }
+}
+
+/// What stands behind `KEY=` where a line is about that key. No key has a `=` in it.
+fn value<'l>(line: &'l str, key: &str) -> Option<&'l str> {
+    line.strip_prefix(key)?.strip_prefix('=')
 }
 
 /// Variables before others of the same name.

@@ -148,7 +148,9 @@ fn check_stage(
                     let default = declaration.default.as_ref();
                     let value = match (build_args.get(&declaration.name), default) {
                         (Some(value), _) => value.clone(),
-                        (None, Some(default)) => super::build::expand(lexer, default, &variables)?,
+                        (None, Some(default)) => {
+                            super::build::expand(lexer, default, &variables)?.into_owned()
+                        }
                         (None, None) => continue,
                     };
                     variables.set(&declaration.name, &value);

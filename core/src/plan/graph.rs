@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use petgraph::Direction;
 use petgraph::graph::{DiGraph, NodeIndex};
 
 use crate::llb::{Action, ExecOp, Mount, Platform, SourceOp};
@@ -13,6 +14,8 @@ use crate::stage::Statement;
 pub(crate) struct Graph {
     pub(crate) vertices: DiGraph<Vertex, ()>,
     context: Option<NodeIndex>,
+    /// Room for the inputs of the vertex that is added.
+    inputs: Vec<Output>,
 }
 
 /// The files that a vertex makes. Dockerfiles need the first output of an op only.
@@ -65,9 +68,11 @@ pub(crate) enum Work {
 /// A process.
 #[derive(Debug)]
 pub(crate) struct ExecPlan {
-    /// Without mounts.
+    /// The process, written already: it names no inputs.
+    pub(crate) process: Vec<u8>,
+    /// Without process and mounts.
     pub(crate) op: ExecOp,
-    pub(crate) platform: Platform,
+    pub(crate) platform: Rc<Platform>,
     /// Mounts of files, sorted by destination.
     pub(crate) mounts: Vec<MountPlan>,
     /// Mounts of secrets and agents, which stand behind.
@@ -91,15 +96,29 @@ pub(crate) struct ActionPlan {
 }
 
 impl Graph {
+    /// A graph that is going to have about so many vertices.
+    pub(crate) fn with_room(vertices: usize) -> Self {
+        Self {
+            vertices: DiGraph::with_capacity(vertices, vertices),
+            ..Self::default()
+        }
+    }
+
     /// Adds a vertex.
     pub(crate) fn add(&mut self, vertex: Vertex) -> Output {
-        let inputs = vertex.work.inputs();
+        vertex.work.each_input(|input| self.inputs.push(input));
         let index = self.vertices.add_node(vertex);
-        for input in inputs {
+        // The last edge is the first that a vertex tells of.
+        while let Some(input) = self.inputs.pop() {
             // What is used twice has two edges: to look for the first would take longer with every use.
             self.vertices.add_edge(input, index, ());
         }
         index
+    }
+
+    /// What a vertex uses, in the order of [`Work::each_input`].
+    pub(crate) fn inputs(&self, vertex: Output) -> impl Iterator<Item = Output> {
+        self.vertices.neighbors_directed(vertex, Direction::Incoming)
     }
 
     /// The build context, which is one vertex however often it is used.
@@ -124,16 +143,19 @@ impl Graph {
 impl Work {
     /// What it uses, in the order in which a definition visits it: the reference walks the sources of a file op from
     /// the last action to the first.
-    pub(crate) fn inputs(&self) -> Vec<Output> {
+    fn each_input(&self, visit: impl FnMut(Output)) {
         match self {
-            Self::Context | Self::Source(..) => Vec::new(),
-            Self::Exec(exec) => exec.mounts.iter().filter_map(|mount| mount.source).collect(),
-            Self::File { base, actions } => base
+            Self::Context | Self::Source(..) => {}
+            Self::Exec(exec) => exec
+                .mounts
                 .iter()
-                .copied()
-                .chain(actions.iter().rev().filter_map(|action| action.source))
-                .collect(),
-            Self::Merge(layers) => layers.clone(),
+                .filter_map(|mount| mount.source)
+                .for_each(visit),
+            Self::File { base, actions } => {
+                let sources = actions.iter().rev().filter_map(|action| action.source);
+                base.iter().copied().chain(sources).for_each(visit);
+            }
+            Self::Merge(layers) => layers.iter().copied().for_each(visit),
         }
     }
 }

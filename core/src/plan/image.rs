@@ -1,5 +1,7 @@
 //! What stages start from.
 
+use std::rc::Rc;
+
 use serde::Deserialize as _;
 
 use crate::analysis::Base;
@@ -10,7 +12,6 @@ use crate::platform::Platform;
 use crate::reference::Reference;
 use crate::span::Span;
 use crate::stage::{Node, Origin};
-use crate::syntax::Keyword;
 
 use super::build::{Build, Shared, llb_platform};
 use super::context;
@@ -41,10 +42,10 @@ pub(super) fn count_steps(node: &Node) -> usize {
     if node.origin == Origin::Hidden || node.replaced {
         return 0;
     }
-    let changes = node.commands.iter().filter(|command| {
-        command.statement.instruction.is_some()
-            && Keyword::read(&command.statement.keyword).is_some_and(Keyword::changes_files)
-    });
+    let changes = node
+        .commands
+        .iter()
+        .filter(|command| command.statement.instruction.is_some() && command.statement.changes_files);
     usize::from(node.base.is_none() && node.base_name != "scratch") + changes.count()
 }
 
@@ -65,7 +66,7 @@ pub(super) fn start(
     };
     let contexts = shared.contexts;
     if node.replaced {
-        let platform = node.platform.as_ref().unwrap_or(target_platform);
+        let platform = node.platform.as_ref().unwrap_or(&**target_platform);
         return match contexts.find(&node.label, platform) {
             Some(found) => context::replace(shared, found, place, platform, build, images),
             None => Ok(Base::Unknown),
@@ -89,10 +90,10 @@ pub(super) fn start(
                 Problem::new("bad-image-name", format!("{error}."))
                     .hint("Image names look like alpine, alpine:3.20 or ghcr.io/owner/name:tag.")
             })?;
-    let platform = node
-        .platform
-        .clone()
-        .unwrap_or_else(|| shared.target_platform.clone());
+    let platform = match &node.platform {
+        Some(platform) => Rc::new(platform.clone()),
+        None => Rc::clone(shared.target_platform),
+    };
     let full = reference.to_string();
     if let Some(found) = contexts.find(&full, &platform) {
         return context::start(shared, found, place, &platform, build, images);
@@ -112,12 +113,13 @@ pub(super) fn start(
         Some(facts) => reference.with_digest(facts.digest.clone()),
         None => reference,
     };
+    let normalized = platform.normalized();
     let index = find_or_add(
         images,
         FoundImage {
             name: node.base_name.clone(),
             reference: full,
-            platform: platform.normalized(),
+            platform: normalized.clone(),
             resolved: facts.is_some(),
             size: facts.map_or(0, |facts| facts.size),
             note: facts.and_then(|facts| facts.note.clone()),
@@ -130,7 +132,7 @@ pub(super) fn start(
         created: None,
         ..image
     };
-    build.platform = platform.clone();
+    build.platform = Rc::clone(&platform);
     if !empty {
         let source = SourceOp::new(format!("docker-image://{pinned}"), Vec::new());
         if shared.options.name_platforms {
@@ -147,7 +149,7 @@ pub(super) fn start(
             written: Written::From((!node.mounted).then_some(node.lines)),
         });
         build.output = Some(output);
-        build.exec_platform = Some(platform.normalized());
+        build.exec_platform = Some(Rc::new(llb_platform(&normalized)));
         if let Some(image) = images.get_mut(index) {
             image.outputs.push(output);
         }
@@ -170,8 +172,7 @@ pub(super) fn find_or_add(images: &mut Vec<FoundImage>, image: FoundImage) -> us
 
 /// Takes over from the image what processes start with.
 pub(super) fn enter(build: &mut Build) -> Result<(), Problem> {
-    let os = build.platform.os.clone();
-    build.image.ensure_path(&os);
+    build.image.ensure_path(&build.platform.os);
     build.env.set_lines(&build.image.config.env);
     let dir = build.image.config.working_dir.clone();
     if !dir.is_empty() {

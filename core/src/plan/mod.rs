@@ -19,6 +19,7 @@ mod target;
 mod triggers;
 
 use std::collections::BTreeSet;
+use std::rc::Rc;
 
 use crate::analysis::{Base, EdgeSource, Options};
 use crate::diagnostic::{Diagnostic, Problem, Severity};
@@ -75,7 +76,8 @@ pub(crate) fn plan(program: &mut Program, options: &Options, diagnostics: &mut V
         Some(target) if !target.is_empty() => target.clone(),
         _ => last_name.map(|name| name.text.clone()).unwrap_or_default(),
     };
-    let platforms = (&build_platform, &target_platform);
+    let target_platform = Rc::new(target_platform);
+    let platforms = (&build_platform, &*target_platform);
     let mut globals = stage::globals(program, &options.build_args, platforms, &target_name, diagnostics);
     let mut build_args = options.build_args.clone();
     let mut broken = program.broken;
@@ -107,9 +109,10 @@ pub(crate) fn plan(program: &mut Program, options: &Options, diagnostics: &mut V
         globals: &globals,
         build_args: &build_args,
         target_platform: &target_platform,
+        exec_platform: Rc::new(build::llb_platform(&target_platform)),
         lexer: Lexer::new(program.escape.unwrap_or('\\')),
         epoch,
-        graph: Graph::default(),
+        graph: Graph::with_room(resolved.nodes.iter().map(|node| node.commands.len() + 1).sum()),
         finished: Vec::new(),
         sources: Vec::new(),
         edges: Vec::new(),
@@ -213,20 +216,24 @@ fn start_nodes(
     diagnostics: &mut Vec<Diagnostic>,
 ) {
     let labelled = resolved.named_steps;
+    let more = resolved.nodes.len() - started.len();
+    started.reserve_exact(more);
+    bases.reserve_exact(more);
+    shared.finished.reserve_exact(more);
+    shared.sources.reserve_exact(more);
+    shared.labels.reserve_exact(more);
     for index in started.len()..resolved.nodes.len() {
         let Some(node) = resolved.nodes.get_mut(index) else {
             continue;
         };
         let mut build = Build {
-            platform: shared.target_platform.clone(),
+            platform: Rc::clone(shared.target_platform),
             dir: "/".into(),
             ..Build::default()
         };
-        build.steps.label = if labelled {
-            node.label.clone()
-        } else {
-            String::new()
-        };
+        if labelled {
+            build.steps.label = Rc::clone(&node.label);
+        }
         build.steps.total = image::count_steps(node);
         let base = match image::start(shared, node, &mut build, images) {
             Ok(base) => base,
@@ -246,7 +253,7 @@ fn start_nodes(
         shared
             .finished
             .push((node.origin == Origin::Hidden || node.replaced).then(|| build.clone()));
-        shared.labels.push(node.label.clone());
+        shared.labels.push(Rc::clone(&node.label));
         started.push(build);
         bases.push(base);
     }

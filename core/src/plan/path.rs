@@ -16,10 +16,10 @@ pub(super) fn join(parts: &[&str]) -> String {
         }
         joined.push_str(part);
     }
-    if joined.is_empty() || is_clean(&joined) {
+    if joined.is_empty() {
         joined
     } else {
-        clean(&joined).into_owned()
+        cleaned(joined)
     }
 }
 
@@ -93,17 +93,34 @@ fn keep_end(written: &str, path: &mut String) {
 }
 
 /// A path of a file action: absolute and clean. With `keep_slash` a slash at the end stays.
-pub(super) fn in_action(parent: &str, written: &str, keep_slash: bool) -> String {
-    let path = clean(written);
+pub(super) fn in_action(parent: &str, written: String, keep_slash: bool) -> String {
+    if written.starts_with('/') && is_clean(&written) {
+        return written;
+    }
+    let path = clean(&written);
+    if keep_slash && written.starts_with('/') && written.len() == path.len() + 1 {
+        return written;
+    }
     let mut path = if path.starts_with('/') {
         path.into_owned()
     } else {
         join(&["/", parent, &path])
     };
     if keep_slash {
-        keep_end(written, &mut path);
+        keep_end(&written, &mut path);
     }
     path
+}
+
+/// [`clean`], of a path that nobody else wants.
+pub(super) fn cleaned(mut path: String) -> String {
+    match clean(&path) {
+        Cow::Owned(cleaned) => cleaned,
+        Cow::Borrowed(start) => {
+            path.truncate(start.len());
+            path
+        }
+    }
 }
 
 /// Windows only: takes `C:` away, which is the only drive that an image has.
@@ -161,8 +178,8 @@ mod tests {
         assert_eq!(normalize("/w", "./", "linux", true).unwrap(), "/w/");
         assert_eq!(normalize("/w", "a/.", "linux", true).unwrap(), "/w/a/.");
         assert_eq!(normalize("/w", "/a/../b", "linux", true).unwrap(), "/a/../b");
-        assert_eq!(in_action("/", "/a/../b/", true), "/b/");
-        assert_eq!(in_action("/", "/.", true), "/.");
+        assert_eq!(in_action("/", "/a/../b/".into(), true), "/b/");
+        assert_eq!(in_action("/", "/.".into(), true), "/.");
     }
 
     #[test]

@@ -129,7 +129,11 @@ pub(super) fn is_http(text: &str) -> bool {
 
 /// Reads `text` as a git repository; `None` where it is none.
 pub(super) fn git(text: &str) -> Result<Option<Git>, Problem> {
-    if text.starts_with("./") || text.starts_with("../") || text.starts_with("github.com/") {
+    if !text.contains(':')
+        || text.starts_with("./")
+        || text.starts_with("../")
+        || text.starts_with("github.com/")
+    {
         return Ok(None);
     }
     let Some((git, query)) = read_address(text).or_else(|| read_scp(text)) else {

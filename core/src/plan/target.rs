@@ -47,7 +47,7 @@ pub(super) fn report_cycle(
     let Some(cycle) = stage::find_cycle(&resolved.nodes) else {
         return false;
     };
-    let label = |node: usize| resolved.nodes.get(node).map_or("", |node| node.label.as_str());
+    let label = |node: usize| resolved.nodes.get(node).map_or("", |node| &*node.label);
     let chain: Vec<String> = cycle
         .iter()
         .map(|(node, dependency)| {

@@ -96,11 +96,11 @@ impl Lexer {
 
     /// Works `text` out, as one word.
     pub(crate) fn word(self, text: &str, variables: &dyn Variables) -> Result<String, ExpandError> {
-        self.shown(text, variables).map(Cow::into_owned)
+        self.worked_out(text, variables).map(Cow::into_owned)
     }
 
-    /// The same for text that is only to be shown. Most text has nothing to work out.
-    pub(crate) fn shown<'t>(
+    /// The same, borrowed where there is nothing to work out, as in most text.
+    pub(crate) fn worked_out<'t>(
         self,
         text: &'t str,
         variables: &dyn Variables,
@@ -112,8 +112,30 @@ impl Lexer {
         Ok(Cow::Owned(text))
     }
 
+    /// The same, with the variables that were asked for and are not set.
+    pub(crate) fn with_unset<'t>(
+        self,
+        text: &'t str,
+        variables: &dyn Variables,
+    ) -> Result<(Cow<'t, str>, BTreeSet<String>), ExpandError> {
+        if !self.has_special(text) {
+            return Ok((Cow::Borrowed(text), BTreeSet::new()));
+        }
+        let mut run = Run::new(self, text, variables);
+        run.unset = Some(BTreeSet::new());
+        let text = run.until(None, self.raw_escapes)?;
+        Ok((Cow::Owned(text), run.unset.unwrap_or_default()))
+    }
+
     fn has_special(self, text: &str) -> bool {
-        text.contains(['$', '<', '\'', '"', self.escape])
+        let bytes = text.as_bytes();
+        match u8::try_from(self.escape) {
+            Ok(escape) => {
+                memchr::memchr3(b'$', b'<', escape, bytes).is_some()
+                    || memchr::memchr2(b'\'', b'"', bytes).is_some()
+            }
+            Err(_) => true,
+        }
     }
 
     /// Works `text` out, and tells of words and of variables that are not set.
@@ -131,11 +153,12 @@ impl Lexer {
     ) -> (BTreeSet<String>, TextAndWords) {
         let mut run = Run {
             words: Some(Words::default()),
+            unset: Some(BTreeSet::new()),
             ..Run::new(self, text, variables)
         };
         let result = run.until(None, self.raw_escapes);
         let words = run.words.map(Words::finish).unwrap_or_default();
-        (run.unset, result.map(|text| (text, words)))
+        (run.unset.unwrap_or_default(), result.map(|text| (text, words)))
     }
 }
 
@@ -178,7 +201,8 @@ struct Run<'t> {
     lexer: Lexer,
     rest: &'t str,
     variables: &'t dyn Variables,
-    unset: BTreeSet<String>,
+    /// Set where variables that are not set are asked for.
+    unset: Option<BTreeSet<String>>,
     /// Set where words are asked for; what stands within `${ }` is no word of its own.
     words: Option<Words>,
     depth: usize,
@@ -195,7 +219,7 @@ impl<'t> Run<'t> {
             lexer,
             rest: text,
             variables,
-            unset: BTreeSet::new(),
+            unset: None,
             words: None,
             depth: 0,
             limit: text.len() + LONGEST,
@@ -221,8 +245,10 @@ impl<'t> Run<'t> {
 
     fn get(&mut self, name: &str) -> Option<&'t str> {
         let value = self.variables.get(name);
-        if value.is_none() {
-            self.unset.insert(name.to_owned());
+        if value.is_none()
+            && let Some(unset) = &mut self.unset
+        {
+            unset.insert(name.to_owned());
         }
         value
     }
@@ -309,14 +335,16 @@ impl<'t> Run<'t> {
     fn plain(&mut self, stop: Option<char>) -> &'t str {
         let first = self.peek().map_or(0, char::len_utf8);
         let special = ['$', '<', '\'', '"', self.lexer.escape, stop.unwrap_or('$')];
-        let rest = self.rest.get(first..).unwrap_or_default();
-        self.take(first + rest.find(special).unwrap_or(rest.len()))
+        // All of these are letters of one byte, and no byte of a longer letter is one of them.
+        let is_special = |byte: &u8| special.contains(&char::from(*byte));
+        let rest = self.rest.as_bytes().get(first..).unwrap_or_default();
+        self.take(first + rest.iter().position(is_special).unwrap_or(rest.len()))
     }
 
     /// Between single quotes everything is itself.
     fn single_quoted(&mut self, text: &mut String) -> Result<(), ExpandError> {
         self.quote(text);
-        let length = self.rest.find('\'').ok_or(ExpandError::OpenQuote("'"))?;
+        let length = memchr::memchr(b'\'', self.rest.as_bytes()).ok_or(ExpandError::OpenQuote("'"))?;
         text.push_str(self.take(length));
         self.quote(text);
         Ok(())

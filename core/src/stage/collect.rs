@@ -48,7 +48,9 @@ pub(crate) struct Statement {
     /// `None` where it cannot be read.
     pub(crate) instruction: Option<Instruction>,
     /// Its name in upper case.
-    pub(crate) keyword: Cow<'static, str>,
+    pub(crate) name: Cow<'static, str>,
+    /// Whether it changes files.
+    pub(crate) changes_files: bool,
     /// The instruction on one line.
     pub(crate) code: String,
     pub(crate) span: Span,
@@ -59,8 +61,9 @@ impl Statement {
     pub(crate) fn new(node: &Node<'_>, instruction: Option<Instruction>) -> Self {
         Self {
             instruction,
-            keyword: node.keyword.map_or_else(
-                || node.name.to_ascii_uppercase().into(),
+            changes_files: node.keyword.is_some_and(Keyword::changes_files),
+            name: node.keyword.map_or_else(
+                || node.name().to_ascii_uppercase().into(),
                 |keyword| keyword.name().into(),
             ),
             code: node.code().to_owned(),

@@ -36,7 +36,7 @@ pub(crate) struct Node {
     pub(crate) base: Option<usize>,
     pub(crate) platform: Option<Platform>,
     /// What its steps are named after.
-    pub(crate) label: String,
+    pub(crate) label: Rc<str>,
     pub(crate) commands: Vec<Command>,
     /// What it copies and mounts from, in the order of its instructions.
     pub(crate) dependencies: Vec<Dependency>,
@@ -99,6 +99,7 @@ pub(crate) fn resolve(
         ..Resolved::default()
     };
     let lexer = Lexer::new(escape);
+    resolved.nodes.reserve(program.stages.len());
     for (index, source) in program.stages.iter().enumerate() {
         let mut node = Node::new(Origin::Written(index), source.span, source.lines);
         node.broken = source
@@ -110,7 +111,10 @@ pub(crate) fn resolve(
             .as_ref()
             .and_then(|from| from.name.as_ref())
             .map(|name| name.text.clone());
-        node.label = name.clone().unwrap_or_else(|| format!("stage-{index}"));
+        node.label = match &name {
+            Some(name) => name.as_str().into(),
+            None => format!("stage-{index}").into(),
+        };
         if let Some(from) = &source.from {
             node.base_span = from.base.span;
             if let Err(problem) = node.start(from, lexer, globals) {
@@ -131,6 +135,9 @@ pub(crate) fn resolve(
     }
     for (index, source) in program.stages.iter().enumerate() {
         let commands = source.statements.iter().enumerate();
+        if let Some(node) = resolved.nodes.get_mut(index) {
+            node.commands.reserve_exact(source.statements.len());
+        }
         for (step, statement) in commands {
             resolved.add_command(
                 index,
@@ -153,7 +160,7 @@ impl Node {
             base_name: String::new(),
             base: None,
             platform: None,
-            label: String::new(),
+            label: Rc::default(),
             commands: Vec::new(),
             dependencies: Vec::new(),
             mounted: false,
@@ -175,39 +182,38 @@ impl Node {
         let bad = |error: crate::shell::ExpandError, span| {
             Problem::new("bad-expansion", error.to_string()).at(span)
         };
-        let base = lexer
-            .expand(&from.base.text, globals)
+        let (base, base_unset) = lexer
+            .with_unset(&from.base.text, globals)
             .map_err(|error| bad(error, from.base.span))?;
-        if base.text.is_empty() {
+        if base.is_empty() {
             return Err(unset(
                 "There is no image here once variables are worked out.",
-                &base.unset,
+                &base_unset,
                 globals,
             )
             .at(from.base.span));
         }
         if let Some(written) = &from.platform {
-            let platform = lexer
-                .expand(&written.text, globals)
+            let (platform, platform_unset) = lexer
+                .with_unset(&written.text, globals)
                 .map_err(|error| bad(error, written.span))?;
-            if platform.text.is_empty() {
+            if platform.is_empty() {
                 let message = "There is no platform here once variables are worked out.";
-                return Err(unset(message, &platform.unset, globals).at(written.span));
+                return Err(unset(message, &platform_unset, globals).at(written.span));
             }
             let parsed = platform
-                .text
                 .parse()
                 .map_err(|error: crate::platform::InvalidPlatform| {
                     unset_or(
                         Problem::new("bad-platform", format!("{error}.")),
-                        &platform.unset,
+                        &platform_unset,
                         globals,
                     )
                     .at(written.span)
                 })?;
             self.platform = Some(parsed);
         }
-        self.base_name = base.text;
+        self.base_name = base.into_owned();
         Ok(())
     }
 
@@ -259,7 +265,7 @@ impl Resolved {
         self.nodes
             .iter()
             .filter(|node| node.origin != Origin::Hidden)
-            .map(|node| node.label.as_str())
+            .map(|node| &*node.label)
     }
 
     /// A name that is no stage is an image's, as in the reference; one that is a letter or two away from a stage's
@@ -296,7 +302,7 @@ impl Resolved {
             if node.base.is_none() && node.base_name != "scratch" {
                 diagnostics.extend(doubt(&node.base_name, node.base_span, node.lines, &before));
             }
-            before.push(node.label.as_str());
+            before.push(&*node.label);
             for dependency in &node.dependencies {
                 let image = self.nodes.get(dependency.on);
                 if let Some(image) = image.filter(|image| matches!(image.origin, Origin::Hidden)) {

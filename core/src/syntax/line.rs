@@ -127,7 +127,12 @@ pub(super) struct Physical<'s> {
 impl<'s> Physical<'s> {
     /// The text without its newline.
     pub(super) fn content(self) -> &'s str {
-        self.text.trim_end_matches(['\r', '\n'])
+        let content = self.text.strip_suffix('\n').unwrap_or(self.text);
+        if content.ends_with(['\r', '\n']) {
+            content.trim_end_matches(['\r', '\n'])
+        } else {
+            content
+        }
     }
 
     pub(super) fn is_comment(self) -> bool {
@@ -161,7 +166,7 @@ impl<'s> Lines<'s> {
 
     pub(super) fn next(&mut self) -> Option<Physical<'s>> {
         let rest = self.source.get(self.at..).filter(|rest| !rest.is_empty())?;
-        let length = rest.find('\n').map_or(rest.len(), |newline| newline + 1);
+        let length = memchr::memchr(b'\n', rest.as_bytes()).map_or(rest.len(), |newline| newline + 1);
         let line = Physical {
             text: rest.get(..length)?,
             start: self.at,

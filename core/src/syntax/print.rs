@@ -42,7 +42,7 @@ fn would_be_misread(node: &Node<'_>) -> bool {
             directive::read(&line).is_some()
         }
         // The file's first mark of the byte order is taken for just that.
-        None => node.name.starts_with('\u{feff}'),
+        None => node.name().starts_with('\u{feff}'),
     }
 }
 
@@ -97,7 +97,7 @@ mod tests {
             format!(
                 "{:?}",
                 (
-                    &node.name,
+                    node.name(),
                     node.keyword,
                     flags,
                     arguments,

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use nom::Parser as _;
 use nom::branch::alt;
-use nom::bytes::complete::{tag, take_till, take_while};
+use nom::bytes::complete::{tag, take_till};
 use nom::character::complete::char;
 use nom::combinator::{eof, peek, value};
 use nom::multi::fold_many0;
@@ -20,20 +20,18 @@ pub(crate) struct Word {
 }
 
 /// White space between the words of an instruction. Unlike Unicode's it knows no space that does not break.
-pub(super) fn is_blank(letter: char) -> bool {
-    matches!(letter, '\t' | '\u{b}' | '\u{c}' | '\r' | ' ')
+fn is_blank(byte: &u8) -> bool {
+    matches!(byte, b'\t' | 0xb | 0xc | b'\r' | b' ')
 }
 
 /// The text up to the first blank, and where what stands behind the blanks begins.
 pub(super) fn first_word(text: &str) -> (&str, Option<usize>) {
-    let blanks = (take_till(is_blank), take_while(is_blank));
-    let mut split =
-        blanks.map(|(word, blanks): (&str, &str)| (word, word.len() + blanks.len(), blanks.is_empty()));
-    match split.parse(text) as nom::IResult<&str, _> {
-        Ok((_, (word, next, false))) => (word, Some(next)),
-        Ok((_, (word, _, true))) => (word, None),
-        Err(_) => (text, None),
-    }
+    let bytes = text.as_bytes();
+    let Some(end) = bytes.iter().position(is_blank) else {
+        return (text, None);
+    };
+    let blanks = bytes.iter().skip(end).take_while(|byte| is_blank(byte)).count();
+    (text.get(..end).unwrap_or(text), Some(end + blanks))
 }
 
 /// Splits at runs of blanks, quotes or not.
@@ -103,7 +101,13 @@ pub(super) fn flags(text: &str, escape: char) -> (Vec<RawFlag>, usize) {
         if letter_at(at) != Some('-') || letter_at(at + 1) != Some('-') {
             return (flags, start);
         }
-        let mut word = String::new();
+        // Most flags are letters and no more.
+        let plain = |byte: &u8| {
+            byte.is_ascii_graphic() && !matches!(byte, b'\'' | b'"') && char::from(*byte) != escape
+        };
+        let rest = text.as_bytes().get(start..).unwrap_or_default();
+        at += rest.iter().take_while(|byte| plain(byte)).count();
+        let mut word = text.get(start..at).unwrap_or_default().to_owned();
         let mut quote = None;
         while let Some(letter) = letter_at(at) {
             if quote.is_none() && letter.is_whitespace() {

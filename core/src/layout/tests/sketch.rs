@@ -68,7 +68,7 @@ fn step(analysis: &mut Analysis, keyword: &str, line: &str, words: &[&str]) {
     let text = line.split_whitespace().collect::<Vec<_>>().join(" ");
     let (span, lines) = (Span::new(0, 0), LineRange { start: 1, end: 1 });
     let step = Step {
-        keyword: keyword.into(),
+        keyword: keyword.to_owned().into(),
         text,
         span,
         lines,

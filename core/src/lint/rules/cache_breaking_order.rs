@@ -174,7 +174,7 @@ fn earlier(file: &File<'_>, copy: &Step<'_>, run: &Step<'_>, install: &Install) 
     let before = file.whole_lines(&copy.node).start;
     let files = install.files.join(" ");
     let folder = destination.trim_end_matches('/');
-    let insert = format!("{} {files} {folder}/\n{run}\n", copy.node.name);
+    let insert = format!("{} {files} {folder}/\n{run}\n", copy.node.name());
     Some(Fix::changing(
         "Install before the rest is copied",
         vec![TextEdit::insert(before, insert), TextEdit::remove(lines)],

@@ -35,7 +35,7 @@ fn check(file: &File<'_>, found: &mut Vec<Found>) {
         if !fits {
             let message = format!(
                 "{} is not in {case} case, as most instructions of this file are.",
-                node.name
+                node.name()
             );
             let cased = |text: &str| {
                 if lower > upper {
@@ -44,7 +44,7 @@ fn check(file: &File<'_>, found: &mut Vec<Found>) {
                     text.to_ascii_uppercase()
                 }
             };
-            let name = cased(&node.name);
+            let name = cased(node.name());
             let mut edits = vec![TextEdit::replace(node.name_span, name.as_str())];
             // FROM and AS are one instruction.
             edits.extend(
@@ -53,18 +53,18 @@ fn check(file: &File<'_>, found: &mut Vec<Found>) {
                     .map(|word| TextEdit::replace(word.span, cased(&word.text))),
             );
             // Only the letters that names of instructions have are changed.
-            let fix = (name != node.name).then(|| Fix::safe(format!("Write {name}"), edits));
+            let fix = (name != node.name()).then(|| Fix::safe(format!("Write {name}"), edits));
             found.push(Found::of_file(node, Moment::NAMES, message).fix(fix));
         }
     }
 }
 
 fn is_lower(node: &Node<'_>) -> bool {
-    node.name.to_lowercase() == node.name
+    node.name().to_lowercase() == node.name()
 }
 
 fn is_upper(node: &Node<'_>) -> bool {
-    node.name.to_uppercase() == node.name
+    node.name().to_uppercase() == node.name()
 }
 
 #[cfg(test)]

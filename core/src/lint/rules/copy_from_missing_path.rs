@@ -50,7 +50,7 @@ fn check(file: &File<'_>, found: &mut Vec<Found>) {
             if !known.may_have(source) {
                 let nodes = &file.study.plan.resolved.nodes;
                 let node = stage.and_then(|stage| nodes.get(stage));
-                let label = node.map_or(from.text.as_str(), |node| node.label.as_str());
+                let label = node.map_or(from.text.as_str(), |node| &*node.label);
                 let message = format!("Nothing puts {source} into {label}, which starts from nothing.");
                 found.push(Found::done(step, message));
             }

@@ -256,7 +256,7 @@ fn split(file: &File<'_>, stage: &Stage<'_>, artifact: &str, build: &Build) -> O
         return None;
     }
     let base = stage.words.first()?;
-    let from = &stage.node.name;
+    let from = stage.node.name();
     let word_as = if from.chars().all(char::is_lowercase) {
         "as"
     } else {

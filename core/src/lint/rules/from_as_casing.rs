@@ -14,7 +14,7 @@ pub(super) const RULE: Rule = Rule::reference(
 
 fn check(file: &File<'_>, found: &mut Vec<Found>) {
     for stage in &file.stages {
-        let from = stage.node.name.as_str();
+        let from = stage.node.name();
         let (lower, upper) = (from.to_lowercase() == from, from.to_uppercase() == from);
         let [_, word, _, ..] = stage.words.as_slice() else {
             continue;

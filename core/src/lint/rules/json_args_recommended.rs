@@ -36,7 +36,7 @@ fn check(file: &File<'_>, found: &mut Vec<Found>) {
             if command.shell && !chosen && stage.looked_at {
                 let message = format!(
                     "The program of {} gets no signals, because a shell starts it. Write it as JSON: [\"program\", \"argument\"].",
-                    step.node.name
+                    step.node.name()
                 );
                 found.push(Found::done(step, message).fix(as_json(file, step)));
             }

@@ -37,7 +37,7 @@ fn as_label(file: &File<'_>, node: &Node<'_>) -> Option<Fix> {
         }
         value.push(letter);
     }
-    let name = if node.name.chars().all(char::is_lowercase) {
+    let name = if node.name().chars().all(char::is_lowercase) {
         "label"
     } else {
         "LABEL"

@@ -24,11 +24,11 @@ fn check(file: &File<'_>, found: &mut Vec<Found>) {
             for step in same {
                 let message = format!(
                     "This {} does nothing: a later one of the stage takes its place.",
-                    before.node.name
+                    before.node.name()
                 );
                 let lines = (!before.trigger).then(|| TextEdit::remove(file.whole_lines(&before.node)));
                 let fix =
-                    lines.map(|edit| Fix::safe(format!("Remove this {}", before.node.name), vec![edit]));
+                    lines.map(|edit| Fix::safe(format!("Remove this {}", before.node.name()), vec![edit]));
                 // It is the later one that makes it so, and whose comments count.
                 let finding = Found::of_file(&before.node, step.when, message).unless(&step.node);
                 found.push(finding.fix(fix));

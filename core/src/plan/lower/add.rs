@@ -1,5 +1,7 @@
 //! `ADD`: files from the context, and from elsewhere.
 
+use std::borrow::Cow;
+
 use crate::analysis::{EdgeKind, EdgeSource};
 use crate::diagnostic::Problem;
 use crate::instruction::add::Add;
@@ -28,7 +30,7 @@ pub(super) fn lower(step: &mut Step<'_, '_>, add: &Add) -> Result<(), Problem> {
         },
     )?;
     // A git address that is not http counts as a path here, as it does in the reference.
-    let local: Vec<String> = paths
+    let local: Vec<_> = paths
         .into_iter()
         .filter(|path| !path.starts_with("http://") && !path.starts_with("https://"))
         .collect();
@@ -38,6 +40,7 @@ pub(super) fn lower(step: &mut Step<'_, '_>, add: &Add) -> Result<(), Problem> {
     let shown: Vec<String> = local
         .into_iter()
         .filter(|path| matches!(crate::plan::remote::git(path), Ok(None)))
+        .map(Cow::into_owned)
         .collect();
     if !shown.is_empty() {
         step.edge(

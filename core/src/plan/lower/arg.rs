@@ -15,7 +15,7 @@ pub(super) fn lower(step: &mut Step<'_, '_>, arg: &Arg) -> Result<(), Problem> {
         let given = step.shared.build_args.get(name);
         let default = match &declaration.default {
             Some(default) => match (step.expand(default), given) {
-                (Ok(default), _) => Some(default),
+                (Ok(default), _) => Some(default.into_owned()),
                 // Nobody asks for the default of an argument that is given.
                 (Err(_), Some(_)) => None,
                 (Err(problem), None) => return Err(problem.at(declaration.span)),
@@ -46,7 +46,7 @@ pub(super) fn lower(step: &mut Step<'_, '_>, arg: &Arg) -> Result<(), Problem> {
             step.build.env.set(name, value);
         }
         shown.push(match &value {
-            Some(value) => format!("{name}={value}"),
+            Some(value) => [name, "=", value].concat(),
             None => name.clone(),
         });
         // One that is declared again keeps its place.
@@ -55,6 +55,6 @@ pub(super) fn lower(step: &mut Step<'_, '_>, arg: &Arg) -> Result<(), Problem> {
             None => step.build.args.push((name.clone(), value)),
         }
     }
-    step.commit(format!("ARG {}", shown.join(" ")), false);
+    step.commit(["ARG ", &shown.join(" ")].concat(), false);
     Ok(())
 }

@@ -5,7 +5,7 @@ use crate::plan::build::Step;
 use crate::plan::go;
 
 pub(super) fn lower(step: &mut Step<'_, '_>, cmd: &Cmd) {
-    let args = super::with_shell(step, cmd.command.args.clone(), cmd.command.shell);
+    let args = super::with_shell(step, &cmd.command);
     step.build.has_cmd = true;
     step.commit(format!("CMD {}", go::quoted_list(&args)), false);
     step.build.image.config.args_escaped = true;

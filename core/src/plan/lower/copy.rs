@@ -1,5 +1,7 @@
 //! `COPY`: files from the context, another stage or an image.
 
+use std::borrow::Cow;
+
 use crate::analysis::{EdgeKind, EdgeSource};
 use crate::diagnostic::Problem;
 use crate::instruction::copy::Copy;
@@ -57,6 +59,7 @@ pub(super) fn lower(step: &mut Step<'_, '_>, copy: &Copy) -> Result<(), Problem>
             .extend(paths.iter().map(|path| path::join(&["/", path])));
     }
     if !paths.is_empty() {
+        let paths = paths.into_iter().map(Cow::into_owned).collect();
         step.edge(EdgeKind::Copy, source, paths, span);
     }
     Ok(())
@@ -64,7 +67,7 @@ pub(super) fn lower(step: &mut Step<'_, '_>, copy: &Copy) -> Result<(), Problem>
 
 /// A stage is used before it is there.
 pub(super) fn too_early(step: &Step<'_, '_>, node: usize, used: &str) -> Problem {
-    let label = step.shared.labels.get(node).map_or("", String::as_str);
+    let label = step.shared.labels.get(node).map_or("", |label| &**label);
     Problem::new(
         "stage-order",
         format!("The stage {label} is {used} before it is defined."),

@@ -1,5 +1,7 @@
 //! `ENV`: sets variables for the rest of the stage and for the image.
 
+use std::borrow::Cow;
+
 use crate::diagnostic::Problem;
 use crate::instruction::env::Env;
 use crate::plan::build::Step;
@@ -20,8 +22,11 @@ pub(super) fn lower(step: &mut Step<'_, '_>, env: &Env) -> Result<(), Problem> {
 }
 
 /// Works out all names and values before any of them is set: `ENV a=1 b=$a` uses the `a` from before.
-pub(super) fn expand_pairs(step: &Step<'_, '_>, pairs: &[Pair]) -> Result<Vec<(String, String)>, Problem> {
-    let pair = |pair: &Pair| match (step.expand(&pair.key), step.expand(&pair.value)) {
+pub(super) fn expand_pairs<'t>(
+    step: &Step<'_, '_>,
+    pairs: &'t [Pair],
+) -> Result<Vec<(Cow<'t, str>, Cow<'t, str>)>, Problem> {
+    let pair = |pair: &'t Pair| match (step.expand(&pair.key), step.expand(&pair.value)) {
         (Ok(key), Ok(value)) => Ok((key, value)),
         (Err(problem), _) | (_, Err(problem)) => Err(problem.at(pair.span)),
     };

@@ -1,5 +1,8 @@
 //! What ADD and COPY have in common.
 
+use std::borrow::Cow;
+use std::rc::Rc;
+
 use crate::diagnostic::Problem;
 use crate::instruction::Sources;
 use crate::llb::{
@@ -42,8 +45,11 @@ struct Common {
     name: String,
 }
 
+/// Paths after expansion.
+pub(super) type Paths<'t> = Vec<Cow<'t, str>>;
+
 /// Copies; gives the paths after expansion.
-pub(super) fn transfer(step: &mut Step<'_, '_>, transfer: &Transfer<'_>) -> Result<Vec<String>, Problem> {
+pub(super) fn transfer<'c>(step: &mut Step<'_, '_>, transfer: &Transfer<'c>) -> Result<Paths<'c>, Problem> {
     let chown = step.expand_flag(transfer.chown)?;
     let chmod = step.expand_flag(transfer.chmod)?;
     let checksum = step.expand_flag(transfer.checksum)?;
@@ -54,8 +60,9 @@ pub(super) fn transfer(step: &mut Step<'_, '_>, transfer: &Transfer<'_>) -> Resu
         .map(|word| step.expand_word(word))
         .collect::<Result<Vec<_>, _>>()?;
     let written = step.expand_word(&transfer.sources.destination)?;
-    let os = step.build.platform.os.clone();
-    let destination = destination(&step.build.dir, &written, &os)
+    let platform = Rc::clone(&step.build.platform);
+    let os = &platform.os;
+    let destination = destination(&step.build.dir, &written, os)
         .map_err(|problem| problem.at(transfer.sources.destination.span))?;
     let (mode, mode_text) = match transfer.chmod {
         Some(word) if !chmod.is_empty() => mode(&chmod).map_err(|problem| problem.at(word.span))?,
@@ -65,7 +72,7 @@ pub(super) fn transfer(step: &mut Step<'_, '_>, transfer: &Transfer<'_>) -> Resu
     let printed = step.printed(&step.command.statement.code);
     let name = step.next_name(&printed);
     let mut common = Common {
-        destination: path::in_action("/", &destination, true),
+        destination: path::in_action("/", destination, true),
         owner: if chown.is_empty() {
             None
         } else {
@@ -74,8 +81,8 @@ pub(super) fn transfer(step: &mut Step<'_, '_>, transfer: &Transfer<'_>) -> Resu
         mode,
         mode_text,
         exclude: transfer.exclude.iter().map(|word| word.text.clone()).collect(),
-        checksum,
-        name: name.clone(),
+        checksum: checksum.into_owned(),
+        name,
     };
     let mut actions = Vec::with_capacity(paths.len() + transfer.sources.contents.len());
     let mut keep_git_dir = transfer.keep_git_dir;
@@ -84,8 +91,9 @@ pub(super) fn transfer(step: &mut Step<'_, '_>, transfer: &Transfer<'_>) -> Resu
         actions.push(action.map_err(|problem| problem.at(word.span))?);
     }
     for inline in &transfer.sources.contents {
-        actions.push(from_inline(step, &common, inline, &os)?);
+        actions.push(from_inline(step, &common, inline, os)?);
     }
+    let name = common.name;
     let base = step.build.output;
     step.build.output = Some(if transfer.link && chmod.is_empty() {
         let layer = step.add_main(Work::File { base: None, actions }, name);
@@ -109,10 +117,12 @@ fn history(
     transfer: &Transfer<'_>,
     chown: &str,
     chmod: &str,
-    paths: &[String],
+    paths: &[Cow<'_, str>],
     destination: &str,
 ) {
-    let mut done = String::from(transfer.keyword);
+    let lengths = paths.iter().map(|path| path.len() + 1).sum::<usize>();
+    let mut done = String::with_capacity(lengths + chown.len() + chmod.len() + destination.len() + 64);
+    done.push_str(transfer.keyword);
     if transfer.parents {
         done.push_str(" --parents");
     }
@@ -202,7 +212,7 @@ fn mode(text: &str) -> Result<(i32, String), Problem> {
     }
 }
 
-fn check_checksum(transfer: &Transfer<'_>, checksum: &str, paths: &[String]) -> Result<(), Problem> {
+fn check_checksum(transfer: &Transfer<'_>, checksum: &str, paths: &[Cow<'_, str>]) -> Result<(), Problem> {
     let Some(word) = transfer.checksum.filter(|_| !checksum.is_empty()) else {
         return Ok(());
     };
@@ -291,7 +301,7 @@ fn from_path(
         allow_empty_wildcard: true,
         include_patterns,
         required_paths,
-        ..common.copy(path::clean(&source).into_owned())
+        ..common.copy(path::cleaned(source))
     };
     Ok(ActionPlan {
         action: Action::Copy(copy),
@@ -357,6 +367,7 @@ fn from_inline(
         };
         crate::plan::build::expand(lexer, &inline.data, &step.build.env)
             .map_err(|problem| problem.at(inline.span))?
+            .into_owned()
     } else {
         inline.data.clone()
     };
@@ -371,7 +382,7 @@ fn from_inline(
 
 /// A vertex with one file in it.
 pub(super) fn make_file(step: &mut Step<'_, '_>, name: &str, mode: i32, data: Vec<u8>) -> Output {
-    let path = path::in_action("/", name, false);
+    let path = path::in_action("/", name.to_owned(), false);
     let action = Action::MkFile(FileActionMkFile {
         path,
         mode,

@@ -13,7 +13,8 @@ pub(super) fn lower(step: &mut Step<'_, '_>, label: &Label) -> Result<(), Proble
         for part in [" ", &key, "=", &value] {
             done.push_str(part);
         }
-        step.build.image.config.labels.insert(key, value);
+        let labels = &mut step.build.image.config.labels;
+        labels.insert(key.into_owned(), value.into_owned());
     }
     step.commit(done, false);
     Ok(())

@@ -4,7 +4,7 @@ mod files;
 mod mounts;
 
 use crate::diagnostic::Problem;
-use crate::instruction::Instruction;
+use crate::instruction::{CommandLine, Instruction};
 use crate::syntax::instructions;
 
 use super::build::Step;
@@ -42,14 +42,13 @@ impl Outcome for Result<(), Problem> {
 }
 
 /// A command as it is run: in shell form, by the shell.
-fn with_shell(step: &Step<'_, '_>, args: Vec<String>, shell_form: bool) -> Vec<String> {
-    if !shell_form {
-        return args;
+fn with_shell(step: &Step<'_, '_>, command: &CommandLine) -> Vec<String> {
+    let mut words = Vec::new();
+    if command.shell {
+        words.extend(step.build.image.shell().into_iter().map(str::to_owned));
+        words.push(command.args.join(" "));
+    } else {
+        words.extend_from_slice(&command.args);
     }
-    let mut words = step.build.image.shell();
-    words.push(match <[String; 1]>::try_from(args) {
-        Ok([only]) => only,
-        Err(args) => args.join(" "),
-    });
     words
 }

@@ -1,5 +1,7 @@
 //! `RUN --mount`: what a command sees beside the files of its stage.
 
+use std::borrow::Cow;
+
 use crate::analysis::{EdgeKind, EdgeSource};
 use crate::diagnostic::Problem;
 use crate::instruction::run::Run;
@@ -32,7 +34,7 @@ impl Mounts {
     pub(super) fn read(step: &mut Step<'_, '_>, run: &Run) -> Result<Self, Problem> {
         let mut mounts = Self::default();
         for (index, written) in run.mounts.iter().enumerate() {
-            let mount = Mount::read(&written.text, |value| step.expand(value))?;
+            let mount = Mount::read(&written.text, |value| step.expand(value).map(Cow::into_owned))?;
             let node = step.command.sources.get(index).copied().flatten();
             mounts
                 .add(step, &mount, node, written.text.span)

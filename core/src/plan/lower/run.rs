@@ -2,12 +2,13 @@
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
+use std::rc::Rc;
 
 use crate::diagnostic::Problem;
 use crate::instruction::run::{Device, Run};
-use crate::llb::{CdiDevice, ExecOp, Meta, Mount, ProxyEnv};
+use crate::llb::{CdiDevice, ExecOp, Meta, Mount, Process, ProxyEnv};
 use crate::order;
-use crate::plan::build::{Step, llb_platform};
+use crate::plan::build::Step;
 use crate::plan::env::Masked;
 use crate::plan::graph::{ExecPlan, MountPlan, Work};
 use crate::shell::{Lexer, Variables as _};
@@ -21,9 +22,6 @@ pub(super) fn lower(step: &mut Step<'_, '_>, run: &Run) -> Result<(), Problem> {
     step.takes(step.build.local, "/");
     let code = &step.command.statement.code;
     let Command { args, shown, script } = command(step, run, code);
-    let args = super::with_shell(step, args, run.command.shell);
-    let missing = args.is_empty();
-    let done = history(step, &args);
     let mounts = Mounts::read(step, run)?;
     let printed = {
         let variables = Masked {
@@ -35,16 +33,42 @@ pub(super) fn lower(step: &mut Step<'_, '_>, run: &Run) -> Result<(), Problem> {
             keep_unset: true,
             ..step.shared.lexer
         };
-        lexer.shown(&shown, &variables).unwrap_or(Cow::Borrowed(&shown))
+        lexer.worked_out(&shown, &variables).unwrap_or(Cow::Borrowed(&shown))
     };
     let name = step.next_name(&printed);
     let (files, secretenv, extra, socket) = mounts.into_extra();
-    let mut env = step.build.env.lines();
-    if let Some(socket) = socket
-        && step.build.env.get("SSH_AUTH_SOCK").is_none()
-    {
-        env.push(format!("SSH_AUTH_SOCK={socket}"));
+    let socket = socket.filter(|_| step.build.env.get("SSH_AUTH_SOCK").is_none());
+    let socket = socket.map(|socket| format!("SSH_AUTH_SOCK={socket}"));
+    let joined;
+    let mut words = Vec::new();
+    if run.command.shell {
+        words = step.build.image.shell();
+        words.push(match &*args {
+            [only] => only,
+            many => {
+                joined = many.join(" ");
+                &joined
+            }
+        });
+    } else {
+        words.extend(args.iter().map(String::as_str));
     }
+    let missing = words.is_empty();
+    let done = history(step, &words);
+    let process = Process {
+        args: &words,
+        env: step.build.env.lines(),
+        socket: socket.as_deref(),
+        cwd: &step.build.dir,
+        user: &step.build.user,
+        rest: Meta {
+            proxy_env: proxies(step),
+            hostname: asked(step, "BUILDKIT_SANDBOX_HOSTNAME"),
+            remove_mount_stubs_recursive: true,
+            ..Meta::default()
+        },
+    }
+    .encode();
     let root = Mount {
         dest: "/".into(),
         ..Mount::default()
@@ -55,22 +79,11 @@ pub(super) fn lower(step: &mut Step<'_, '_>, run: &Run) -> Result<(), Problem> {
     };
     let mounted = std::iter::once(root).chain(script).chain(files).collect();
     let mounted = order::by_text(mounted, |mount: &MountPlan| &mount.mount.dest);
-    let meta = Meta {
-        args,
-        env,
-        cwd: step.build.dir.clone(),
-        user: step.build.user.clone(),
-        proxy_env: proxies(step),
-        hostname: asked(step, "BUILDKIT_SANDBOX_HOSTNAME"),
-        remove_mount_stubs_recursive: true,
-        ..Meta::default()
-    };
     let device = |device: &Device| CdiDevice {
         name: device.name.clone(),
         optional: !device.required,
     };
     let op = ExecOp {
-        meta: Some(meta),
         network: run.network.into(),
         security: run.security.into(),
         secretenv,
@@ -79,9 +92,10 @@ pub(super) fn lower(step: &mut Step<'_, '_>, run: &Run) -> Result<(), Problem> {
     };
     // A command's platform is in the usual spelling, however its stage writes it.
     let platform = step.build.exec_platform.as_ref();
-    let platform = llb_platform(&platform.unwrap_or(step.shared.target_platform).normalized());
+    let platform = Rc::clone(platform.unwrap_or(&step.shared.exec_platform));
     let output = step.add_main(
         Work::Exec(Box::new(ExecPlan {
+            process,
             op,
             platform,
             mounts: mounted,
@@ -107,17 +121,17 @@ pub(super) fn asked(step: &Step<'_, '_>, name: &str) -> String {
 
 /// What a RUN runs.
 struct Command<'c> {
-    args: Vec<String>,
+    args: Cow<'c, [String]>,
     /// The instruction as progress shows it.
     shown: Cow<'c, str>,
     /// A heredoc that names its own interpreter is a file, and this mounts it.
     script: Option<MountPlan>,
 }
 
-fn command<'c>(step: &mut Step<'_, '_>, run: &Run, code: &'c str) -> Command<'c> {
+fn command<'c>(step: &mut Step<'_, '_>, run: &'c Run, code: &'c str) -> Command<'c> {
     const PIPES: &str = "/dev/pipes/";
     let plain = Command {
-        args: run.command.args.clone(),
+        args: Cow::Borrowed(&run.command.args),
         shown: Cow::Borrowed(code),
         script: None,
     };
@@ -133,7 +147,7 @@ fn command<'c>(step: &mut Step<'_, '_>, run: &Run, code: &'c str) -> Command<'c>
             whole.push_str(&heredoc.marker.name);
         }
         return Command {
-            args: vec![whole],
+            args: Cow::Owned(vec![whole]),
             ..plain
         };
     }
@@ -141,7 +155,7 @@ fn command<'c>(step: &mut Step<'_, '_>, run: &Run, code: &'c str) -> Command<'c>
     let data = first.chomped();
     if step.build.image.os == "windows" || !data.starts_with("#!") {
         return Command {
-            args: vec![data],
+            args: Cow::Owned(vec![data]),
             shown,
             script: None,
         };
@@ -154,7 +168,7 @@ fn command<'c>(step: &mut Step<'_, '_>, run: &Run, code: &'c str) -> Command<'c>
         readonly: true,
         ..Mount::default()
     };
-    let args = vec![crate::plan::path::join(&[PIPES, name])];
+    let args = Cow::Owned(vec![crate::plan::path::join(&[PIPES, name])]);
     Command {
         args,
         shown,
@@ -194,8 +208,10 @@ fn proxies(step: &Step<'_, '_>) -> Option<ProxyEnv> {
 }
 
 /// The command with the arguments of the stage before it: `RUN |1 VERSION=1 /bin/sh -c …`.
-fn history(step: &Step<'_, '_>, args: &[String]) -> String {
-    let mut done = String::from("RUN");
+fn history(step: &Step<'_, '_>, args: &[&str]) -> String {
+    let lengths = args.iter().map(|arg| arg.len() + 1).sum::<usize>();
+    let mut done = String::with_capacity(lengths + step.build.args.len() * 32 + 32);
+    done.push_str("RUN");
     if !step.build.args.is_empty() {
         // Writing into a String cannot fail.
         let _ = write!(done, " |{}", step.build.args.len());

@@ -24,7 +24,7 @@ pub(super) fn lower(step: &mut Step<'_, '_>, stopsignal: &Stopsignal) -> Result<
         );
     }
     step.commit(format!("STOPSIGNAL {signal}"), false);
-    step.build.image.config.stop_signal = signal;
+    step.build.image.config.stop_signal = signal.into_owned();
     Ok(())
 }
 

@@ -6,8 +6,9 @@ use crate::plan::build::Step;
 
 pub(super) fn lower(step: &mut Step<'_, '_>, user: &User) -> Result<(), Problem> {
     let user = step.expand_word(&user.user)?;
-    step.commit(format!("USER {user}"), false);
-    step.build.image.config.user.clone_from(&user);
-    step.build.user = user;
+    step.commit(["USER ", &user].concat(), false);
+    for place in [&mut step.build.image.config.user, &mut step.build.user] {
+        user.as_ref().clone_into(place);
+    }
     Ok(())
 }

@@ -19,7 +19,7 @@ pub(super) fn lower(step: &mut Step<'_, '_>, workdir: &Workdir) -> Result<(), Pr
         let name = step.next_name(&name);
         let user = &step.build.image.config.user;
         let action = Action::MkDir(FileActionMkDir {
-            path: path::in_action(&dir, &dir, false),
+            path: path::in_action(&dir, dir.clone(), false),
             mode: 0o755,
             make_parents: true,
             owner: if user.is_empty() { None } else { Some(owner(user)) },
@@ -35,14 +35,14 @@ pub(super) fn lower(step: &mut Step<'_, '_>, workdir: &Workdir) -> Result<(), Pr
         };
         step.build.output = Some(step.add_kept(work, name));
     }
-    step.commit(format!("WORKDIR {dir}"), makes);
+    step.commit(["WORKDIR ", &dir].concat(), makes);
     Ok(())
 }
 
 /// Changes the directory of a stage and of its image.
 pub(in crate::plan) fn enter(build: &mut Build, written: &str) -> Result<(), Problem> {
-    let os = build.platform.os.clone();
-    let dir = path::normalize(&build.image.config.working_dir, written, &os, false)?;
+    let os = &build.platform.os;
+    let dir = path::normalize(&build.image.config.working_dir, written, os, false)?;
     build.image.config.working_dir = if os == "windows" {
         dir.replace('/', "\\")
     } else {

@@ -88,7 +88,7 @@ fn step(props: &Props, card: &Card, row: &Row, hover: &Callback<Option<Hovered>>
     html! {
         <g key={row.step} class={classes!("step", format!("step-{}", how.name()), lit.then_some("lit"), (!row.is_op).then_some("config"))} role="button" tabindex="0"
             aria-label={format!("{}, step {}: {}{spoken}", stage.label, row.step + 1, instruction.text)} data-testid="step" data-stage={stage.label.clone()}
-            data-step={row.step.to_string()} data-state={how.name()} data-keyword={instruction.keyword.clone()} data-line={instruction.lines.start.to_string()}
+            data-step={row.step.to_string()} data-state={how.name()} data-keyword={instruction.keyword.to_string()} data-line={instruction.lines.start.to_string()}
             {onclick} {onkeydown} {onmouseenter} {onmouseleave}>
             <title>{ &instruction.text }</title>
             <rect class="row" x={px(card.x + 1.0)} y={px(row.y)} width={px(card.width - 2.0)} height={px(row.height)} />
