@@ -269,6 +269,7 @@ fn external(
 /// The configuration of the image, for the platform that was asked for.
 fn finished_config(result: crate::plan::Build, options: &Options) -> serde_json::Value {
     let mut image = result.image;
+    image.history = result.past.into_entries();
     if let Some(platform) = options
         .platform
         .as_ref()

@@ -71,10 +71,11 @@ impl Flags {
 
     /// The value of a flag that is given at most once. A flag that is given empty is as good as not given.
     pub(super) fn text(&self, name: &str) -> Option<Word> {
-        self.texts(name)
-            .into_iter()
-            .next()
-            .filter(|word| !word.text.is_empty())
+        let (_, text, span) = self.given.iter().find(|(given, ..)| *given == name)?;
+        (!text.is_empty()).then(|| Word {
+            text: text.clone(),
+            span: *span,
+        })
     }
 
     /// All values of a flag.

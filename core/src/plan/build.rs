@@ -19,6 +19,7 @@ use super::context::{Contexts, LocalUse};
 use super::env::Env;
 use super::epoch::Epoch;
 use super::graph::{Graph, Output, Vertex, Work, Written};
+use super::past::Past;
 use super::runs_on;
 
 /// A stage as far as it is planned. A stage that starts from it starts with a copy.
@@ -38,6 +39,8 @@ pub(crate) struct Build {
     pub(crate) platform: Rc<Platform>,
     /// The configuration of the image that it would be.
     pub(crate) image: Image,
+    /// What was done to it; the image gets it when all is planned.
+    pub(crate) past: Past,
     /// Its `ARG`s, with their values where they have any, in the order in which the history shows them.
     pub(crate) args: Vec<(String, Option<String>)>,
     /// What it takes from the build context.
@@ -91,10 +94,12 @@ impl StepNames {
         for lead in lead {
             name.push_str(lead);
         }
-        let first = written.find(' ').unwrap_or(written.len());
-        let (keyword, rest) = written.split_at(first);
-        name.extend(keyword.chars().map(|letter| letter.to_ascii_uppercase()));
-        name.push_str(rest);
+        let start = name.len();
+        name.push_str(written);
+        let keyword = memchr::memchr(b' ', written.as_bytes()).unwrap_or(written.len());
+        if let Some(keyword) = name.get_mut(start..start + keyword) {
+            keyword.make_ascii_uppercase();
+        }
         name
     }
 }
@@ -102,7 +107,7 @@ impl StepNames {
 impl Build {
     /// Notes in the image's history what was done.
     pub(crate) fn commit(&mut self, done: String, made_layer: bool, epoch: Option<Epoch>) {
-        self.image.history.push(History {
+        self.past.push(History {
             created: epoch.map(Epoch::rfc3339),
             created_by: done,
             comment: "buildkit.dockerfile.v0".into(),

@@ -172,6 +172,7 @@ pub(super) fn find_or_add(images: &mut Vec<FoundImage>, image: FoundImage) -> us
 
 /// Takes over from the image what processes start with.
 pub(super) fn enter(build: &mut Build) -> Result<(), Problem> {
+    build.past.extend(std::mem::take(&mut build.image.history));
     build.image.ensure_path(&build.platform.os);
     build.env.set_lines(&build.image.config.env);
     let dir = build.image.config.working_dir.clone();

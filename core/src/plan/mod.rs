@@ -12,6 +12,7 @@ mod go;
 mod graph;
 mod image;
 mod lower;
+mod past;
 mod path;
 mod remote;
 mod runs_on;
@@ -249,11 +250,12 @@ fn start_nodes(
             (Origin::Hidden, Base::Image(image)) => EdgeSource::Image(*image),
             (Origin::Hidden, _) => EdgeSource::Context,
         });
-        // What is no stage, or no longer one, is there from the beginning.
-        shared
-            .finished
-            .push((node.origin == Origin::Hidden || node.replaced).then(|| build.clone()));
         shared.labels.push(Rc::clone(&node.label));
+        // What is no stage, or no longer one, is there from the beginning.
+        shared.finished.push(match node.origin {
+            Origin::Hidden => Some(std::mem::take(&mut build)),
+            Origin::Written(_) => node.replaced.then(|| build.clone()),
+        });
         started.push(build);
         bases.push(base);
     }
@@ -340,6 +342,7 @@ fn build_stages(
                 }
             }
         }
+        build.past.close();
         if let Some(finished) = shared.finished.get_mut(index) {
             *finished = Some(build);
         }

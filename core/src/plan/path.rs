@@ -11,7 +11,10 @@ pub(super) use crate::path::clean;
 pub(super) fn join(parts: &[&str]) -> String {
     let mut joined = String::with_capacity(parts.iter().map(|part| part.len() + 1).sum());
     for part in parts.iter().filter(|part| !part.is_empty()) {
-        if !joined.is_empty() {
+        let mut part = *part;
+        if joined.ends_with('/') {
+            part = part.strip_prefix('/').unwrap_or(part);
+        } else if !joined.is_empty() {
             joined.push('/');
         }
         joined.push_str(part);

@@ -334,11 +334,13 @@ impl<'t> Run<'t> {
     /// The next letter, and those behind it that mean nothing but themselves.
     fn plain(&mut self, stop: Option<char>) -> &'t str {
         let first = self.peek().map_or(0, char::len_utf8);
-        let special = ['$', '<', '\'', '"', self.lexer.escape, stop.unwrap_or('$')];
-        // All of these are letters of one byte, and no byte of a longer letter is one of them.
-        let is_special = |byte: &u8| special.contains(&char::from(*byte));
+        // All that means something is one byte, and no byte of a longer letter is the same.
+        let byte = |letter: char| u8::try_from(letter).unwrap_or(b'$');
         let rest = self.rest.as_bytes().get(first..).unwrap_or_default();
-        self.take(first + rest.iter().position(is_special).unwrap_or(rest.len()))
+        let end = memchr::memchr3(b'$', b'<', b'\'', rest).unwrap_or(rest.len());
+        let rest = rest.get(..end).unwrap_or_default();
+        let (escape, stop) = (byte(self.lexer.escape), byte(stop.unwrap_or('$')));
+        self.take(first + memchr::memchr3(b'"', escape, stop, rest).unwrap_or(end))
     }
 
     /// Between single quotes everything is itself.

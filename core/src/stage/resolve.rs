@@ -257,7 +257,10 @@ impl Resolved {
 
     /// The stage of that name, in any case; the last one where there are several.
     pub(crate) fn by_name(&self, name: &str) -> Option<usize> {
-        self.names.get(&name.to_ascii_lowercase()).copied()
+        if name.bytes().any(|byte| byte.is_ascii_uppercase()) {
+            return self.names.get(&name.to_ascii_lowercase()).copied();
+        }
+        self.names.get(name).copied()
     }
 
     /// What stages are called.

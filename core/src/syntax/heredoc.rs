@@ -50,6 +50,9 @@ impl Heredoc {
 impl Marker {
     /// Reads a word; `None` where it does not begin a heredoc.
     pub(crate) fn read(word: &str) -> Result<Option<Self>, ExpandError> {
+        if !word.contains('<') {
+            return Ok(None);
+        }
         let mut parts = (
             digit0::<&str, nom::error::Error<&str>>,
             tag("<<"),
