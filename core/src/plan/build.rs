@@ -23,7 +23,7 @@ use super::past::Past;
 use super::runs_on;
 
 /// A stage as far as it is planned. A stage that starts from it starts with a copy.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(crate) struct Build {
     /// Its files so far; `None` for nothing.
     pub(crate) output: Option<Output>,
@@ -105,6 +105,25 @@ impl StepNames {
 }
 
 impl Build {
+    /// A stage for `platform` with nothing in it.
+    pub(crate) fn new(platform: &Rc<Platform>) -> Self {
+        Self {
+            output: None,
+            env: Env::default(),
+            dir: String::from("/"),
+            user: String::new(),
+            exec_platform: None,
+            platform: Rc::clone(platform),
+            image: Image::default(),
+            past: Past::default(),
+            args: Vec::new(),
+            context_paths: BTreeSet::new(),
+            local: None,
+            has_cmd: false,
+            steps: StepNames::default(),
+        }
+    }
+
     /// Notes in the image's history what was done.
     pub(crate) fn commit(&mut self, done: String, made_layer: bool, epoch: Option<Epoch>) {
         self.past.push(History {
@@ -142,7 +161,8 @@ pub(crate) struct Shared<'i> {
     pub(crate) contexts: &'i Contexts<'i>,
     /// Folders of the client's, beside the build context, that are in use.
     pub(crate) locals: Vec<LocalUse>,
-    /// Whether the stage that is being planned is needed.
+    /// Whether the stage that is being planned is needed. One that is not is looked at for what is wrong with it and
+    /// for what flows where; nothing of it gets into the definition.
     pub(crate) counts: bool,
     /// Whether its steps are not to come from the cache.
     pub(crate) ignore_cache: bool,
@@ -203,6 +223,9 @@ impl Step<'_, '_> {
 
     /// What progress calls this step.
     pub(crate) fn next_name(&mut self, text: &str) -> String {
+        if !self.shared.counts {
+            return String::new();
+        }
         let lead = self.lead();
         if self.shared.options.name_platforms {
             self.build.steps.platform = self.runs_on();
@@ -212,6 +235,9 @@ impl Step<'_, '_> {
 
     /// The name of the same step for the vertex that puts its files onto those before.
     pub(crate) fn link_name(&self, text: &str) -> String {
+        if !self.shared.counts {
+            return String::new();
+        }
         self.build.steps.current(&[self.lead(), "LINK "], text)
     }
 
@@ -240,6 +266,9 @@ impl Step<'_, '_> {
 
     /// The instruction with the variables of the stage worked out; as it stands where that cannot be done.
     pub(crate) fn printed<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        if !self.shared.counts {
+            return Cow::Borrowed(text);
+        }
         self.shared
             .lexer
             .worked_out(text, &self.build.env)
@@ -264,6 +293,10 @@ impl Step<'_, '_> {
     }
 
     fn vertex(&mut self, work: Work, name: String, written: Written, ignore_cache: bool) -> Output {
+        if !self.shared.counts {
+            // Only what is not needed either uses it.
+            return Output::end();
+        }
         self.shared.graph.add(Vertex {
             work,
             name,
@@ -287,7 +320,9 @@ impl Step<'_, '_> {
 
     /// Notes what was done in the image's history.
     pub(crate) fn commit(&mut self, done: String, made_layer: bool) {
-        self.build.commit(done, made_layer, self.shared.epoch);
+        if self.shared.counts {
+            self.build.commit(done, made_layer, self.shared.epoch);
+        }
     }
 
     /// Notes that files flow into this step.

@@ -21,6 +21,9 @@ impl Env {
 
     /// Sets variables, each `KEY=value`, at the end and in their order. Asked of every stage for all that its base sets.
     pub(crate) fn set_lines(&mut self, lines: &[String]) {
+        if self.lines.ends_with(lines) {
+            return;
+        }
         let keys: BTreeSet<&str> = lines.iter().map(|line| split_variable(line).0).collect();
         self.lines.retain(|known| !keys.contains(split_variable(known).0));
         let distinct = keys.len() == lines.len();

@@ -112,7 +112,7 @@ pub(super) fn settle(epoch: Option<Epoch>, build_args: &mut BTreeMap<String, Str
         return;
     };
     if in_globals {
-        globals.set(NAME, &value);
+        globals.set(NAME, value.clone());
     }
     if in_args {
         build_args.insert(NAME.into(), value);

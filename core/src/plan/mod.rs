@@ -227,11 +227,7 @@ fn start_nodes(
         let Some(node) = resolved.nodes.get_mut(index) else {
             continue;
         };
-        let mut build = Build {
-            platform: Rc::clone(shared.target_platform),
-            dir: "/".into(),
-            ..Build::default()
-        };
+        let mut build = Build::new(shared.target_platform);
         if labelled {
             build.steps.label = Rc::clone(&node.label);
         }
@@ -253,7 +249,10 @@ fn start_nodes(
         shared.labels.push(Rc::clone(&node.label));
         // What is no stage, or no longer one, is there from the beginning.
         shared.finished.push(match node.origin {
-            Origin::Hidden => Some(std::mem::take(&mut build)),
+            Origin::Hidden => {
+                let empty = Build::new(shared.target_platform);
+                Some(std::mem::replace(&mut build, empty))
+            }
             Origin::Written(_) => node.replaced.then(|| build.clone()),
         });
         started.push(build);

@@ -9,7 +9,7 @@ use crate::shell::Variables as _;
 const NOT_IN_ENV: [&str; 2] = ["BUILDKIT_SBOM_SCAN_CONTEXT", "BUILDKIT_SBOM_SCAN_STAGE"];
 
 pub(super) fn lower(step: &mut Step<'_, '_>, arg: &Arg) -> Result<(), Problem> {
-    let mut shown = Vec::with_capacity(arg.declarations.len());
+    let mut done = String::from("ARG");
     for declaration in &arg.declarations {
         let name = &declaration.name;
         let given = step.shared.build_args.get(name);
@@ -27,10 +27,8 @@ pub(super) fn lower(step: &mut Step<'_, '_>, arg: &Arg) -> Result<(), Problem> {
         } else {
             step.shared.globals.get(name)
         };
-        let value = given
-            .cloned()
-            .or_else(|| default.clone())
-            .or_else(|| inherited.map(str::to_owned));
+        let value = given.map(String::as_str).or(default.as_deref()).or(inherited);
+        let value = value.map(str::to_owned);
         step.shared.declared.push(Declared {
             name: name.clone(),
             repeats: given.is_none() && inherited.is_some(),
@@ -45,16 +43,18 @@ pub(super) fn lower(step: &mut Step<'_, '_>, arg: &Arg) -> Result<(), Problem> {
         {
             step.build.env.set(name, value);
         }
-        shown.push(match &value {
-            Some(value) => [name, "=", value].concat(),
-            None => name.clone(),
-        });
+        done.push(' ');
+        done.push_str(name);
+        if let Some(value) = &value {
+            done.push('=');
+            done.push_str(value);
+        }
         // One that is declared again keeps its place.
         match step.build.args.iter_mut().find(|(known, _)| known == name) {
             Some((_, known)) => *known = value,
             None => step.build.args.push((name.clone(), value)),
         }
     }
-    step.commit(["ARG ", &shown.join(" ")].concat(), false);
+    step.commit(done, false);
     Ok(())
 }

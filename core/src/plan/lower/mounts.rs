@@ -12,7 +12,7 @@ use crate::llb::{
 };
 use crate::plan::build::Step;
 use crate::plan::env::Env;
-use crate::plan::graph::{ActionPlan, MountPlan, Output, Vertex, Work, Written};
+use crate::plan::graph::{ActionPlan, MountPlan, Output, Work};
 use crate::plan::path;
 
 use super::copy::too_early;
@@ -270,12 +270,5 @@ fn cache_directory(step: &mut Step<'_, '_>, mount: &Mount, base: Option<Output>)
         actions: vec![ActionPlan { action, source: None }],
     };
     let name = "[internal] setting cache mount permissions".to_owned();
-    step.shared.graph.add(Vertex {
-        work,
-        name,
-        stage: Some(step.stage),
-        step: step.command.step,
-        ignore_cache: false,
-        written: Written::Nowhere,
-    })
+    step.add(work, name)
 }

@@ -23,6 +23,10 @@ pub(super) fn lower(step: &mut Step<'_, '_>, run: &Run) -> Result<(), Problem> {
     let code = &step.command.statement.code;
     let Command { args, shown, script } = command(step, run, code);
     let mounts = Mounts::read(step, run)?;
+    let missing = !run.command.shell && args.is_empty();
+    if !step.shared.counts {
+        return if missing { Err(no_command()) } else { Ok(()) };
+    }
     let printed = {
         let variables = Masked {
             mask: &mounts.masked,
@@ -53,7 +57,6 @@ pub(super) fn lower(step: &mut Step<'_, '_>, run: &Run) -> Result<(), Problem> {
     } else {
         words.extend(args.iter().map(String::as_str));
     }
-    let missing = words.is_empty();
     let done = history(step, &words);
     let process = Process {
         args: &words,
@@ -106,11 +109,12 @@ pub(super) fn lower(step: &mut Step<'_, '_>, run: &Run) -> Result<(), Problem> {
     step.build.output = Some(output);
     step.commit(done, true);
     // All else is looked at first, as BuildKit does: it misses the command only when it writes the op.
-    if missing {
-        return Err(Problem::new("empty-command", "RUN [] has no command to run.")
-            .hint("Name a program: RUN [\"/bin/true\"]."));
-    }
-    Ok(())
+    if missing { Err(no_command()) } else { Ok(()) }
+}
+
+fn no_command() -> Problem {
+    Problem::new("empty-command", "RUN [] has no command to run.")
+        .hint("Name a program: RUN [\"/bin/true\"].")
 }
 
 /// A build argument that asks for something of BuildKit rather than being a variable.
