@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::digest::Digest;
+pub use crate::image::ImageConfig;
 use crate::llb::Attr;
 use crate::platform::Platform;
 use crate::span::{LineRange, Span};
@@ -174,8 +175,8 @@ pub struct Analysis {
     pub args: Vec<ArgDeclaration>,
     /// The build itself. `None` where an error stands in the way of the target.
     pub definition: Option<Definition>,
-    /// The configuration of the resulting image, as JSON. `None` where `definition` is.
-    pub image_config: Option<serde_json::Value>,
+    /// The configuration of the resulting image. `None` where `definition` is.
+    pub image_config: Option<ImageConfig>,
 }
 
 impl Analysis {

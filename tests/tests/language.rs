@@ -122,7 +122,12 @@ fn ops_and_image_equal_the_reference() {
             .map(|(index, _)| index)
             .collect();
         assert_eq!(fresh, case.ignore_cache, "{}", case.name);
-        assert_eq!(analysis.image_config.unwrap(), case.image, "{}", case.name);
+        assert_eq!(
+            analysis.image_config.unwrap().to_value(),
+            case.image,
+            "{}",
+            case.name
+        );
     }
 }
 

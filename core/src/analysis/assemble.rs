@@ -10,7 +10,8 @@ use crate::span::Span;
 use crate::stage::{Node, Origin, Program, StageSource, Statement};
 
 use super::{
-    Analysis, ArgDeclaration, Base, Edge, EdgeKind, EdgeSource, ExternalImage, Options, Stage, Step,
+    Analysis, ArgDeclaration, Base, Edge, EdgeKind, EdgeSource, ExternalImage, ImageConfig, Options, Stage,
+    Step,
 };
 
 /// Puts together what [`super::analyze`] gives.
@@ -267,7 +268,7 @@ fn external(
 }
 
 /// The configuration of the image, for the platform that was asked for.
-fn finished_config(result: crate::plan::Build, options: &Options) -> serde_json::Value {
+fn finished_config(result: crate::plan::Build, options: &Options) -> ImageConfig {
     let mut image = result.image;
     image.history = result.past.into_entries();
     if let Some(platform) = options
@@ -293,8 +294,7 @@ fn finished_config(result: crate::plan::Build, options: &Options) -> serde_json:
     }
     .normalized();
     (image.os, image.architecture, image.variant) = (platform.os, platform.architecture, platform.variant);
-    // Strings, lists and maps with strings for keys cannot fail to be written.
-    serde_json::to_value(image).unwrap_or_default()
+    ImageConfig(image)
 }
 
 /// Each name once, with the first default that it has.

@@ -119,8 +119,7 @@ fn index(plans: &[PlatformPlan]) -> Vec<IndexEntry> {
         let mut platform = plan.platform.clone();
         let config = plan.analysis.image_config.as_ref()?;
         if platform.os == "windows" && platform.os_version.is_empty() {
-            let version = config.get("os.version").and_then(serde_json::Value::as_str);
-            version.unwrap_or_default().clone_into(&mut platform.os_version);
+            platform.os_version.clone_from(&config.0.os_version);
         }
         Some(IndexEntry {
             id: plan.platform.to_string(),

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value as Json;
 
+use crate::analysis::ImageConfig;
 use crate::diagnostic::{Problem, Severity};
 use crate::span::Span;
 
@@ -470,7 +471,10 @@ impl Story<'_> {
         match &self.containers.get(at)?.image {
             Source::Stage { unit, stage } => {
                 let analysis = &self.units.get(*unit)?.analysis;
-                (analysis.target == Some(*stage)).then(|| analysis.image_config.clone())?
+                let config = analysis.image_config.as_ref();
+                config
+                    .filter(|_| analysis.target == Some(*stage))
+                    .map(ImageConfig::to_value)
             }
             Source::Image(name) => self
                 .pattern

@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::platform::Platform;
 
@@ -45,6 +45,33 @@ pub(crate) struct Image {
     pub(crate) rootfs: RootFs,
     #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "nullable")]
     pub(crate) history: Vec<History>,
+}
+
+/// The configuration that a planned image is going to have.
+///
+/// It is written as the JSON of the OCI image specification ("Image Configuration"), which [`ImageConfig::to_value`]
+/// gives as a value; that takes longer than to plan a short file, and whoever only draws a plan never asks for it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ImageConfig(pub(crate) Image);
+
+impl ImageConfig {
+    /// The configuration as JSON: an object.
+    pub fn to_value(&self) -> serde_json::Value {
+        // Strings, lists and maps with strings for keys cannot fail to be written.
+        serde_json::to_value(&self.0).unwrap_or_default()
+    }
+}
+
+impl Serialize for ImageConfig {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.to_value().serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for ImageConfig {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Image::deserialize(deserializer).map(Self)
+    }
 }
 
 /// What a container made from the image starts with.

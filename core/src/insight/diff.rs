@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::alignment::{Alignment, Pairing, align, common, increasing};
 use crate::Analysis;
-use crate::analysis::{Base, Edge, EdgeKind, EdgeSource};
+use crate::analysis::{Base, Edge, EdgeKind, EdgeSource, ImageConfig};
 use crate::span::LineRange;
 
 /// In what two plans differ.
@@ -162,7 +162,7 @@ pub fn diff(before: &Analysis, after: &Analysis) -> Diff {
         edges: edges(before, after, &alignment),
         images: values(&images(before), &images(after)),
         args: values(&args(before), &args(after)),
-        image_config: image_config(before.image_config.as_ref(), after.image_config.as_ref()),
+        image_config: image_config(planned_config(before).as_ref(), planned_config(after).as_ref()),
         same_steps: count(after) - listed,
         steps,
     }
@@ -579,6 +579,10 @@ fn sentence(edge: &Edge, user: &str, source: &str) -> String {
 }
 
 /// What differs between two configurations, by path.
+fn planned_config(analysis: &Analysis) -> Option<Value> {
+    analysis.image_config.as_ref().map(ImageConfig::to_value)
+}
+
 fn image_config(before: Option<&Value>, after: Option<&Value>) -> Vec<ValueDiff> {
     let mut found = Vec::new();
     if let (Some(before), Some(after)) = (before, after) {

@@ -174,7 +174,7 @@ pub struct CommandReport {
 /// What the image of `input` holds; `None` where it cannot be built.
 pub fn image(input: &Input) -> Option<ImageReport> {
     let analysis = analyze(input);
-    let config = analysis.image_config.as_ref()?;
+    let config = &analysis.image_config.as_ref()?.to_value();
     let target = analysis.target?;
     let study = study(input);
     let stages = chain(&analysis, target);

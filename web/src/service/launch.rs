@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use stagewright_core::analysis::{Analysis, Definition};
+use stagewright_core::analysis::{Analysis, Definition, ImageConfig};
 use stagewright_core::digest::Digest;
 use stagewright_core::protocol::{
     BuildRef, BuildStarted, ContextAnswer, OfferContext, OutputFormat, OutputReady, RequestOutput,
@@ -73,6 +73,8 @@ async fn launch(store: &Store, link: &Link, rpc: &Rpc) -> Result<(), LaunchError
         "handing over plan {}",
         definition.digest.short()
     )));
+    let config = state.plan.analysis.image_config.as_ref();
+    let config = config.map(ImageConfig::to_value);
     let start = StartBuild {
         ops: definition
             .ops
@@ -83,7 +85,7 @@ async fn launch(store: &Store, link: &Link, rpc: &Rpc) -> Result<(), LaunchError
             })
             .collect(),
         digest: definition.digest.clone(),
-        image_config: state.plan.analysis.image_config.clone().unwrap_or_default(),
+        image_config: config.unwrap_or_default(),
         contexts,
         title: title(state.example.as_deref(), &state.plan.path),
         no_cache: false,

@@ -159,7 +159,7 @@ impl Worker {
                 })
                 .collect(),
             digest: definition.digest,
-            image_config: analysis.image_config.unwrap(),
+            image_config: analysis.image_config.unwrap().to_value(),
             contexts: BTreeMap::from([("context".to_owned(), context)]),
             title: "test".into(),
             no_cache,

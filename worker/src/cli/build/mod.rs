@@ -416,7 +416,7 @@ fn start(
     let request = StartBuild {
         ops: request::ops(definition),
         digest: definition.digest.clone(),
-        image_config: request::labelled(config.clone(), &arguments.label),
+        image_config: request::labelled(config.to_value(), &arguments.label),
         contexts: contexts.clone(),
         title: title(&wanted.names),
         no_cache: arguments.no_cache,
