@@ -188,7 +188,7 @@ pub(crate) async fn start(client: &mut Client, analysis: &Analysis, context: Opt
     let request = StartBuild {
         ops: ops.collect(),
         digest: definition.digest.clone(),
-        image_config: analysis.image_config.clone().unwrap(),
+        image_config: analysis.image_config.as_ref().unwrap().to_value(),
         contexts: context
             .map(|id| ("context".to_owned(), id.clone()))
             .into_iter()
