@@ -455,7 +455,7 @@ mod tests {
     #[test]
     fn heredoc_without_an_end_costs_one_stage() {
         let tree = parse("FROM a\nRUN <<EOF\nx\nFROM b\nRUN y\n");
-        let names: Vec<_> = tree.nodes.iter().map(|node| node.name()).collect();
+        let names: Vec<_> = tree.nodes.iter().map(Node::name).collect();
         assert_eq!(names, ["FROM", "RUN", "FROM", "RUN"]);
         assert_eq!(
             tree.nodes[1].arguments.as_ref().unwrap_err().code,

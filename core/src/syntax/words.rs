@@ -20,17 +20,17 @@ pub(crate) struct Word {
 }
 
 /// White space between the words of an instruction. Unlike Unicode's it knows no space that does not break.
-fn is_blank(byte: &u8) -> bool {
+fn is_blank(byte: u8) -> bool {
     matches!(byte, b'\t' | 0xb | 0xc | b'\r' | b' ')
 }
 
 /// The text up to the first blank, and where what stands behind the blanks begins.
 pub(super) fn first_word(text: &str) -> (&str, Option<usize>) {
     let bytes = text.as_bytes();
-    let Some(end) = bytes.iter().position(is_blank) else {
+    let Some(end) = bytes.iter().position(|&byte| is_blank(byte)) else {
         return (text, None);
     };
-    let blanks = bytes.iter().skip(end).take_while(|byte| is_blank(byte)).count();
+    let blanks = bytes.iter().skip(end).take_while(|&&byte| is_blank(byte)).count();
     (text.get(..end).unwrap_or(text), Some(end + blanks))
 }
 
