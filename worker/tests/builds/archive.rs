@@ -4,9 +4,6 @@ use std::io::{Read as _, Write as _};
 
 use crate::notation::{Entry, Kind};
 
-/// When everything in these archives was last changed.
-const TIME: u64 = 1_600_000_000;
-
 /// A plain archive of `entries`, in their order.
 pub(crate) fn tar(entries: &[(String, Entry)]) -> Vec<u8> {
     let mut builder = tar::Builder::new(Vec::new());
@@ -16,7 +13,7 @@ pub(crate) fn tar(entries: &[(String, Entry)]) -> Vec<u8> {
         header.set_mode(entry.mode);
         header.set_uid(entry.owner.0);
         header.set_gid(entry.owner.1);
-        header.set_mtime(TIME);
+        header.set_mtime(entry.modified);
         let mut content: &[u8] = &[];
         let (kind, target) = match &entry.kind {
             Kind::Directory => (tar::EntryType::Directory, None),

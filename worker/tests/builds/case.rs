@@ -31,6 +31,9 @@ use std::collections::BTreeMap;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rustix::fs::{AtFlags, Timespec, Timestamps};
 
 use crate::archive;
 use crate::notation;
@@ -167,6 +170,29 @@ impl Case {
             let mode = Permissions::from_mode(mode.unwrap_or(usual));
             fs::set_permissions(&place, mode).unwrap();
         }
+        set_times(folder);
+    }
+}
+
+/// Gives everything in `folder` a time by which it is known to come from there.
+fn set_times(folder: &Path) {
+    static FILES: AtomicU64 = AtomicU64::new(0);
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() && !path.is_symlink() {
+            set_times(&path);
+        }
+        let seconds = notation::CONTEXT.start + FILES.fetch_add(1, Ordering::Relaxed);
+        assert!(notation::CONTEXT.contains(&seconds), "a second for each");
+        let time = Timespec {
+            tv_sec: i64::try_from(seconds).unwrap(),
+            tv_nsec: 0,
+        };
+        let times = Timestamps {
+            last_access: time,
+            last_modification: time,
+        };
+        rustix::fs::utimensat(rustix::fs::CWD, &path, &times, AtFlags::SYMLINK_NOFOLLOW).unwrap();
     }
 }
 

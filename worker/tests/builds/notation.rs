@@ -9,6 +9,10 @@
 //! c 0600 0:0 /device 1:3
 //! b 0600 0:0 /device 8:0
 //! ```
+//!
+//! With `@1234567890` at its end a line says when the entry was last changed, in seconds since 1970, with `@context` that it
+//! has the time of what is in a context; what was changed by the build itself has no time. Nor have folders: theirs
+//! depend on when the reference wrote what is in them.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -21,7 +25,19 @@ pub(crate) struct Entry {
     pub(crate) owner: (u64, u64),
     /// Extended attributes.
     pub(crate) attributes: BTreeMap<String, Vec<u8>>,
+    /// When it was last changed, in seconds since 1970.
+    pub(crate) modified: u64,
 }
+
+/// When files of a context were last changed: at some second of 2000-01-01, each at one of its own. The reference takes a
+/// file of the same name, size and time for the one that it was sent for the case before.
+pub(crate) const CONTEXT: std::ops::Range<u64> = 946_684_800..946_771_200;
+
+/// When entries of archives and layers were last changed, where the case does not say.
+const PACKED: u64 = 1_234_567_890;
+
+/// What was changed later was changed by the build.
+const LONG_AGO: u64 = 1_700_000_000;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -57,11 +73,16 @@ fn entry(line: &str) -> Option<(String, Entry)> {
             mode: u32::from_str_radix(mode, 8).ok()?,
             owner: numbers(owner)?,
             attributes: attributes(rest.get(2..).unwrap_or_default())?,
+            modified: PACKED,
         };
         return Some(((*path).to_owned(), entry));
     }
     let [kind, mode, owner, path, rest @ ..] = words.as_slice() else {
         return None;
+    };
+    let (time, rest) = match rest.split_last() {
+        Some((last, before)) if last.starts_with('@') => (last[1..].parse().ok(), before),
+        _ => (None, rest),
     };
     let device = || {
         let (major, minor) = rest.first()?.split_once(':')?;
@@ -84,6 +105,7 @@ fn entry(line: &str) -> Option<(String, Entry)> {
         mode: u32::from_str_radix(mode, 8).ok()?,
         owner: numbers(owner)?,
         attributes: attributes(rest)?,
+        modified: time.unwrap_or(PACKED),
     };
     Some(((*path).to_owned(), entry))
 }
@@ -182,6 +204,7 @@ pub(crate) fn line(path: &str, entry: &Entry, content: &str) -> String {
         mode,
         owner: (user, group),
         attributes,
+        modified,
     } = entry;
     let path = if path.chars().any(|c| c == ' ' || c == '"' || c.is_control()) {
         format!("\"/{}\"", escaped(path.as_bytes()))
@@ -200,6 +223,14 @@ pub(crate) fn line(path: &str, entry: &Entry, content: &str) -> String {
     let mut line = format!("{letter} {mode:04o} {user}:{group} {path}{rest}");
     for (name, value) in attributes {
         write!(line, " {name}=\"{}\"", escaped(value)).unwrap();
+    }
+    if *kind == Kind::Directory {
+        return line;
+    }
+    if CONTEXT.contains(modified) {
+        line.push_str(" @context");
+    } else if *modified < LONG_AGO {
+        write!(line, " @{modified}").unwrap();
     }
     line
 }

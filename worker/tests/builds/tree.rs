@@ -119,6 +119,7 @@ fn read<R: std::io::Read>(entry: &mut tar::Entry<'_, R>) -> Entry {
         mode: header.mode().unwrap() & 0o7777,
         owner: (header.uid().unwrap(), header.gid().unwrap()),
         attributes,
+        modified: header.mtime().unwrap(),
     };
     if let Kind::File(content) = &mut read.kind {
         entry.read_to_end(content).unwrap();

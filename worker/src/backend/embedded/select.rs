@@ -57,6 +57,8 @@ pub(crate) struct Entry<'a> {
     pub(crate) path: &'a Path,
     /// What it is.
     pub(crate) node: &'a Node,
+    /// Whether it is a directory that comes along only for something in it.
+    pub(crate) on_the_way: bool,
 }
 
 /// Why files could not be selected.
@@ -218,6 +220,7 @@ impl Selection {
             relative: Path::new(""),
             path: &selected.path,
             node: &selected.node,
+            on_the_way: false,
         })
     }
 
@@ -384,7 +387,12 @@ impl<E: From<SelectError>> Walk<'_, E> {
                 .push((relative.to_owned(), path.to_owned(), node.clone()));
         } else {
             self.flush()?;
-            (self.visit)(Entry { relative, path, node })?;
+            (self.visit)(Entry {
+                relative,
+                path,
+                node,
+                on_the_way: false,
+            })?;
         }
         for name in self.tree.names(path).map_err(SelectError::io(path))? {
             let (relative, path) = (relative.join(&name), path.join(&name));
@@ -403,6 +411,7 @@ impl<E: From<SelectError>> Walk<'_, E> {
                     relative: &relative,
                     path: &path,
                     node: &node,
+                    on_the_way: false,
                 })?;
             }
         }
@@ -417,6 +426,7 @@ impl<E: From<SelectError>> Walk<'_, E> {
                 relative: &relative,
                 path: &path,
                 node: &node,
+                on_the_way: true,
             })?;
         }
         Ok(())

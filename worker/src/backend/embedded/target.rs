@@ -178,6 +178,17 @@ impl Target {
         Ok(())
     }
 
+    /// Sets when something was last changed.
+    pub(crate) fn set_modified(&self, path: &Path, modified: (i64, u32)) -> io::Result<()> {
+        if path.as_os_str().is_empty() {
+            let root = self.tree.open_at(path, OFlags::RDONLY | OFlags::DIRECTORY)?;
+            return Ok(rustix::fs::futimens(&root, &times(modified))?);
+        }
+        self.beside(path, |parent, name| {
+            rustix::fs::utimensat(parent, name, &times(modified), AtFlags::SYMLINK_NOFOLLOW)
+        })
+    }
+
     fn set_root(&self, metadata: &Metadata) -> io::Result<()> {
         let root = self
             .tree

@@ -16,6 +16,8 @@ pub(super) fn build(job: &Job<'_>) -> Result<Option<String>, Failed> {
         .args(["build", "--progress", "plain", "--frontend", "dockerfile.v0"])
         .args(["--local", "context=context", "--local", "dockerfile=."])
         .args(["--opt", "filename=Dockerfile"])
+        // Else files come with the times of an earlier run.
+        .arg("--no-cache")
         .args(["--allow", "network.host", "--allow", "security.insecure"])
         .arg("--output")
         .arg(format!("type=oci,dest={}", job.output.display()));
@@ -58,7 +60,8 @@ fn translated(flag: &Flag) -> Vec<String> {
         "--shm-size" => option(format!("shm-size={value}")),
         "--ulimit" => option(format!("ulimit={value}")),
         "--no-cache-filter" => option(format!("no-cache={value}")),
-        "--no-cache" => vec!["--no-cache".to_owned()],
+        // Is given above already.
+        "--no-cache" | "--allow" => Vec::new(),
         "--secret" | "--ssh" => vec![flag.name.clone(), value.to_owned()],
         "--build-context" => {
             let (name, place) = value.split_once('=').unwrap();
@@ -69,8 +72,6 @@ fn translated(flag: &Flag) -> Vec<String> {
             words.extend(["--local".to_owned(), format!("{name}={place}")]);
             words
         }
-        // Allowed above already.
-        "--allow" => Vec::new(),
         other => panic!("what buildctl calls {other} is not known here"),
     }
 }

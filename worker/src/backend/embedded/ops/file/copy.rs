@@ -73,9 +73,23 @@ impl Copy<'_> {
     fn selected(&self, selected: &Selected) -> Result<(), FileError> {
         let place = self.destination(selected)?;
         let mut links = BTreeMap::new();
+        let mut directories = Vec::new();
         self.selection.walk(self.source, selected, &mut |entry| {
-            self.entry(&place, &entry, &mut links)
-        })
+            let path = self.entry(&place, &entry, &mut links)?;
+            // One that is taken has the time of its source, also where it was there before.
+            if entry.node.is_directory() && !entry.on_the_way {
+                let modified = time(self.action.timestamp).unwrap_or(entry.node.modified);
+                directories.push((path, modified));
+            }
+            Ok::<_, FileError>(())
+        })?;
+        // What was put into a directory changed its time, so times come last.
+        for (path, modified) in directories.into_iter().rev() {
+            self.target
+                .set_modified(&path, modified)
+                .map_err(FileError::io("set the time of", &path))?;
+        }
+        Ok(())
     }
 
     /// Where something selected goes, and the directories above that place.
@@ -140,12 +154,13 @@ impl Copy<'_> {
         made.map(drop).map_err(FileError::io("make the directory", path))
     }
 
+    /// Copies one entry, and says where it is now.
     fn entry(
         &self,
         place: &Path,
         entry: &Entry<'_>,
         links: &mut BTreeMap<(u64, u64), PathBuf>,
-    ) -> Result<(), FileError> {
+    ) -> Result<PathBuf, FileError> {
         if self.cancel.is_cancelled() {
             return Err(FileError::Cancelled);
         }
@@ -161,7 +176,8 @@ impl Copy<'_> {
             .look(&path)
             .map_err(FileError::io("look at", &path))?;
         if entry.node.is_directory() {
-            return self.directory(&path, entry, there.as_ref(), top);
+            self.directory(&path, entry, there.as_ref(), top)?;
+            return Ok(path);
         }
         match there {
             Some(there) if there.is_directory() && !self.action.always_replace_existing_dest_paths => {
@@ -178,15 +194,16 @@ impl Copy<'_> {
         }
         if let Some(identity) = entry.node.identity {
             if let Some(existing) = links.get(&identity) {
-                return self
-                    .target
+                self.target
                     .hard_link(existing, &path)
-                    .map_err(FileError::io("link", &path));
+                    .map_err(FileError::io("link", &path))?;
+                return Ok(path);
             }
             links.insert(identity, path.clone());
         }
         self.leaf(&path, entry).map_err(FileError::io("copy to", &path))?;
-        self.finish(&path, entry)
+        self.finish(&path, entry)?;
+        Ok(path)
     }
 
     fn directory(
@@ -198,9 +215,20 @@ impl Copy<'_> {
     ) -> Result<(), FileError> {
         match there {
             // What a directory is copied onto keeps its own metadata; a directory in it takes that of its source.
-            Some(there) if there.is_directory() => {
-                return if top { Ok(()) } else { self.finish(path, entry) };
+            Some(there) if there.is_directory() && top => return Ok(()),
+            // One that something is only put into has its source's mode, and stays whose it is.
+            Some(there) if there.is_directory() && entry.on_the_way => {
+                let metadata = Metadata {
+                    owner: (there.uid, there.gid),
+                    mode: Some(entry.node.mode),
+                    ..Metadata::default()
+                };
+                return self
+                    .target
+                    .set(path, &metadata)
+                    .map_err(FileError::io("set the mode of", path));
             }
+            Some(there) if there.is_directory() => return self.finish(path, entry),
             Some(_) if !self.action.always_replace_existing_dest_paths => {
                 return Err(FileError::Refused(format!(
                     "/{} is not a directory in the stage, so a directory cannot be copied onto it",
