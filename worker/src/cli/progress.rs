@@ -47,7 +47,7 @@ impl Progress {
         }
         let next = self.steps.len() + 1;
         let step = self.steps.entry(vertex.digest.clone()).or_insert_with(|| {
-            _ = writeln!(text, "#{next} {}", vertex.name);
+            _ = writeln!(text, "#{next} {}", printable(vertex.name.as_bytes()));
             Step {
                 number: next,
                 started: None,
@@ -115,7 +115,7 @@ impl Progress {
 }
 
 /// A step's output belongs to whoever wrote the Dockerfile: it may not move the cursor or rename the terminal.
-fn printable(bytes: &[u8]) -> String {
+pub(super) fn printable(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
     text.trim_end_matches(['\r', '\n'])
         .chars()
@@ -129,7 +129,7 @@ fn printable(bytes: &[u8]) -> String {
         .collect()
 }
 
-fn moment(text: &str) -> Option<OffsetDateTime> {
+pub(super) fn moment(text: &str) -> Option<OffsetDateTime> {
     OffsetDateTime::parse(text, &Rfc3339).ok()
 }
 

@@ -198,6 +198,7 @@ fn what_there_is_not_is_refused_with_what_there_is() {
             &["-o", "type=oci,dest=a,rewrite-timestamp=true"],
             "SOURCE_DATE_EPOCH",
         ),
+        (&["--progress", "loud"], "rawjson"),
         (&["--annotation", "nothing"], "NAME=VALUE"),
         (&["--annotation", "index:a=b"], "manifest:NAME=VALUE"),
         (&["--build-context", "x=/no/such"], "no folder"),
@@ -407,4 +408,74 @@ fn image_is_loaded_into_the_engine_that_is_there() {
     let (code, _, error) = engine("#!/bin/sh\necho the daemon is asleep >&2\nexit 1\n");
     assert_eq!(code, 1);
     assert!(error.contains("the daemon is asleep"), "{error}");
+}
+
+#[test]
+fn raw_progress_is_laid_over_the_plan_step_by_step() {
+    let folder = Folder::with(FILES);
+    let out = folder.name("out");
+    let Some((code, _, log)) = build(&folder, &["--progress=rawjson", "-o", &out, "-o", "type=image"]) else {
+        return;
+    };
+    assert_eq!(code, 0, "{log}");
+    let source = folder.text("context/Dockerfile");
+    let analysis = stagewright_core::analyze(&stagewright_core::Input {
+        source,
+        ..stagewright_core::Input::default()
+    });
+    let trace = stagewright_core::insight::trace(&analysis, &log);
+    let totals = &trace.totals;
+    assert_eq!((totals.ops, totals.found, totals.ran), (3, 3, 3), "{totals:?}");
+    assert_eq!(totals.skipped_lines, 0, "every line is a status: {log}");
+    assert!(
+        trace.missing.is_empty() && trace.strangers.is_empty(),
+        "{trace:?}"
+    );
+    let exports = trace.internal.iter().map(|run| run.run.name.as_str());
+    assert!(
+        exports.clone().any(|name| name.starts_with("exporting files")),
+        "{log}"
+    );
+    assert!(
+        exports.clone().any(|name| name.starts_with("exporting layers")),
+        "{log}"
+    );
+    let (_, _, log) = build(&folder, &["--progress=rawjson"]).unwrap();
+    let again = stagewright_core::insight::trace(&analysis, &log);
+    assert_eq!(again.totals.cached, 2, "{:?}", again.totals);
+    assert!(
+        again
+            .ops
+            .iter()
+            .all(|op| op.matched == Some(stagewright_core::insight::MatchedBy::Digest))
+    );
+}
+
+#[test]
+fn live_view_ends_with_every_step_and_the_failure_below() {
+    let folder = Folder::with(FILES);
+    let Some((code, output, error)) = build(&folder, &["--progress", "tty"]) else {
+        return;
+    };
+    assert_eq!(code, 0, "{error}");
+    assert!(output.starts_with("sha256:"), "{output}");
+    // What stands after the last time that the view was drawn anew.
+    let last = |text: &str| text.rsplit("\u{1b}[J").next().unwrap().to_owned();
+    let view = last(&error);
+    for step in ["COPY data", "COPY app", "exporting layers"] {
+        let line = view.lines().find(|line| line.contains(step));
+        assert!(line.is_some_and(|line| line.starts_with('✓')), "{step}: {view}");
+    }
+    std::fs::write(
+        folder.path("context/Dockerfile"),
+        "FROM scratch\nCOPY app /\nCOPY lacking /\n",
+    )
+    .unwrap();
+    let (code, output, error) = build(&folder, &["--progress", "tty"]).unwrap();
+    assert_eq!((code, output.as_str()), (1, ""));
+    let view = last(&error);
+    assert!(view.contains("✗ "), "{view}");
+    let (_, below) = view.split_once("error: ").unwrap();
+    assert!(below.contains("   3 | >>> COPY lacking /"), "{below}");
+    assert!(below.contains("   2 |     COPY app /"), "{below}");
 }

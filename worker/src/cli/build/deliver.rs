@@ -160,10 +160,7 @@ impl Image<'_> {
     async fn load(&self, display: &mut Display) -> Result<(), Failure> {
         let engine = engine().unwrap_or("docker");
         display
-            .task(
-                &format!("loading the image into {engine}"),
-                self.load_into(engine),
-            )
+            .task(&format!("sending the image to {engine}"), self.load_into(engine))
             .await
     }
 

@@ -27,7 +27,7 @@ use self::annotation::{Annotation, Place};
 use self::answer::{Built, Files};
 use self::call::Call;
 use self::deliver::Image;
-use self::display::Display;
+use self::display::{Display, Manner};
 use self::output::{Choice, Destination, Kind, Output, Push};
 use self::request::Sources;
 use self::running::End;
@@ -115,7 +115,17 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "QUESTION", value_parser = Call::read)]
     call: Option<Call>,
 
-    /// Say nothing but the image's id
+    /// How to show progress
+    #[arg(
+        long,
+        value_enum,
+        value_name = "MANNER",
+        env = "BUILDKIT_PROGRESS",
+        default_value_t
+    )]
+    progress: Manner,
+
+    /// Say nothing but the image's id; short for --progress quiet
     #[arg(short, long)]
     quiet: bool,
 
@@ -150,6 +160,12 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     arguments
         .machine
         .run(build(arguments, &wanted, dockerfile, folders))
+}
+
+impl Arguments {
+    fn manner(&self) -> Manner {
+        if self.quiet { Manner::Quiet } else { self.progress }
+    }
 }
 
 /// What is to come of a build.
@@ -285,11 +301,11 @@ async fn build(
     let builds = &machine.builds;
     let stop = CancellationToken::new();
     let catching = tokio::spawn(Signals::catch()?.watch(stop.clone()));
-    let mut display = Display::new(arguments.quiet);
+    let mut display = Display::new(arguments.manner());
     let names = machine.storage.names();
     let local = arguments.local_images.then_some(&names);
     let planned = tokio::select! {
-        planned = plan(builds, local, wanted, &dockerfile, &display) => planned?,
+        planned = plan(builds, local, wanted, &dockerfile, &mut display) => planned?,
         () = stop.cancelled() => return Ok(ExitCode::from(INTERRUPTED)),
     };
     let sources = Sources {
@@ -336,9 +352,10 @@ async fn carry_out(
         built = finish(wanted, machine, planned, &images, display) => built?,
         () = stop.cancelled() => return Ok(ExitCode::from(INTERRUPTED)),
     };
+    display.finish();
     arguments.files.write(built.as_ref())?;
     if let Some(built) = built {
-        let said = if arguments.quiet {
+        let said = if arguments.manner() == Manner::Quiet {
             built.id()
         } else {
             &built.digest
@@ -360,7 +377,7 @@ async fn plan(
     local: Option<&ImageNames>,
     wanted: &Wanted,
     dockerfile: &Dockerfile,
-    display: &Display,
+    display: &mut Display,
 ) -> Result<Vec<Planned>, Failure> {
     let mut planned = Vec::new();
     let mut said = String::new();

@@ -23,7 +23,7 @@ pub(super) async fn plan(
     builds: &Builds,
     local: Option<&ImageNames>,
     dockerfile: &mut Dockerfile,
-    display: &Display,
+    display: &mut Display,
 ) -> Result<Analysis, Failure> {
     for _ in 0..MOST_ROUNDS {
         let analysis = stagewright_core::analyze(&dockerfile.input);

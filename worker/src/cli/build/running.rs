@@ -35,9 +35,14 @@ pub(super) async fn follow(
     let mut images: Vec<Option<ImageSummary>> = vec![None; ids.len()];
     let mut failed: Option<(usize, BuildFailure)> = None;
     let mut cancelled = false;
+    let mut ticks = Display::ticks();
     loop {
         let event = tokio::select! {
             event = events.next() => event,
+            _ = ticks.tick() => {
+                display.tick();
+                continue;
+            }
             () = stop.cancelled(), if !cancelled => {
                 cancelled = true;
                 cancel()?;
