@@ -20,7 +20,7 @@ use super::key::{InputFact, Key, Use, own, uses};
 use super::layer::Made;
 use super::ops::exec::Given;
 use super::ops::source::Source;
-use super::ops::{StepFailure, blocking, file, merge, source};
+use super::ops::{StepFailure, blocking, diff, file, merge, source};
 use super::progress::{End, LayerNews, News, Part, Progress};
 use super::reason::{self, Identity};
 use super::rootfs::{Layer, LayerOrigin, Output, Rootfs};
@@ -214,8 +214,10 @@ impl Build {
                     self.progress.tell(&vertex.digest, &News::Started(timestamp()));
                     merge::merge(merge, &inputs).map(|files| (Output::Files(files), End::Ran))
                 }
-                Some(OpKind::File(_) | OpKind::Exec(_)) => self.keyed(vertex, &inputs).await,
-                Some(OpKind::Build(_) | OpKind::Diff(_) | OpKind::Passthrough(_)) | None => {
+                Some(OpKind::File(_) | OpKind::Exec(_) | OpKind::Diff(_)) => {
+                    self.keyed(vertex, &inputs).await
+                }
+                Some(OpKind::Build(_) | OpKind::Passthrough(_)) | None => {
                     Err(StepFailure::new("an op of a kind that this worker does not run"))
                 }
             }
@@ -513,6 +515,11 @@ impl Build {
                 let cancel = ticket.cancel.clone();
                 blocking(move || file::run(&op, &inputs, &snapshots, &cancel)).await?
             }
+            Some(OpKind::Diff(op)) => {
+                let (lower, upper) = diff::sides(op, inputs)?;
+                let (snapshots, cancel) = (self.engine.snapshots.clone(), ticket.cancel.clone());
+                blocking(move || diff::run(&lower, &upper, &snapshots, &cancel)).await?
+            }
             Some(OpKind::Exec(op)) => {
                 let given = Given {
                     inputs,
@@ -640,6 +647,7 @@ fn maker(files: &Rootfs) -> Option<String> {
 /// What the layer that a step makes lies on.
 fn base(vertex: &GraphVertex, inputs: &[Output]) -> Result<Rootfs, StepFailure> {
     let index = match &vertex.op.kind {
+        Some(OpKind::Diff(diff)) => diff.lower.map_or(-1, |lower| lower.input),
         Some(OpKind::Exec(exec)) => exec
             .mounts
             .iter()
@@ -678,7 +686,7 @@ fn base(vertex: &GraphVertex, inputs: &[Output]) -> Result<Rootfs, StepFailure> 
     }
 }
 
-/// `base` with the layer that a step made.
+/// `base` with the layer that a step made; for a difference that layer alone.
 fn stacked(base: &Rootfs, vertex: &GraphVertex, result: Arc<StoredResult>) -> Result<Rootfs, StepFailure> {
     let snapshot = result.snapshot.parse().map_err(StepFailure::internal)?;
     let diff_id = result.diff_id.clone();
@@ -687,12 +695,17 @@ fn stacked(base: &Rootfs, vertex: &GraphVertex, result: Arc<StoredResult>) -> Re
         lowers: base.snapshots(),
         name: vertex.name.clone(),
     };
-    Ok(base.with(Layer {
+    let layer = Layer {
         snapshot,
         diff_id,
         vertex: vertex.digest.clone(),
         origin,
-    }))
+    };
+    Ok(match vertex.op.kind {
+        // What differs is all there is; what it differs from stays where it was.
+        Some(OpKind::Diff(_)) => Rootfs::new(vec![layer]),
+        _ => base.with(layer),
+    })
 }
 
 fn platform_of(op: &Op) -> Option<Platform> {
@@ -737,10 +750,7 @@ fn check(vertex: &GraphVertex, host: &Platform) -> Result<(), String> {
             }
             Ok(())
         }
-        Some(OpKind::Merge(_)) => Ok(()),
-        Some(OpKind::Diff(_)) => {
-            Err("the plan takes the difference of two steps, which this worker does not do yet".into())
-        }
+        Some(OpKind::Merge(_) | OpKind::Diff(_)) => Ok(()),
         Some(OpKind::Build(_) | OpKind::Passthrough(_)) | None => {
             Err("an op of a kind that this worker does not run".into())
         }

@@ -5,7 +5,7 @@
 //! scheduler  each step as soon as its inputs are there               flight  one execution for all who want it
 //! key        what a step does, on which content                      cache   results, checksums, how steps looked
 //! select     which files a copy takes, and their checksum            tree    files to read; target: files to write
-//! ops        source, exec, file, merge                               layer, rootfs, image: what comes out
+//! ops        source, http, git, exec, file, merge, diff                           layer, rootfs, image: what comes out
 //! ```
 //!
 //! **Invariants.** A result is recorded after its layer is committed, so a worker that is killed loses no finished

@@ -24,6 +24,7 @@ use crate::storage::Storage;
 
 mod forecast;
 mod loading;
+mod merging;
 mod mounts;
 mod no_cache;
 mod pruning;

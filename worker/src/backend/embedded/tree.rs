@@ -308,6 +308,32 @@ impl DirectoryTree {
         })
     }
 
+    /// Whether a layer, seen as it lies, says anything of a plain path: that it is there, or that it is gone.
+    pub(crate) fn holds(&self, path: &Path) -> io::Result<bool> {
+        let found = self
+            .parent_of(path)
+            .and_then(|(parent, name)| rustix::fs::statat(&parent, name, AtFlags::SYMLINK_NOFOLLOW));
+        match found {
+            // Or it says that something above is no directory.
+            Ok(_) | Err(Errno::LOOP | Errno::NOTDIR) => Ok(true),
+            Err(Errno::NOENT) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Whether a layer, seen as it lies, hides all that layers below have in the directory at a plain path.
+    pub(crate) fn hides(&self, path: &Path) -> bool {
+        let Ok(directory) = self.open_at(path, OFlags::RDONLY | OFlags::DIRECTORY) else {
+            return false;
+        };
+        let mut value = [0_u8; 4];
+        let names = ["trusted.overlay.opaque", "user.overlay.opaque"];
+        names.iter().any(|name| {
+            let length = rustix::fs::fgetxattr(directory.as_fd(), *name, value.as_mut_slice());
+            length.is_ok_and(|length| value.get(..length) == Some(b"y".as_slice()))
+        })
+    }
+
     /// The files under the directory at a plain path.
     pub(crate) fn below(&self, path: &Path) -> io::Result<Self> {
         Ok(Self {

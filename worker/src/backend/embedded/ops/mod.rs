@@ -1,5 +1,6 @@
 //! What each kind of op does.
 
+pub(crate) mod diff;
 pub(crate) mod exec;
 pub(crate) mod file;
 pub(crate) mod git;

@@ -117,7 +117,10 @@ impl Ground {
         let input = input(mount, inputs);
         let (readonly, selector) = (mount.readonly, mount.selector.clone());
         let (mounted, active) = blocking(move || match input {
-            Some(Output::Files(files)) if readonly => Ok((snapshots.view(&files.snapshots())?, None)),
+            // A single layer is seen as it lies, with the marks of what is gone in it, unless another lies over it.
+            Some(Output::Files(files)) if readonly && files.layers().len() != 1 => {
+                Ok((snapshots.view(&files.snapshots())?, None))
+            }
             Some(Output::Files(files)) => writable(&snapshots, &files),
             Some(Output::Context(context)) => {
                 let (mounted, active) = writable(&snapshots, &Rootfs::default())?;
