@@ -22,6 +22,7 @@ use crate::content::ContentStore;
 use crate::source::local::ContextLimits;
 use crate::storage::Storage;
 
+mod content;
 mod forecast;
 mod loading;
 mod merging;

@@ -57,7 +57,7 @@ impl Puzzle {
             ops,
             stages,
             look: look.unwrap(),
-            config: analysis.image_config.unwrap(),
+            config: analysis.image_config.unwrap().to_value(),
         }
     }
 
