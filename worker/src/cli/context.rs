@@ -73,7 +73,15 @@ impl Scan<'_> {
                 };
                 ContextEntryKind::Symlink { target }
             } else if metadata.is_file() {
-                let (digest, size) = take(&place, self.content).map_err(|error| cannot(&place, &error))?;
+                let taken = take(&place, self.content).map_err(|error| match error {
+                    ContentError::Io { path, source, .. } if path == place => cannot(&place, &source),
+                    // It is not the file that is at fault.
+                    error => Failure::new(
+                        Failure::PLACE,
+                        format!("cannot keep {} of the build context: {error}", place.display()),
+                    ),
+                });
+                let (digest, size) = taken?;
                 ContextEntryKind::File { digest, size }
             } else {
                 tracing::warn!(path = %place.display(), "left out of the build context: it is no file");
@@ -120,7 +128,7 @@ fn take(path: &Path, content: &ContentStore) -> Result<(Digest, u64), ContentErr
         size += count as u64;
     }
     let digest = Digest::from_raw(hasher.finalize().as_slice());
-    if content.contains(&digest) {
+    if content.contains_whole(&digest, size) {
         return Ok((digest, size));
     }
     // What is copied is hashed again: should the file have changed in between, it is the copy that counts.

@@ -114,6 +114,9 @@ impl Display for Failure {
     }
 }
 
+/// What the system says of a full disk, whoever passes it on.
+const FULL: &str = "No space left on device";
+
 /// Reads the process's arguments and does what they ask for.
 pub fn run() -> ExitCode {
     let result = match Arguments::parse().command {
@@ -135,7 +138,11 @@ pub fn run() -> ExitCode {
     };
     match result {
         Ok(code) => code,
-        Err(failure) => {
+        Err(mut failure) => {
+            if failure.hint.is_none() && failure.message.contains(FULL) {
+                failure = failure
+                    .hint("the disk is full: `stagewright prune` makes room where the state folder is");
+            }
             // Where standard error is gone too, the exit code is all that is left to say it.
             _ = writeln!(std::io::stderr(), "{failure}");
             ExitCode::from(failure.code)

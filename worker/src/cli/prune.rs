@@ -131,8 +131,12 @@ fn summary(pruned: &Pruned, verb: &str) -> String {
     let mut text = String::new();
     for (kind, count) in counts {
         let comma = if text.is_empty() { "" } else { ", " };
-        let plural = if count == 1 { "" } else { "s" };
-        _ = write!(text, "{comma}{count} {}{plural}", kind.name());
+        let name = match (count, kind) {
+            (1, kind) => kind.name().to_owned(),
+            (_, Kind::Repository) => "repositories".to_owned(),
+            (_, kind) => format!("{}s", kind.name()),
+        };
+        _ = write!(text, "{comma}{count} {name}");
     }
     format!("{verb}: {text}; {}\n", measure::size(pruned.freed))
 }

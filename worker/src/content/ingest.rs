@@ -37,7 +37,11 @@ impl Ingest {
             source,
         };
         loop {
-            if store.contains(expected) {
+            // One that was cut off on the disk is written anew.
+            if size.map_or_else(
+                || store.contains(expected),
+                |size| store.contains_whole(expected, size),
+            ) {
                 return Err(ContentError::Present(expected.clone()));
             }
             let mut options = OpenOptions::new();
@@ -190,7 +194,7 @@ impl Ingest {
 }
 
 /// Reads from the file's position to its end; returns how many bytes there were.
-fn hash_to_end(file: &mut File, hasher: &mut Sha256) -> io::Result<u64> {
+pub(super) fn hash_to_end(file: &mut File, hasher: &mut Sha256) -> io::Result<u64> {
     let mut buffer = vec![0; 1 << 18];
     let mut total = 0;
     loop {

@@ -15,6 +15,7 @@
 //!
 //! Whoever asks for a blob while a build runs holds it ([`Leases`]), so that it is not removed under the build.
 
+mod checked;
 mod ingest;
 mod writer;
 
@@ -26,10 +27,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
+use sha2::{Digest as _, Sha256};
 use stagewright_core::digest::Digest;
 
 use crate::lease::Leases;
 
+pub use checked::CheckedBlob;
 pub use ingest::Ingest;
 pub use writer::BlobWriter;
 
@@ -79,6 +82,17 @@ pub enum ContentError {
         expected: Digest,
         /// What the bytes hash to.
         actual: Digest,
+    },
+    /// The file under this digest is not what it was when it was stored: the disk, or somebody, changed it. It is gone now.
+    #[error(
+        "{digest} was damaged on the disk: its file {what}. It was removed, and is made or fetched again when a build \
+         needs it"
+    )]
+    Damaged {
+        /// The blob.
+        digest: Digest,
+        /// What is wrong with the file, as a verb phrase.
+        what: String,
     },
     /// Fewer or more bytes than announced. Where there were more, what had arrived was thrown away.
     #[error("{digest} should have {expected} bytes, but {actual} came")]
@@ -147,11 +161,17 @@ impl ContentStore {
         self.used(digest).is_file()
     }
 
-    /// The same of a blob that is part of something whose use is written down itself, such as a build context.
-    pub fn holds(&self, digest: &Digest) -> bool {
+    /// Whether a blob of this size is here that is part of something whose use is written down itself, such as a build
+    /// context.
+    pub fn holds(&self, digest: &Digest, size: u64) -> bool {
         let path = self.path(digest);
         self.root.leases.holding(&path);
-        path.is_file()
+        fs::metadata(path).is_ok_and(|metadata| metadata.is_file() && metadata.len() == size)
+    }
+
+    /// Whether the whole blob is here, where its size is known: one that was cut off on the disk is not.
+    pub fn contains_whole(&self, digest: &Digest, size: u64) -> bool {
+        self.size(digest) == Some(size)
     }
 
     /// Who holds what, of this store and of those that go with it.
@@ -197,6 +217,11 @@ impl ContentStore {
         })
     }
 
+    /// Opens a blob for reading it from its beginning to its end, where it turns out whether it is still what it was.
+    pub fn open_checked(&self, digest: &Digest) -> Result<CheckedBlob, ContentError> {
+        CheckedBlob::open(self.clone(), digest)
+    }
+
     /// Reads a blob of at most `limit` bytes into memory.
     pub fn read(&self, digest: &Digest, limit: u64) -> Result<Vec<u8>, ContentError> {
         let mut file = self.open_blob(digest)?;
@@ -218,14 +243,55 @@ impl ContentStore {
             .take(limit)
             .read_to_end(&mut bytes)
             .map_err(io_error)?;
-        Ok(bytes)
+        // What is read at once is small, so that it costs nothing to see that it is still what it was.
+        let actual = Digest::of(&bytes);
+        if actual == *digest {
+            Ok(bytes)
+        } else {
+            Err(self.damaged(digest, &actual))
+        }
+    }
+
+    /// Reads a whole blob to see whether it is still what it was. One that is not is removed.
+    ///
+    /// # Errors
+    /// [`ContentError::Damaged`] where it was not.
+    pub fn verify(&self, digest: &Digest) -> Result<(), ContentError> {
+        let mut file = self.open_blob(digest)?;
+        let mut hasher = Sha256::new();
+        ingest::hash_to_end(&mut file, &mut hasher).map_err(|source| ContentError::Io {
+            action: "read",
+            path: self.path(digest),
+            source,
+        })?;
+        let actual = Digest::from_raw(hasher.finalize().as_slice());
+        if actual == *digest {
+            Ok(())
+        } else {
+            Err(self.damaged(digest, &actual))
+        }
+    }
+
+    /// Takes a damaged blob away, so that the next who needs it gets a good one.
+    fn damaged(&self, digest: &Digest, actual: &Digest) -> ContentError {
+        if let Err(error) = self.remove(digest) {
+            return error;
+        }
+        ContentError::Damaged {
+            digest: digest.clone(),
+            what: format!("has the digest {actual}"),
+        }
     }
 
     /// Stores `bytes`; cheap where they are here already.
     pub fn put(&self, bytes: &[u8]) -> Result<Digest, ContentError> {
         let digest = Digest::of(bytes);
         if self.contains(&digest) {
-            return Ok(digest);
+            // It may have been damaged since; being small, it is compared.
+            if fs::read(self.path(&digest)).is_ok_and(|known| known == bytes) {
+                return Ok(digest);
+            }
+            self.remove(&digest)?;
         }
         let mut writer = self.writer()?;
         writer.append(bytes)?;

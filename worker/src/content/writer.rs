@@ -88,7 +88,7 @@ impl BlobWriter {
     /// Flushes the blob and gives it its name; returns its digest and length.
     pub fn commit(self) -> Result<(Digest, u64), ContentError> {
         let digest = Digest::from_raw(self.hasher.clone().finalize().as_slice());
-        if !self.store.contains(&digest) {
+        if !self.store.contains_whole(&digest, self.size) {
             let flushed = self.file.0.sync_all();
             flushed.map_err(|source| ContentError::Io {
                 action: "flush",

@@ -103,7 +103,7 @@ fn oci(
             layout.file(&blob_path(&image.digest), &image.manifest_bytes)?;
         }
         for blob in image.blobs().filter(|blob| written.insert(&blob.digest)) {
-            let mut content = store.open_blob(&blob.digest)?;
+            let mut content = store.open_checked(&blob.digest)?;
             layout.stream(&blob_path(&blob.digest), blob.size, &mut content)?;
         }
     }

@@ -81,7 +81,7 @@ pub fn assemble(
     let mut pointers = Vec::new();
     let mut summary_layers = Vec::new();
     for ExportLayer { blob, vertex } in layers {
-        if !options.unmade && !store.contains(&blob.digest) {
+        if !options.unmade && !store.contains_whole(&blob.digest, blob.size) {
             return Err(ExportError::Malformed(format!(
                 "the layer {} is not here any more; run the build again",
                 blob.digest

@@ -197,6 +197,12 @@ impl SnapshotStore {
         Ok(trash)
     }
 
+    /// The bytes that this user can still write to the store's file system.
+    pub fn free_space(&self) -> Option<u64> {
+        let space = rustix::fs::statvfs(&self.inner.root).ok()?;
+        space.f_bavail.checked_mul(space.f_frsize)
+    }
+
     /// Who holds what.
     pub(crate) fn leases(&self) -> &Leases {
         &self.inner.leases

@@ -149,6 +149,11 @@ impl Repositories {
         find(&said, name).ok_or_else(|| no_such_name(remote, head, &said))
     }
 
+    /// Where what was fetched of a repository is kept.
+    pub fn place(&self, remote: &Remote) -> PathBuf {
+        self.root.join(Digest::of(remote.url.as_bytes()).hex())
+    }
+
     /// Writes the files of a commit to the empty directory `target`. Nobody else uses the repository meanwhile.
     pub async fn check_out(
         &self,
@@ -157,7 +162,7 @@ impl Repositories {
         options: &CheckOut,
         target: &Path,
     ) -> Result<i64, GitError> {
-        let directory = self.root.join(Digest::of(remote.url.as_bytes()).hex());
+        let directory = self.place(remote);
         let lock = {
             let mut locks = self.locks.lock().unwrap_or_else(PoisonError::into_inner);
             Arc::clone(locks.entry(directory.clone()).or_default())

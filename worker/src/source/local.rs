@@ -309,7 +309,7 @@ impl Contexts {
             .collect();
         let lacking: Vec<_> = files
             .into_iter()
-            .filter(|(digest, _)| !content.holds(digest))
+            .filter(|(digest, size)| !content.holds(digest, *size))
             .collect();
         let lacking: Vec<_> = lacking
             .into_iter()

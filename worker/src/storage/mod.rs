@@ -12,7 +12,8 @@
 //! <state>/content/ingest/<hex>           their beginnings <state>/images/<hex>.json    names of images
 //! <state>/snapshots/layers/<id>/         layers           <state>/cache.redb           results of steps
 //! <state>/contexts/<hex>.json            build contexts   <state>/layers/{gzip,size}/  which blob a layer became
-//! <state>/cache-mounts/<hex>/<n>/        cache mounts     <state>/{scratch,sandbox}/   gone at every start
+//! <state>/cache-mounts/<hex>/<n>/        cache mounts     <state>/git/<hex>/           git repositories
+//! <state>/{scratch,sandbox}/             gone at every start
 //! ```
 //!
 //! A thing's modification time is that of its last use ([`crate::lease`]); its time of birth is when it came.
@@ -119,7 +120,7 @@ impl Storage {
     }
 
     fn try_tidy(&self) -> Result<Option<Pruned>, StorageError> {
-        let free = free_space(&self.state);
+        let free = self.backend.snapshots().free_space();
         let lacking = free.map_or(0, |free| self.limits.min_free_space.saturating_sub(free));
         if lacking == 0 && !self.is_due() {
             return Ok(None);
@@ -176,10 +177,4 @@ impl Storage {
             source,
         }
     }
-}
-
-/// The bytes that this user can still write to the folder's file system.
-fn free_space(path: &Path) -> Option<u64> {
-    let space = rustix::fs::statvfs(path).ok()?;
-    space.f_bavail.checked_mul(space.f_frsize)
 }

@@ -53,6 +53,7 @@ impl Policy {
                 Kind::Context,
                 Kind::Blob,
                 Kind::Partial,
+                Kind::Repository,
             ]),
             unused_since: None,
             keep: None,
@@ -151,7 +152,9 @@ impl Storage {
         });
         let snapshots = self.backend.snapshots();
         let mut remains = Vec::new();
-        self.each(of(Kind::CacheMount), &mut pruned, |item| {
+        let mut directories = of(Kind::CacheMount);
+        directories.extend(of(Kind::Repository));
+        self.each(directories, &mut pruned, |item| {
             remains.push(snapshots.discard(&item.path).map_err(|error| error.to_string())?);
             Ok(true)
         });

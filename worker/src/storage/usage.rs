@@ -33,6 +33,8 @@ pub enum Kind {
     Blob,
     /// The list of what is in a build context
     Context,
+    /// What was fetched of a git repository
+    Repository,
     /// A directory of RUN --mount=type=cache
     CacheMount,
     /// The record of a past build, its log included
@@ -43,12 +45,13 @@ pub enum Kind {
 
 impl Kind {
     /// All there are, the one that is removed first coming first.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Record,
         Self::Layer,
         Self::Context,
         Self::Blob,
         Self::Partial,
+        Self::Repository,
         Self::CacheMount,
         Self::Build,
     ];
@@ -60,6 +63,7 @@ impl Kind {
             Self::Record => "record",
             Self::Blob => "blob",
             Self::Context => "context",
+            Self::Repository => "repository",
             Self::CacheMount => "cache-mount",
             Self::Build => "build",
             Self::Partial => "partial",
@@ -129,6 +133,7 @@ impl Usage {
         survey.blobs()?;
         survey.partial()?;
         survey.layers(&knowledge.records)?;
+        survey.repositories()?;
         survey.cache_mounts()?;
         let database = fs::metadata(state.join("cache.redb")).map_or(0, |metadata| metadata.len());
         Ok(Self {
@@ -171,7 +176,7 @@ pub fn total(state: &Path) -> io::Result<u64> {
     for (_, layer) in folder(&state.join("snapshots/layers"))? {
         total += layer_size(&layer);
     }
-    for part in ["builds", "cache-mounts"] {
+    for part in ["builds", "cache-mounts", "git"] {
         total += directory_size(&state.join(part));
     }
     Ok(total)
@@ -432,6 +437,20 @@ impl Survey<'_> {
         Ok(())
     }
 
+    fn repositories(&mut self) -> io::Result<()> {
+        for (id, path) in folder(&self.state.join("git"))? {
+            let Ok(metadata) = fs::metadata(&path) else {
+                continue;
+            };
+            // Beside them lies what all share.
+            if metadata.is_dir() && format!("sha256:{id}").parse::<Digest>().is_ok() {
+                let size = directory_size(&path);
+                self.item(Kind::Repository, id, path, size, &metadata);
+            }
+        }
+        Ok(())
+    }
+
     fn cache_mounts(&mut self) -> io::Result<()> {
         for (id, directory) in folder(&self.state.join("cache-mounts"))? {
             for (number, path) in folder(&directory)? {
@@ -569,6 +588,7 @@ mod tests {
         let record = StepRecord {
             key: Digest::of(b"key"),
             layer: "made".into(),
+            diff_id: Digest::of(b"tar"),
             step: "RUN make".into(),
             build: "1".into(),
             created: "2026-01-01T00:00:00Z".into(),

@@ -4,7 +4,8 @@
 //! result is written here only after its layer is committed, so what is found here is whole; that the layer is still
 //! there is checked by whoever uses it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::{PoisonError, RwLock};
 
 use redb::{Database, Durability, ReadableDatabase as _, ReadableTable as _, TableDefinition};
 use serde::de::DeserializeOwned;
@@ -50,6 +51,8 @@ pub struct StepRecord {
     pub key: Digest,
     /// The layer's name in the snapshot store.
     pub layer: String,
+    /// sha256 of the layer's tar.
+    pub diff_id: Digest,
     /// The step's name, where the worker that wrote it kept it.
     pub step: String,
     /// The build that ran it.
@@ -103,7 +106,9 @@ pub(crate) enum CacheError {
 
 /// The memory of one worker.
 pub(crate) struct Cache {
-    database: Database,
+    path: PathBuf,
+    /// `None` while it cannot be opened again after the disk failed.
+    database: RwLock<Option<Database>>,
 }
 
 fn database(error: impl Into<redb::Error>) -> CacheError {
@@ -111,20 +116,45 @@ fn database(error: impl Into<redb::Error>) -> CacheError {
 }
 
 impl Cache {
-    /// Opens the database at `path`, making it where it is not there.
+    /// Opens the database at `path`, making it where it is not there. One that is damaged is put aside: what it
+    /// remembers can be found out again.
     pub(crate) fn open(path: &Path) -> Result<Self, CacheError> {
-        let database = Database::create(path).map_err(|error| match error {
-            redb::DatabaseError::DatabaseAlreadyOpen => CacheError::InUse(path.display().to_string()),
+        let open = || open(path);
+        let database = open().or_else(|error| {
+            if !is_damage(&error) {
+                return Err(error);
+            }
+            let aside = path.with_extension("damaged");
+            tracing::warn!(path = %path.display(), %error, aside = %aside.display(), "the build cache is damaged; a new one begins");
+            std::fs::rename(path, aside).map_err(redb::Error::Io)?;
+            open()
+        });
+        let database = database.map_err(|error| match error {
+            redb::Error::DatabaseAlreadyOpen => CacheError::InUse(path.display().to_string()),
             error => CacheError::Database(format!("{}: {error}", path.display())),
         })?;
-        let cache = Self { database };
-        let write = cache.database.begin_write().map_err(self::database)?;
-        write.open_table(RESULTS).map_err(self::database)?;
-        write.open_table(CHECKSUMS).map_err(self::database)?;
-        write.open_table(STEPS).map_err(self::database)?;
-        write.open_table(FETCHED).map_err(self::database)?;
-        write.commit().map_err(self::database)?;
-        Ok(cache)
+        Ok(Self {
+            path: path.to_owned(),
+            database: RwLock::new(Some(database)),
+        })
+    }
+
+    /// Works on the database. Once the disk has failed it, as a full one does, it refuses everything until it is opened
+    /// again.
+    fn on<T>(&self, work: impl Fn(&Database) -> Result<T, redb::Error>) -> Result<T, CacheError> {
+        for again in [false, true] {
+            if let Some(database) = &*self.database.read().unwrap_or_else(PoisonError::into_inner) {
+                match work(database) {
+                    Err(redb::Error::PreviousIo) if !again => {}
+                    result => return result.map_err(self::database),
+                }
+            }
+            let mut place = self.database.write().unwrap_or_else(PoisonError::into_inner);
+            // Closed first: it locks its file.
+            *place = None;
+            *place = Some(open(&self.path).map_err(database)?);
+        }
+        Err(database(redb::Error::PreviousIo))
     }
 
     /// The result of the step whose key is `key`.
@@ -135,36 +165,36 @@ impl Cache {
     /// Remembers a result. Its layer has to be committed already.
     pub(crate) fn put_result(&self, key: &Digest, result: &StoredResult) -> Result<(), CacheError> {
         let value = serde_json::to_vec(result).map_err(|error| CacheError::Database(error.to_string()))?;
-        let write = self.database.begin_write().map_err(database)?;
-        write
-            .open_table(RESULTS)
-            .map_err(database)?
-            .insert(key.hex(), value.as_slice())
-            .map_err(database)?;
-        write.commit().map_err(database)
+        self.on(|database| {
+            let write = database.begin_write()?;
+            write.open_table(RESULTS)?.insert(key.hex(), value.as_slice())?;
+            Ok(write.commit()?)
+        })
     }
 
     /// Every result, in the order of the keys.
     pub(crate) fn results(&self) -> Result<Vec<StepRecord>, CacheError> {
-        let read = self.database.begin_read().map_err(database)?;
-        let table = read.open_table(RESULTS).map_err(database)?;
-        let mut records = Vec::new();
-        for entry in table.iter().map_err(database)? {
-            let (key, value) = entry.map_err(database)?;
-            let key: Option<Digest> = format!("sha256:{}", key.value()).parse().ok();
-            let result: Option<StoredResult> = serde_json::from_slice(value.value()).ok();
-            if let (Some(key), Some(result)) = (key, result) {
-                records.push(StepRecord {
-                    key,
-                    layer: result.snapshot,
-                    step: result.step,
-                    build: result.build,
-                    created: result.created,
-                    size: value.value().len() as u64,
-                });
+        self.on(|database| {
+            let table = database.begin_read()?.open_table(RESULTS)?;
+            let mut records = Vec::new();
+            for entry in table.iter()? {
+                let (key, value) = entry?;
+                let key: Option<Digest> = format!("sha256:{}", key.value()).parse().ok();
+                let result: Option<StoredResult> = serde_json::from_slice(value.value()).ok();
+                if let (Some(key), Some(result)) = (key, result) {
+                    records.push(StepRecord {
+                        key,
+                        layer: result.snapshot,
+                        diff_id: result.diff_id,
+                        step: result.step,
+                        build: result.build,
+                        created: result.created,
+                        size: value.value().len() as u64,
+                    });
+                }
             }
-        }
-        Ok(records)
+            Ok(records)
+        })
     }
 
     /// Forgets results, all at once.
@@ -172,33 +202,34 @@ impl Cache {
         if keys.is_empty() {
             return Ok(());
         }
-        let write = self.database.begin_write().map_err(database)?;
-        {
-            let mut table = write.open_table(RESULTS).map_err(database)?;
-            for key in keys {
-                table.remove(key.hex()).map_err(database)?;
+        self.on(|database| {
+            let write = database.begin_write()?;
+            {
+                let mut table = write.open_table(RESULTS)?;
+                for key in keys {
+                    table.remove(key.hex())?;
+                }
             }
-        }
-        write.commit().map_err(database)
+            Ok(write.commit()?)
+        })
     }
 
     /// The checksum of a selection of files in a root file system that never changes.
     pub(crate) fn checksum(&self, of: &Digest) -> Option<Digest> {
-        let read = self.database.begin_read().ok()?;
-        let table = read.open_table(CHECKSUMS).ok()?;
-        let found = table.get(of.hex()).ok()??;
-        found.value().parse().ok()
+        let found = self.on(|database| {
+            let table = database.begin_read()?.open_table(CHECKSUMS)?;
+            Ok(table.get(of.hex())?.map(|value| value.value().to_owned()))
+        });
+        found.ok()??.parse().ok()
     }
 
     /// Remembers a checksum.
     pub(crate) fn put_checksum(&self, of: &Digest, checksum: &Digest) -> Result<(), CacheError> {
-        let write = self.begin_passing()?;
-        write
-            .open_table(CHECKSUMS)
-            .map_err(database)?
-            .insert(of.hex(), checksum.as_str())
-            .map_err(database)?;
-        write.commit().map_err(database)
+        self.on(|database| {
+            let write = begin_passing(database)?;
+            write.open_table(CHECKSUMS)?.insert(of.hex(), checksum.as_str())?;
+            Ok(write.commit()?)
+        })
     }
 
     /// What is known of the address called `identity`.
@@ -209,13 +240,13 @@ impl Cache {
     /// Remembers what an address gave.
     pub(crate) fn put_fetched(&self, identity: &Digest, fetched: &Fetched) -> Result<(), CacheError> {
         let value = serde_json::to_vec(fetched).map_err(|error| CacheError::Database(error.to_string()))?;
-        let write = self.begin_passing()?;
-        write
-            .open_table(FETCHED)
-            .map_err(database)?
-            .insert(identity.hex(), value.as_slice())
-            .map_err(database)?;
-        write.commit().map_err(database)
+        self.on(|database| {
+            let write = begin_passing(database)?;
+            write
+                .open_table(FETCHED)?
+                .insert(identity.hex(), value.as_slice())?;
+            Ok(write.commit()?)
+        })
     }
 
     /// How the step known as `step` last looked.
@@ -225,33 +256,59 @@ impl Cache {
 
     /// Remembers how steps look now, all at once.
     pub(crate) fn put_last_seen(&self, seen: &[(Digest, LastSeen)]) -> Result<(), CacheError> {
-        let write = self.begin_passing()?;
-        {
-            let mut table = write.open_table(STEPS).map_err(database)?;
-            for (step, last) in seen {
-                let value =
-                    serde_json::to_vec(last).map_err(|error| CacheError::Database(error.to_string()))?;
-                table.insert(step.hex(), value.as_slice()).map_err(database)?;
-            }
+        let mut values = Vec::with_capacity(seen.len());
+        for (step, last) in seen {
+            let value = serde_json::to_vec(last).map_err(|error| CacheError::Database(error.to_string()))?;
+            values.push((step.hex(), value));
         }
-        write.commit().map_err(database)
-    }
-
-    /// Begins to write what can be found out again: it is not waited for until it is on the disk.
-    fn begin_passing(&self) -> Result<redb::WriteTransaction, CacheError> {
-        let mut write = self.database.begin_write().map_err(database)?;
-        write
-            .set_durability(Durability::None)
-            .map_err(|error| CacheError::Database(error.to_string()))?;
-        Ok(write)
+        self.on(|database| {
+            let write = begin_passing(database)?;
+            {
+                let mut table = write.open_table(STEPS)?;
+                for (step, value) in &values {
+                    table.insert(*step, value.as_slice())?;
+                }
+            }
+            Ok(write.commit()?)
+        })
     }
 
     /// An entry that is not there, or that an other version wrote, counts as none.
     fn read<T: DeserializeOwned>(&self, table: TableDefinition<'_, &str, &[u8]>, key: &str) -> Option<T> {
-        let read = self.database.begin_read().ok()?;
-        let table = read.open_table(table).ok()?;
-        let found = table.get(key).ok()??;
-        serde_json::from_slice(found.value()).ok()
+        let found = self.on(|database| {
+            let table = database.begin_read()?.open_table(table)?;
+            Ok(table.get(key)?.map(|value| value.value().to_vec()))
+        });
+        serde_json::from_slice(&found.ok()??).ok()
+    }
+}
+
+/// Opens the database with all its tables.
+fn open(path: &Path) -> Result<Database, redb::Error> {
+    let database = Database::create(path)?;
+    let write = database.begin_write()?;
+    write.open_table(RESULTS)?;
+    write.open_table(CHECKSUMS)?;
+    write.open_table(STEPS)?;
+    write.open_table(FETCHED)?;
+    write.commit()?;
+    Ok(database)
+}
+
+/// Begins to write what can be found out again: it is not waited for until it is on the disk.
+fn begin_passing(database: &Database) -> Result<redb::WriteTransaction, redb::Error> {
+    let mut write = database.begin_write()?;
+    write.set_durability(Durability::None)?;
+    Ok(write)
+}
+
+/// Whether the file is no database (any more), rather than one that cannot be reached.
+fn is_damage(error: &redb::Error) -> bool {
+    use std::io::ErrorKind;
+    match error {
+        redb::Error::Corrupted(_) | redb::Error::RepairAborted | redb::Error::UpgradeRequired(_) => true,
+        redb::Error::Io(error) => matches!(error.kind(), ErrorKind::InvalidData | ErrorKind::UnexpectedEof),
+        _ => false,
     }
 }
 
@@ -268,6 +325,31 @@ mod tests {
         assert!(second.unwrap().contains("another worker"));
         drop(first);
         assert!(Cache::open(&path).is_ok());
+    }
+
+    #[test]
+    fn a_damaged_database_is_put_aside_and_a_new_one_begins() {
+        for damage in [
+            |bytes: &mut Vec<u8>| bytes.truncate(bytes.len() / 2),
+            |bytes: &mut Vec<u8>| bytes.truncate(10),
+            |bytes: &mut Vec<u8>| bytes.iter_mut().for_each(|byte| *byte ^= 0x55),
+            |bytes: &mut Vec<u8>| {
+                bytes
+                    .splice(.., *b"this is no database, but long enough to be one")
+                    .for_each(drop);
+            },
+        ] {
+            let directory = tempfile::tempdir().unwrap();
+            let path = directory.path().join("cache.redb");
+            drop(Cache::open(&path).unwrap());
+            let mut bytes = std::fs::read(&path).unwrap();
+            damage(&mut bytes);
+            std::fs::write(&path, &bytes).unwrap();
+            let cache = Cache::open(&path).unwrap();
+            let (of, checksum) = (Digest::of(b"of"), Digest::of(b"sum"));
+            cache.put_checksum(&of, &checksum).unwrap();
+            assert_eq!(cache.checksum(&of), Some(checksum));
+        }
     }
 
     #[test]

@@ -282,7 +282,24 @@ impl Tree for ContextTree {
     }
 
     fn open(&self, path: &Path) -> io::Result<File> {
-        self.content.open_blob(self.blob(path)?).map_err(io::Error::other)
+        let file = self
+            .content
+            .open_blob(self.blob(path)?)
+            .map_err(io::Error::other)?;
+        let expected = match self.entry(path).map(|entry| &entry.kind) {
+            Some(ContextEntryKind::File { size, .. }) => *size,
+            _ => 0,
+        };
+        let actual = file.metadata()?.len();
+        if actual != expected {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                format!(
+                    "its content was damaged on the disk: {actual} bytes instead of {expected}; build again"
+                ),
+            ));
+        }
+        Ok(file)
     }
 
     fn digest(&self, path: &Path) -> io::Result<Digest> {

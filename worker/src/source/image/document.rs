@@ -267,7 +267,7 @@ impl Search<'_> {
     async fn bytes(&self, digest: &Digest, limit: u64, kind: Kind) -> Result<Vec<u8>, Lack> {
         match self.inner.store.read(digest, limit) {
             Ok(bytes) => return Ok(bytes),
-            Err(ContentError::Missing(_)) => {}
+            Err(ContentError::Missing(_) | ContentError::Damaged { .. }) => {}
             Err(error) => return Err(ImageError::content(self.reference, "the content store", error).into()),
         }
         let bytes = match (self.origin.map(|origin| &origin.place), kind) {

@@ -194,6 +194,7 @@ impl ImageError {
             },
             ContentError::Io { .. }
             | ContentError::Missing(_)
+            | ContentError::Damaged { .. }
             | ContentError::Present(_)
             | ContentError::Busy(_)
             | ContentError::TooLarge { .. } => Self::Storage {

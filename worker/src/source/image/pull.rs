@@ -81,7 +81,9 @@ impl Download {
         let mut tasks = JoinSet::new();
         let mut begun = std::collections::BTreeSet::new();
         for layer in &image.layers {
-            if self.inner.store.contains(&layer.digest) || !begun.insert(layer.digest.clone()) {
+            if self.inner.store.contains_whole(&layer.digest, layer.size)
+                || !begun.insert(layer.digest.clone())
+            {
                 continue;
             }
             let descriptor = Descriptor {

@@ -187,6 +187,8 @@ impl Checkout {
         scratch: PathBuf,
     ) -> Result<Made, StepFailure> {
         let scratch = Scratch::new(scratch).map_err(StepFailure::internal)?;
+        // Not pruned from here on.
+        snapshots.leases().using(&repositories.place(remote));
         let time = repositories
             .check_out(remote, found, &self.options, &scratch.0)
             .await

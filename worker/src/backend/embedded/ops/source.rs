@@ -216,7 +216,7 @@ impl Images {
             .pulled
             .layers
             .iter()
-            .all(|layer| self.content.contains(&layer.digest))
+            .all(|layer| self.content.contains_whole(&layer.digest, layer.size))
         {
             return Ok(());
         }
@@ -270,7 +270,13 @@ fn unpack(
                 expected: Some(layer.diff_id.clone()),
                 max_bytes: Some(left),
             };
-            let unpacked = snapshots.unpack(&id, reader, &options)?;
+            let unpacked = snapshots.unpack(&id, reader, &options).map_err(|error| {
+                // A blob that was good when it came and is not any more goes, so that the next build fetches it again.
+                match content.verify(&layer.digest) {
+                    Err(damaged) => StepFailure::new(format!("{damaged}: build again")),
+                    Ok(()) => error.into(),
+                }
+            })?;
             left = left.saturating_sub(unpacked.size);
             ticket.tell(News::Progress(part(true, &started)));
         }

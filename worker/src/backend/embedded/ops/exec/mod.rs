@@ -24,6 +24,9 @@ pub(crate) use ground::Given;
 use ground::Ground;
 use mask::Mask;
 
+/// With no more bytes than this a disk is full, for a step that failed.
+const LITTLE_ROOM: u64 = 1 << 20;
+
 /// Runs processes.
 pub(crate) struct Executor {
     /// Where they run.
@@ -116,9 +119,21 @@ impl Executor {
         };
         let (status, tail) = tokio::join!(self.sandbox.run(spec, output, ticket.cancel.clone()), hear);
         drop(ground);
-        verdict(status, meta, &self.limits, &tail.text())?;
+        verdict(status, meta, &self.limits, &tail.text()).map_err(|failure| self.short_of_room(failure))?;
         let snapshots = self.snapshots.clone();
         blocking(move || finish(&snapshots, active, &base)).await
+    }
+
+    /// Programs seldom say that it was the disk that failed them.
+    fn short_of_room(&self, failure: StepFailure) -> StepFailure {
+        if failure.cancelled || self.snapshots.free_space().is_none_or(|free| free > LITTLE_ROOM) {
+            return failure;
+        }
+        let message = format!(
+            "{}\nThe disk that the worker keeps its state on is full: `stagewright prune` makes room",
+            failure.message
+        );
+        StepFailure { message, ..failure }
     }
 
     /// A path that nobody else uses, for something that is gone with a step.
