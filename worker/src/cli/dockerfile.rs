@@ -34,7 +34,7 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "OS/ARCH[/VARIANT]", value_parser = platform, value_delimiter = ',')]
     platform: Vec<Platform>,
 
-    /// The build context
+    /// The build context, a folder; `-` reads the Dockerfile from standard input and has no context
     #[arg(default_value = ".", value_name = "PATH")]
     path: PathBuf,
 }
@@ -49,10 +49,22 @@ pub(super) struct Dockerfile {
 }
 
 impl Arguments {
+    /// Whether there is a Dockerfile only, on standard input.
+    fn has_no_context(&self) -> bool {
+        self.path == Path::new("-")
+    }
+
     /// The folder that is the build context.
     pub(super) fn context(&self) -> Result<&Path, Failure> {
         if self.path.is_dir() {
             return Ok(&self.path);
+        }
+        if self.has_no_context() {
+            return Err(Failure::new(
+                Failure::USAGE,
+                "the build copies from its context, and a Dockerfile on standard input alone has none",
+            )
+            .hint("name the folder as PATH, and the Dockerfile with -f -"));
         }
         let path = self.path.display();
         Err(Failure::new(
@@ -75,6 +87,7 @@ impl Arguments {
     pub(super) fn written_to(&self) -> Option<PathBuf> {
         match &self.file {
             Some(file) if file == Path::new("-") => None,
+            None if self.has_no_context() => None,
             Some(file) => Some(file.clone()),
             None if self.path.is_file() => Some(self.path.clone()),
             None => Some(self.path.join("Dockerfile")),
@@ -120,7 +133,17 @@ impl Arguments {
             ..Options::default()
         };
         let (name, source) = match &self.file {
+            Some(_) if self.has_no_context() => {
+                return Err(Failure::new(
+                    Failure::USAGE,
+                    "PATH is -, which is the Dockerfile itself, and -f names one too",
+                )
+                .hint(
+                    "write -f - and the folder to read the Dockerfile from standard input and have a context",
+                ));
+            }
             Some(file) => text(file)?,
+            None if self.has_no_context() => text(Path::new("-"))?,
             // A file where the context is expected can only mean the Dockerfile itself.
             None if self.path.is_file() => (self.path.display().to_string(), open(&self.path)?),
             None => {
@@ -146,6 +169,9 @@ impl Arguments {
 
     /// The ignore file that counts, where there is one.
     fn ignore_file(&self) -> Option<PathBuf> {
+        if self.has_no_context() {
+            return None;
+        }
         let file = match &self.file {
             // Nothing stands beside what comes from elsewhere.
             Some(file) if file == Path::new("-") => PathBuf::new(),
@@ -205,6 +231,13 @@ fn from(reader: impl std::io::Read, name: &str) -> Result<String, Failure> {
         .take(MAX_BYTES + 1)
         .read_to_end(&mut bytes)
         .map_err(|error| Failure::new(Failure::USAGE, format!("cannot read {name}: {error}")))?;
+    if is_archive(&bytes) {
+        return Err(Failure::new(
+            Failure::USAGE,
+            format!("{name} is an archive, and a Dockerfile is text"),
+        )
+        .hint("unpack it, and name the folder as PATH"));
+    }
     if bytes.len() as u64 > MAX_BYTES {
         return Err(Failure::new(
             Failure::USAGE,
@@ -221,6 +254,16 @@ fn from(reader: impl std::io::Read, name: &str) -> Result<String, Failure> {
             format!("{name} is not UTF-8 text: byte {at} begins no character"),
         )
     })
+}
+
+/// Whether it begins as a tar or as what tars are compressed to.
+fn is_archive(bytes: &[u8]) -> bool {
+    let begins = |start: &[u8]| bytes.starts_with(start);
+    begins(&[0x1f, 0x8b])
+        || begins(b"BZh")
+        || begins(b"\xfd7zXZ\0")
+        || begins(&[0x28, 0xb5, 0x2f, 0xfd])
+        || bytes.get(257..262) == Some(b"ustar")
 }
 
 /// Names and values as a flag has them.
@@ -286,6 +329,16 @@ mod tests {
         assert_eq!(platform("linux/ARM/v7").unwrap().to_string(), "linux/arm/v7");
         for bad in ["", "linux", "linux/", "/amd64", "linux/arm/", "a/b/c/d"] {
             assert!(platform(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn archive_in_the_place_of_a_dockerfile_is_told_what_to_do() {
+        let mut tar = vec![0; 1024];
+        tar[257..262].copy_from_slice(b"ustar");
+        for bytes in [tar.as_slice(), &[0x1f, 0x8b, 8, 0]] {
+            let failure = from(bytes, "<stdin>").unwrap_err();
+            assert!(failure.message.contains("is an archive"), "{failure}");
         }
     }
 

@@ -479,3 +479,82 @@ fn live_view_ends_with_every_step_and_the_failure_below() {
     assert!(below.contains("   3 | >>> COPY lacking /"), "{below}");
     assert!(below.contains("   2 |     COPY app /"), "{below}");
 }
+
+#[test]
+fn dockerfile_alone_comes_from_standard_input() {
+    let folder = Folder::with(&[("extra/file", "text")]);
+    let (state, extra) = (folder.name("state"), format!("extra={}", folder.name("extra")));
+    let flags = ["build", "--state", &state, "-q", "--build-context", &extra, "-"];
+    let (code, output, error) = crate::run_with(&flags, "FROM scratch\nCOPY --from=extra file /\n");
+    if error.contains("cannot run builds") {
+        println!("skipped: {error}");
+        return;
+    }
+    assert_eq!(code, 0, "{error}");
+    assert!(output.starts_with("sha256:"), "{output}");
+    let (code, _, error) = crate::run_with(&flags, "FROM scratch\nCOPY file /\n");
+    assert_eq!(code, 2, "{error}");
+    assert!(
+        error.contains("standard input alone has none") && error.contains("-f -"),
+        "{error}"
+    );
+}
+
+/// A registry of the distribution project's; `None`, and says so, where this machine has none.
+fn registry(folder: &Folder) -> Option<(std::process::Child, String)> {
+    let host = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .to_string();
+    let config = format!(
+        "version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: {}}}}}\nhttp: {{addr: \"{host}\"}}\n",
+        folder.name("registry")
+    );
+    std::fs::write(folder.path("registry.yml"), config).unwrap();
+    let started = std::process::Command::new("docker-registry")
+        .arg("serve")
+        .arg(folder.path("registry.yml"))
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .spawn();
+    let Ok(child) = started else {
+        println!("skipped: this machine has no docker-registry");
+        return None;
+    };
+    for _ in 0..200 {
+        if std::net::TcpStream::connect(&host).is_ok() {
+            return Some((child, host));
+        }
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    panic!("docker-registry does not start");
+}
+
+#[test]
+fn image_is_pushed_under_each_name_and_pulled_again() {
+    let folder = Folder::with(FILES);
+    let Some((mut child, host)) = registry(&folder) else {
+        return;
+    };
+    let names = [format!("{host}/team/app:1"), format!("{host}/other/app:2")];
+    let built = build(&folder, &["--push", "-t", &names[0], "-t", &names[1]]);
+    if let Some((code, output, error)) = built {
+        assert_eq!(code, 0, "{error}");
+        assert!(error.contains("3 blobs sent"), "{error}");
+        // The second repository takes from the first what was just sent there.
+        assert!(error.contains("3 taken over"), "{error}");
+        // Another machine starts from what was pushed, by tag.
+        let from = format!("FROM {}\nCOPY app /again\n", names[1]);
+        std::fs::write(folder.path("context/Dockerfile"), from).unwrap();
+        let (fresh, out) = (folder.name("fresh"), folder.name("out"));
+        let flags = ["build", "--state", &fresh, "-o", &out, "--progress=plain"];
+        let (code, _, error) = run(&[&flags[..], &[&folder.name("context")]].concat());
+        assert_eq!(code, 0, "{error}");
+        assert!(error.contains(output.trim()), "{error}");
+        assert_eq!(folder.text("out/bin/app"), "app");
+        assert_eq!(folder.text("out/again"), "app");
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+}

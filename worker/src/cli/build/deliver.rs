@@ -14,6 +14,7 @@ use super::output::{Destination, Kind, Output, Push};
 use crate::build::Builds;
 use crate::cli::Failure;
 use crate::export::{Naming, oci_layout, push_of};
+use crate::source::image::Pushed;
 use crate::source::image::reference::Reference;
 
 /// Programs that take images, in the order in which they are looked for.
@@ -75,26 +76,34 @@ impl Image<'_> {
             Kind::Folder(..) | Kind::Tar(_) | Kind::Image(None) => Ok(()),
             Kind::Archive(format, Destination::File(path)) => {
                 let name = format!("exporting the image to {}", path.display());
-                display.task(&name, self.file(*format, path)).await
+                let written = async { self.file(*format, path).await.map(nothing_more) };
+                display.task(&name, written).await
             }
             Kind::Archive(format, Destination::StandardOutput) => {
                 let out = Box::new(io::stdout());
-                let written = self.builds.backend().export(self.root, self.naming, *format, out);
+                let written = async {
+                    let backend = self.builds.backend();
+                    let written = backend.export(self.root, self.naming, *format, out).await;
+                    written
+                        .map(nothing_more)
+                        .map_err(|error| Failure::new(Failure::WORK, error.to_string()))
+                };
                 display
                     .task("exporting the image to standard output", written)
                     .await
-                    .map_err(|error| Failure::new(Failure::WORK, error.to_string()))
             }
             Kind::Layout(folder) => {
                 let name = format!("exporting the image to {}", folder.display());
-                display.task(&name, self.layout(folder)).await
+                let written = async { self.layout(folder).await.map(nothing_more) };
+                display.task(&name, written).await
             }
             Kind::Load => self.load(display).await,
             Kind::Image(Some(push)) => {
+                let mut before: Option<&Reference> = None;
                 for name in &self.naming.names {
-                    display
-                        .task(&format!("pushing {name}"), self.push(name, *push))
-                        .await?;
+                    let pushed = self.push(name, *push, before);
+                    display.task(&format!("pushing {name}"), pushed).await?;
+                    before = Some(name);
                 }
                 Ok(())
             }
@@ -144,23 +153,28 @@ impl Image<'_> {
             })
     }
 
-    async fn push(&self, name: &Reference, how: Push) -> Result<(), Failure> {
+    /// Pushes the image under one of its names. `before` is another that has it by now.
+    async fn push(&self, name: &Reference, how: Push, before: Option<&Reference>) -> Result<String, Failure> {
         let broken = |error: &dyn std::fmt::Display| Failure::new(Failure::WORK, error.to_string());
         let mut push =
             push_of(self.builds.contexts().content(), self.root).map_err(|error| broken(&error))?;
-        push.origins.clone_from(&self.origins);
         push.untagged = how.by_digest;
+        push.origins.clone_from(&self.origins);
+        if let Some(before) = before.filter(|before| before.registry() == name.registry()) {
+            let all = push.blobs.keys().map(|blob| (blob.clone(), before.clone()));
+            push.origins = all.collect();
+        }
         let pushed = self.builds.backend().push(name, &push).await;
-        let pushed = pushed.map_err(|error| broken(&error))?;
-        tracing::info!(?pushed, %name, "pushed");
-        Ok(())
+        Ok(told(pushed.map_err(|error| broken(&error))?))
     }
 
     /// Hands the image to Docker or Podman, as `docker load` does.
     async fn load(&self, display: &mut Display) -> Result<(), Failure> {
         let engine = engine().unwrap_or("docker");
         display
-            .task(&format!("sending the image to {engine}"), self.load_into(engine))
+            .task(&format!("sending the image to {engine}"), async {
+                self.load_into(engine).await.map(nothing_more)
+            })
             .await
     }
 
@@ -207,9 +221,56 @@ impl Image<'_> {
     }
 }
 
+/// There is nothing to say of what went as it should.
+fn nothing_more((): ()) -> String {
+    String::new()
+}
+
+/// What a push came to, such as "2 blobs sent, 993 bytes; 2 taken over; 1 there already".
+fn told(pushed: Pushed) -> String {
+    let Pushed {
+        present,
+        mounted,
+        uploaded,
+        bytes,
+    } = pushed;
+    let mut parts = Vec::new();
+    if uploaded > 0 {
+        let noun = if uploaded == 1 { "blob" } else { "blobs" };
+        parts.push(format!("{uploaded} {noun} sent, {bytes} bytes"));
+    }
+    if mounted > 0 {
+        parts.push(format!("{mounted} taken over from another repository"));
+    }
+    if present > 0 {
+        parts.push(format!("{present} there already"));
+    }
+    parts.join("; ")
+}
+
 /// The engine that is on this machine's path.
 fn engine() -> Option<&'static str> {
     let path = std::env::var_os("PATH")?;
     let there = |name: &&str| std::env::split_paths(&path).any(|folder| folder.join(name).is_file());
     ENGINES.into_iter().find(|name| there(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn push_says_what_it_sent_and_what_it_did_not_need_to() {
+        let pushed = Pushed {
+            present: 1,
+            mounted: 2,
+            uploaded: 1,
+            bytes: 993,
+        };
+        assert_eq!(
+            told(pushed),
+            "1 blob sent, 993 bytes; 2 taken over from another repository; 1 there already"
+        );
+        assert_eq!(told(Pushed::default()), "");
+    }
 }

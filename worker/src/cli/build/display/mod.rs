@@ -101,12 +101,12 @@ impl Display {
         }
     }
 
-    /// Shows something that is done once the build is as a step of its own.
-    pub(super) async fn task<T, E: std::fmt::Display>(
+    /// Shows something that is done once the build is as a step of its own. What the work gives is said of it.
+    pub(super) async fn task<E: std::fmt::Display>(
         &mut self,
         name: &str,
-        work: impl Future<Output = Result<T, E>>,
-    ) -> Result<T, E> {
+        work: impl Future<Output = Result<String, E>>,
+    ) -> Result<(), E> {
         let mut vertex = Vertex {
             digest: Digest::of(format!("{name} at {}", timestamp()).as_bytes()),
             inputs: Vec::new(),
@@ -127,11 +127,12 @@ impl Display {
             }
         };
         vertex.completed = Some(timestamp());
-        if let Err(error) = &result {
-            vertex.error = error.to_string();
+        match &result {
+            Ok(said) => vertex.reason.clone_from(said),
+            Err(error) => vertex.error = error.to_string(),
         }
         self.vertex(&vertex);
-        result
+        result.map(drop)
     }
 
     /// Leaves every step on the terminal as it ended, for those who scroll back. Whatever is said to people afterwards
