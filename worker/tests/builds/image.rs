@@ -14,6 +14,8 @@ use crate::tree::Tree;
 
 /// An image as it was built.
 pub(crate) struct Built {
+    /// The manifest's digest.
+    pub(crate) digest: String,
     pub(crate) config: Value,
     pub(crate) diff_ids: Vec<String>,
     pub(crate) tree: Tree,
@@ -55,10 +57,11 @@ impl Built {
         })
     }
 
-    fn of(manifest: &str, blob: impl Fn(&str) -> Vec<u8>) -> Self {
+    fn of(digest: &str, blob: impl Fn(&str) -> Vec<u8>) -> Self {
         let parse =
             |digest: &Value| -> Value { serde_json::from_slice(&blob(digest.as_str().unwrap())).unwrap() };
-        let manifest = parse(&json!(manifest));
+        let digest = digest.to_owned();
+        let manifest = parse(&json!(digest));
         let config = parse(&manifest["config"]["digest"]);
         // An image without layers says so by an empty list, or by none.
         let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
@@ -82,6 +85,7 @@ impl Built {
             tree.lay(&plain);
         }
         Self {
+            digest,
             config,
             diff_ids,
             tree,

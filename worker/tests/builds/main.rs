@@ -37,7 +37,7 @@ use std::sync::Arc;
 use libtest_mimic::{Arguments, Failed, Trial};
 
 use case::Case;
-use engine::{Engine, Lanes, Outcome};
+use engine::{Engine, Lanes, Outcome, Way};
 use listing::Listing;
 
 /// Builds at a time, where nobody says otherwise: what they wait for is mostly the disk.
@@ -48,14 +48,22 @@ fn main() -> ExitCode {
     let threads = *arguments.test_threads.get_or_insert(AT_A_TIME);
     let trials = match Engine::found() {
         Ok(engine) => {
+            let engine = Arc::new(engine);
             let suite = Arc::new(Suite {
-                lanes: Lanes::new(engine, threads),
+                lanes: Lanes::new(&engine, threads),
+                others: Lanes::new(&engine, threads),
                 record: std::env::var_os("UPDATE_EXPECTED").is_some(),
             });
             let mut trials = Vec::new();
             for path in case_files(&folder()) {
+                let name = name_of(&path);
+                if !engine.is_reference() {
+                    let (suite, path) = (Arc::clone(&suite), path.clone());
+                    let name = format!("reproducible/{name}");
+                    trials.push(Trial::test(name, move || suite.build_twice(&path)));
+                }
                 let suite = Arc::clone(&suite);
-                trials.push(Trial::test(name_of(&path), move || suite.run(&path)));
+                trials.push(Trial::test(name, move || suite.compare(&path)));
             }
             trials
         }
@@ -69,15 +77,45 @@ fn main() -> ExitCode {
 
 struct Suite {
     lanes: Lanes,
+    /// Workers that know nothing of what those have built.
+    others: Lanes,
     record: bool,
 }
 
 impl Suite {
-    fn run(&self, path: &Path) -> Result<(), Failed> {
+    /// Two workers that know nothing of each other build the same image, to the byte.
+    fn build_twice(&self, path: &Path) -> Result<(), Failed> {
+        let case = Case::read(path);
+        let mut digests = Vec::new();
+        for lanes in [&self.lanes, &self.others] {
+            digests.push(match lanes.take().build(&case, Way::Reproducibly)? {
+                Outcome::Image(image) => Some(image.digest),
+                Outcome::Failed(_) => None,
+            });
+        }
+        if digests[0] == digests[1] {
+            Ok(())
+        } else {
+            Err(format!("two workers made two images: {digests:?}").into())
+        }
+    }
+
+    /// An image is what the reference makes, and building it again changes nothing.
+    fn compare(&self, path: &Path) -> Result<(), Failed> {
         let case = Case::read(path);
         let lane = self.lanes.take();
-        let (made, said) = match lane.build(&case)? {
-            Outcome::Image(image) => (Listing::of(&image, lane.engine()).text(), String::new()),
+        let (made, said) = match lane.build(&case, Way::AsUsual)? {
+            Outcome::Image(image) => {
+                if !lane.engine().is_reference() {
+                    let Outcome::Image(again) = lane.build(&case, Way::AsUsual)? else {
+                        return Err("it builds once, and not again".into());
+                    };
+                    if again.digest != image.digest {
+                        return Err("building it again makes another image".into());
+                    }
+                }
+                (Listing::of(&image, lane.engine()).text(), String::new())
+            }
             // How it is said is each engine's own.
             Outcome::Failed(said) => ("the build fails\n".to_owned(), said),
         };

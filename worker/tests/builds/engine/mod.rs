@@ -4,7 +4,7 @@ mod buildctl;
 mod own;
 
 use std::path::{Path, PathBuf};
-use std::sync::{Condvar, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 
 use libtest_mimic::Failed;
 
@@ -66,9 +66,17 @@ impl Engine {
 
 /// As many places to build at as builds run at a time, since a state folder is one worker's.
 pub(crate) struct Lanes {
-    engine: Engine,
+    engine: Arc<Engine>,
     free: Mutex<Vec<tempfile::TempDir>>,
     returned: Condvar,
+}
+
+/// How to build.
+#[derive(Clone, Copy)]
+pub(crate) enum Way {
+    AsUsual,
+    /// Anew, and so that nothing in the image depends on when that was.
+    Reproducibly,
 }
 
 /// How a build ended.
@@ -85,10 +93,10 @@ pub(crate) struct Lane<'l> {
 }
 
 impl Lanes {
-    pub(crate) fn new(engine: Engine, count: usize) -> Self {
+    pub(crate) fn new(engine: &Arc<Engine>, count: usize) -> Self {
         let folder = || tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
         Self {
-            engine,
+            engine: Arc::clone(engine),
             free: Mutex::new((0..count).map(|_| folder()).collect()),
             returned: Condvar::new(),
         }
@@ -114,7 +122,7 @@ impl Lane<'_> {
     }
 
     /// Builds. What went wrong outside the build itself is an error.
-    pub(crate) fn build(&self, case: &Case) -> Result<Outcome, Failed> {
+    pub(crate) fn build(&self, case: &Case, way: Way) -> Result<Outcome, Failed> {
         let work = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
         case.write(work.path());
         let output = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
@@ -138,6 +146,7 @@ impl Lane<'_> {
             images: &images,
             scratch: output.path(),
             output: &output.path().join("image.tar"),
+            way,
         };
         let failure = match self.engine().program {
             Program::Own => own::build(&job, self.state.as_ref().unwrap().path())?,
@@ -174,4 +183,5 @@ struct Job<'j> {
     scratch: &'j Path,
     /// Where the image goes, as an archive of an OCI layout.
     output: &'j Path,
+    way: Way,
 }

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use libtest_mimic::Failed;
 
-use super::Job;
+use super::{Job, Way};
 
 /// The exit code of a build that failed, or of a Dockerfile with errors.
 const FAILED: i32 = 1;
@@ -54,8 +54,14 @@ pub(super) fn build(job: &Job<'_>, state: &Path) -> Result<Option<String>, Faile
         .arg(state)
         .arg("--config")
         .arg(config_file)
-        .arg("--output")
-        .arg(format!("type=oci,dest={}", job.output.display()));
+        // The machine's own would be taken for the case's.
+        .env_remove("SOURCE_DATE_EPOCH");
+    let mut output = format!("type=oci,dest={}", job.output.display());
+    if let Way::Reproducibly = job.way {
+        output.push_str(",rewrite-timestamp=true");
+        command.args(["--no-cache", "--build-arg", "SOURCE_DATE_EPOCH=1700000000"]);
+    }
+    command.arg("--output").arg(output);
     for flag in &job.case.flags {
         command.arg(&flag.name).args(&flag.value);
     }
