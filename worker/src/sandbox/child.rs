@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use libc::sock_filter;
 use rustix::io::Errno;
-use rustix::process::{Gid, Uid};
+use rustix::process::{Gid, Resource, Rlimit, Uid};
 use rustix::thread::CapabilitySet;
 
 use super::kernel::{Call, Kernel, OwnFileSystem, Strings};
@@ -32,6 +32,7 @@ pub(super) struct ChildPlan {
     /// Standard input, output, error.
     pub(super) streams: [OwnedFd; 3],
     pub(super) filter: Arc<[sock_filter]>,
+    pub(super) ulimits: Vec<(Resource, Rlimit)>,
     pub(super) uid: Uid,
     pub(super) gid: Gid,
     pub(super) groups: Vec<Gid>,
@@ -261,6 +262,10 @@ fn isolate(kernel: &impl Kernel, plan: &ChildPlan) -> Result<(), Failure> {
             .map_err(at(Step::Streams))?;
     }
     kernel.set_umask(0o022);
+    // While it may still raise them.
+    for (resource, limit) in &plan.ulimits {
+        kernel.set_limit(*resource, *limit).map_err(at(Step::Limits))?;
+    }
     kernel.forget_keys();
     // From here on only what the filter allows can be done.
     kernel.install_filter(&plan.filter).map_err(at(Step::Filter))?;

@@ -13,7 +13,7 @@ use rustix::mount::{
     UnmountFlags, fsconfig_create, fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, mount,
     mount_bind_recursive, mount_change, mount_remount, move_mount, unmount,
 };
-use rustix::process::{Gid, Signal, Uid};
+use rustix::process::{Gid, Resource, Rlimit, Signal, Uid};
 use rustix::thread::{CapabilitySet, CapabilitySets, LinkNameSpaceType, UnshareFlags};
 
 pub(super) type Call<T = ()> = Result<T, Errno>;
@@ -59,6 +59,7 @@ pub(super) trait Kernel {
     fn start_session(&self) -> Call;
     fn set_stream(&self, number: i32, stream: BorrowedFd<'_>) -> Call;
     fn set_umask(&self, mask: u32);
+    fn set_limit(&self, resource: Resource, limit: Rlimit) -> Call;
     /// Gives up the worker's keys.
     fn forget_keys(&self);
     fn install_filter(&self, filter: &[sock_filter]) -> Call;
@@ -232,6 +233,10 @@ impl Kernel for Linux {
 
     fn set_stream(&self, number: i32, stream: BorrowedFd<'_>) -> Call {
         super::syscall::duplicate_to(stream.as_raw_fd(), number)
+    }
+
+    fn set_limit(&self, resource: Resource, limit: Rlimit) -> Call {
+        rustix::process::setrlimit(resource, limit)
     }
 
     fn set_umask(&self, mask: u32) {

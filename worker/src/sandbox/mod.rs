@@ -38,4 +38,4 @@ pub use error::SandboxError;
 pub use isolate::isolate_mounts;
 pub use probe::{Capability, Report, probe};
 pub use run::{Sandbox, SandboxConfig};
-pub use spec::{ExitStatus, Limits, MountSource, MountSpec, Network, Output, ProcessSpec, Stream};
+pub use spec::{ExitStatus, Limits, MountSource, MountSpec, Network, Output, ProcessSpec, Stream, Ulimit};

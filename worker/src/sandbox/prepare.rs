@@ -12,7 +12,7 @@ use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, OpenTreeFlags, fsconfig_create, fsconfig_set_flag,
     fsconfig_set_string, fsmount, fsopen, open_tree,
 };
-use rustix::process::{Gid, Uid};
+use rustix::process::{Gid, Resource, Rlimit, Uid};
 
 use super::cgroup::{Cgroups, Group};
 use super::child::{ChildMount, ChildPlan, MountWhat, NetworkPlan};
@@ -20,7 +20,7 @@ use super::kernel::{OwnFileSystem, Strings};
 use super::network::{Exit, Exits};
 use super::secret::secret_file;
 use super::user::{Identity, identify};
-use super::{MountSource, Network, ProcessSpec, SandboxError, floor, syscall};
+use super::{MountSource, Network, ProcessSpec, SandboxError, Ulimit, floor, syscall};
 use crate::snapshot::{Confined, DirAttributes, mount_detached};
 
 /// What all steps of a worker share.
@@ -145,6 +145,7 @@ pub(super) fn prepare(shop: &Workshop, spec: &ProcessSpec) -> Result<Prepared, S
         cwd,
         streams: [stdin.into(), stdout_end.into(), stderr_end.into()],
         filter: shop.filter.clone(),
+        ulimits: spec.ulimits.iter().map(limit).collect(),
         uid: Uid::from_raw(identity.uid),
         gid: Gid::from_raw(identity.gid),
         groups: identity.groups.iter().copied().map(Gid::from_raw).collect(),
@@ -440,6 +441,15 @@ fn environment(spec: &ProcessSpec, identity: &Identity) -> Result<Vec<CString>, 
         )?);
     }
     Ok(environment)
+}
+
+fn limit(limit: &Ulimit) -> (Resource, Rlimit) {
+    let Ulimit { resource, soft, hard } = *limit;
+    let limit = Rlimit {
+        current: soft,
+        maximum: hard,
+    };
+    (resource, limit)
 }
 
 /// The paths that the program may be at, in the order of the search.

@@ -4,6 +4,8 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use rustix::process::Resource;
+
 use crate::snapshot::OverlaySpec;
 use crate::source::secret::Secret;
 
@@ -34,6 +36,8 @@ pub struct ProcessSpec {
     pub extra_hosts: Vec<(IpAddr, String)>,
     /// What it may use up.
     pub limits: Limits,
+    /// Limits that it can see and lower, each process for itself.
+    pub ulimits: Vec<Ulimit>,
 }
 
 impl ProcessSpec {
@@ -52,6 +56,7 @@ impl ProcessSpec {
             network: Network::Default,
             extra_hosts: Vec::new(),
             limits: Limits::default(),
+            ulimits: Vec::new(),
         }
     }
 }
@@ -118,6 +123,48 @@ pub struct Limits {
     pub wall_time: Option<Duration>,
     /// Bytes of output kept; what follows is dropped and said to be.
     pub log_bytes: Option<u64>,
+}
+
+/// A limit as `ulimit` shows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ulimit {
+    /// Of what.
+    pub(super) resource: Resource,
+    /// The limit that counts; `None` is no limit.
+    pub(super) soft: Option<u64>,
+    /// How far the process may raise it.
+    pub(super) hard: Option<u64>,
+}
+
+impl Ulimit {
+    /// The limit called `name`, `nofile` or the like; negative numbers are no limit. `None` where there is none of that
+    /// name.
+    pub fn named(name: &str, soft: i64, hard: i64) -> Option<Self> {
+        let resource = match name {
+            "as" => Resource::As,
+            "core" => Resource::Core,
+            "cpu" => Resource::Cpu,
+            "data" => Resource::Data,
+            "fsize" => Resource::Fsize,
+            "locks" => Resource::Locks,
+            "memlock" => Resource::Memlock,
+            "msgqueue" => Resource::Msgqueue,
+            "nice" => Resource::Nice,
+            "nofile" => Resource::Nofile,
+            "nproc" => Resource::Nproc,
+            "rss" => Resource::Rss,
+            "rtprio" => Resource::Rtprio,
+            "rttime" => Resource::Rttime,
+            "sigpending" => Resource::Sigpending,
+            "stack" => Resource::Stack,
+            _ => return None,
+        };
+        Some(Self {
+            resource,
+            soft: u64::try_from(soft).ok(),
+            hard: u64::try_from(hard).ok(),
+        })
+    }
 }
 
 /// Where output came from.

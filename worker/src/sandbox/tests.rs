@@ -692,6 +692,21 @@ fn hosts_and_hostname_are_the_steps_own() {
 }
 
 #[test]
+fn limits_of_the_steps_own_are_set_and_cannot_be_raised() {
+    let Some(machine) = Machine::new() else { return };
+    let active = machine.store.begin(&machine.base).unwrap();
+    let script = "ulimit -n; ulimit -Hn; ulimit -c; ulimit -n 201 || echo no; ulimit -n 150 && ulimit -Sn";
+    let ran = machine.run(&active, &["sh", "-c", script], |spec| {
+        spec.ulimits = vec![
+            Ulimit::named("nofile", 100, 200).unwrap(),
+            Ulimit::named("core", -1, -1).unwrap(),
+        ];
+    });
+    assert_eq!(ran.stdout, "100\n200\nunlimited\nno\n150\n", "{}", ran.stderr);
+    assert!(Ulimit::named("files", 1, 1).is_none());
+}
+
+#[test]
 fn mounts_show_what_they_should_and_nothing_else() {
     let Some(machine) = Machine::new() else { return };
     let outside = machine.dir.path().join("outside");

@@ -729,21 +729,12 @@ fn check(vertex: &GraphVertex, host: &Platform) -> Result<(), String> {
             Source::Image(_) | Source::Local(_) | Source::Web | Source::Git => Ok(()),
             Source::Unsupported(what) => Err(unsupported(what).message),
         },
-        Some(OpKind::Exec(exec)) => {
-            if exec.meta.as_ref().is_some_and(|meta| !meta.ulimit.is_empty()) {
-                return Err(
-                    "the step asks for limits of its own (--ulimit), which this worker does not set".into(),
-                );
-            }
-            match platform_of(&vertex.op) {
-                Some(platform) if platform.os != host.os || platform.architecture != host.architecture => {
-                    Err(format!(
-                        "the step is for {platform}, and this worker runs {host} only: it has no emulation"
-                    ))
-                }
-                _ => Ok(()),
-            }
-        }
+        Some(OpKind::Exec(_)) => match platform_of(&vertex.op) {
+            Some(platform) if platform.os != host.os || platform.architecture != host.architecture => Err(
+                format!("the step is for {platform}, and this worker runs {host} only: it has no emulation"),
+            ),
+            _ => Ok(()),
+        },
         Some(OpKind::File(file)) => {
             if file.actions.iter().any(|action| action.output > 0) {
                 return Err("the step has several results, which this worker does not do".into());

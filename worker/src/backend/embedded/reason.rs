@@ -115,19 +115,10 @@ fn cause(index: usize, now: &InputFact, before: &InputFact, listing: Listing<'_>
 
 /// The names that differ between two listings, as the beginning of a sentence.
 fn differences(now: &BTreeMap<String, Digest>, before: &BTreeMap<String, Digest>) -> String {
-    let mut names = Vec::new();
-    let mut verb = None;
-    let mut note = |name: &str, what: &'static str| {
-        names.push(if name.is_empty() {
-            "the context".to_owned()
-        } else {
-            name.to_owned()
-        });
-        verb = Some(if verb.is_none_or(|verb| verb == what) {
-            what
-        } else {
-            "changed"
-        });
+    let mut found: Vec<(String, &'static str)> = Vec::new();
+    let mut note = |name: &str, verb: &'static str| {
+        let name = if name.is_empty() { "the context" } else { name };
+        found.push((name.to_owned(), verb));
     };
     for (name, digest) in now {
         match before.get(name) {
@@ -140,12 +131,18 @@ fn differences(now: &BTreeMap<String, Digest>, before: &BTreeMap<String, Digest>
         note(name, "was removed");
     }
     let plural = |verb: &str| verb.replace("was ", "were ");
-    let verb = verb.unwrap_or("changed");
-    match names.as_slice() {
+    let together = |first: &'static str| {
+        let alike = found.iter().all(|(_, verb)| *verb == first);
+        plural(if alike { first } else { "changed" })
+    };
+    match found.as_slice() {
         [] => String::new(),
-        [one] => format!("{one} {verb}"),
-        [one, two] => format!("{one} and {two} {}", plural(verb)),
-        [one, two, rest @ ..] => format!("{one}, {two} and {} more {}", rest.len(), plural(verb)),
+        [(one, verb)] => format!("{one} {verb}"),
+        [(one, verb), (two, other)] if verb != other => format!("{one} {verb} and {two} {other}"),
+        [(one, verb), (two, _)] => format!("{one} and {two} {}", together(verb)),
+        [(one, verb), (two, _), rest @ ..] => {
+            format!("{one}, {two} and {} more {}", rest.len(), together(verb))
+        }
     }
 }
 
@@ -214,7 +211,7 @@ mod tests {
         );
         assert_eq!(
             reason(&with("3", "new"), &before, true),
-            "rerun: app.go and new.go changed since build 3"
+            "rerun: app.go changed and new.go was added since build 3"
         );
     }
 

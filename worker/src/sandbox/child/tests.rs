@@ -108,6 +108,9 @@ impl Kernel for Recorder {
     fn set_stream(&self, number: i32, _: BorrowedFd<'_>) -> Call {
         self.note(format!("set_stream {number}"))
     }
+    fn set_limit(&self, _: Resource, _: Rlimit) -> Call {
+        self.note("set_limit")
+    }
     fn set_umask(&self, mask: u32) {
         let _ = self.note(format!("set_umask {mask:o}"));
     }
@@ -189,6 +192,13 @@ fn plan(uid: u32) -> ChildPlan {
         cwd: c"/src".into(),
         streams: [descriptor(), descriptor(), descriptor()],
         filter: super::super::filter::filter().unwrap().into(),
+        ulimits: vec![(
+            Resource::Nofile,
+            Rlimit {
+                current: Some(1),
+                maximum: None,
+            },
+        )],
         uid: Uid::from_raw(uid),
         gid: Gid::from_raw(5),
         groups: vec![Gid::from_raw(5)],
@@ -213,6 +223,7 @@ fn rights_are_given_up_in_the_order_that_leaves_none() {
         kernel.position("mask /proc/kcore"),
         kernel.position("protect /proc/sys"),
         kernel.position("change_dir /src"),
+        kernel.position("set_limit"),
         kernel.position("install_filter"),
         kernel.last_position("drop_capability"),
         kernel.position("set_groups"),

@@ -37,7 +37,7 @@ const CASES: &[Case] = &[
         step: "COPY *.txt /in/",
         before: &[("a.txt", "1"), ("b.txt", "1")],
         after: &[("a.txt", "1"), ("c.txt", "1")],
-        reason: "rerun: c.txt and b.txt changed since build 1",
+        reason: "rerun: c.txt was added and b.txt was removed since build 1",
     },
     Case {
         step: "COPY *.txt /in/",

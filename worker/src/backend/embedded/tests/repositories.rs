@@ -278,6 +278,27 @@ async fn files_are_roots_with_the_modes_of_git_and_the_time_of_their_commit() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn submodules_come_along_unless_they_are_not_wanted() {
+    if !servable() {
+        return;
+    }
+    let (ground, served, inner) = (Ground::new(), Served::start(), Served::start());
+    let worker = ground.worker();
+    inner.commit(&[("deep.txt", "inner")]);
+    served.commit(&[("a.txt", "one")]);
+    served.git(&["submodule", "--quiet", "add", &inner.url, "sub"]);
+    served.commit(&[]);
+    let with = add(&worker, &served.url).await;
+    assert_eq!(worker.file(&with, "in/sub/deep.txt").as_deref(), Some("inner"));
+    assert_eq!(worker.file(&with, "in/sub/.git"), None);
+    let without = add(&worker, &format!("{}?submodules=false", served.url)).await;
+    assert_eq!(worker.file(&without, "in/a.txt").as_deref(), Some("one"));
+    assert_eq!(worker.file(&without, "in/sub/deep.txt"), None);
+    let kept = add(&worker, &format!("--keep-git-dir=true {}", served.url)).await;
+    assert_eq!(worker.file(&kept, "in/sub/deep.txt").as_deref(), Some("inner"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_is_not_there_or_that_is_this_machine_says_so() {
     if !servable() {
         return;

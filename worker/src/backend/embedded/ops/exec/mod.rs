@@ -16,7 +16,9 @@ use super::super::progress::News;
 use super::super::rootfs::{self, Rootfs};
 use super::{StepFailure, blocking};
 use crate::backend::timestamp;
-use crate::sandbox::{ExitStatus, Limits, Network, Output, ProcessSpec, Sandbox, SandboxError, Stream};
+use crate::sandbox::{
+    ExitStatus, Limits, Network, Output, ProcessSpec, Sandbox, SandboxError, Stream, Ulimit,
+};
 use crate::snapshot::SnapshotStore;
 
 pub(crate) use caches::Caches;
@@ -71,6 +73,7 @@ impl Executor {
         spec.readonly_root = root.readonly;
         spec.mounts.clone_from(&ground.specs);
         spec.limits = self.limits;
+        spec.ulimits = ulimits(meta)?;
         if !meta.hostname.is_empty() {
             spec.hostname.clone_from(&meta.hostname);
         }
@@ -156,6 +159,24 @@ fn files(input: i64, inputs: &[rootfs::Output]) -> Result<Rootfs, StepFailure> {
             "the step runs on an input that it does not have",
         )),
     }
+}
+
+/// The limits that the process asks for.
+fn ulimits(meta: &Meta) -> Result<Vec<Ulimit>, StepFailure> {
+    let read = |limit: &stagewright_core::llb::Ulimit| {
+        let (name, soft, hard) = (limit.name.as_str(), limit.soft, limit.hard);
+        if hard >= 0 && (soft < 0 || soft > hard) {
+            return Err(StepFailure::new(format!(
+                "the limit {name}={soft}:{hard} cannot be: the second number is how far the first may be raised"
+            )));
+        }
+        Ulimit::named(name, soft, hard).ok_or_else(|| {
+            StepFailure::new(format!(
+                "there is no limit called {name:?}: nofile, nproc, core and the like are some"
+            ))
+        })
+    };
+    meta.ulimit.iter().map(read).collect()
 }
 
 /// The variables of the process, and the proxies that apply while it runs.
