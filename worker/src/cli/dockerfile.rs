@@ -34,7 +34,8 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "OS/ARCH[/VARIANT]", value_parser = platform, value_delimiter = ',')]
     platform: Vec<Platform>,
 
-    /// The build context, a folder; `-` reads the Dockerfile from standard input and has no context
+    /// The build context: a folder, or a git repository as URL[#NAME[:FOLDER]] where something is built; `-` reads the
+    /// Dockerfile from standard input and has no context
     #[arg(default_value = ".", value_name = "PATH")]
     path: PathBuf,
 }
@@ -49,6 +50,25 @@ pub(super) struct Dockerfile {
 }
 
 impl Arguments {
+    /// What stands in the place of the context, as written.
+    pub(super) fn place(&self) -> &Path {
+        &self.path
+    }
+
+    /// The file that was named.
+    pub(super) fn file(&self) -> Option<&Path> {
+        self.file.as_deref()
+    }
+
+    /// The same with another context and file.
+    pub(super) fn at(&self, path: PathBuf, file: Option<PathBuf>) -> Self {
+        Self {
+            file,
+            path,
+            ..self.clone()
+        }
+    }
+
     /// Whether there is a Dockerfile only, on standard input.
     fn has_no_context(&self) -> bool {
         self.path == Path::new("-")

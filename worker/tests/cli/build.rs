@@ -558,3 +558,61 @@ fn image_is_pushed_under_each_name_and_pulled_again() {
     child.kill().unwrap();
     child.wait().unwrap();
 }
+
+#[test]
+fn repository_is_the_context_by_its_address() {
+    use std::process::{Command, Stdio};
+    let folder = Folder::with(&[
+        ("served/app/sub/Dockerfile", "FROM scratch\nCOPY file /\n"),
+        ("served/app/sub/file", "from the repository"),
+    ]);
+    let exec = Command::new("git").arg("--exec-path").output();
+    let daemon = exec.map(|said| String::from_utf8(said.stdout).unwrap().trim().to_owned() + "/git-daemon");
+    let Some(daemon) = daemon.ok().filter(|path| std::path::Path::new(path).exists()) else {
+        println!("skipped: there is no git daemon to serve a repository with");
+        return;
+    };
+    for command in [
+        "init -q -b main",
+        "add .",
+        "-c user.name=a -c user.email=a@b.c commit -q -m first",
+    ] {
+        let git = Command::new("git")
+            .current_dir(folder.path("served/app"))
+            .args(command.split(' '))
+            .status();
+        assert!(git.unwrap().success());
+    }
+    let port = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
+    let mut served = Command::new(daemon)
+        .args(["--export-all", "--listen=127.0.0.1", "--reuseaddr"])
+        .arg(format!("--port={port}"))
+        .arg(format!("--base-path={}", folder.name("served")))
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    let (state, out) = (folder.name("state"), folder.name("out"));
+    let address = |fragment: &str| format!("git://127.0.0.1:{port}/app{fragment}");
+    let build = |fragment: &str| run(&["build", "--state", &state, "-o", &out, &address(fragment)]);
+    let (code, _, error) = build("#main:sub");
+    if !error.contains("cannot run builds") {
+        assert_eq!(code, 0, "{error}");
+        assert_eq!(folder.text("out/file"), "from the repository");
+    }
+    let (code, _, error) = build("#main");
+    assert!(
+        code == 2 && error.contains("has no Dockerfile") && error.contains("#NAME:FOLDER"),
+        "{error}"
+    );
+    let (code, _, error) = build("#nothing");
+    assert!(code == 1 && error.contains("nothing"), "{error}");
+    served.kill().unwrap();
+    served.wait().unwrap();
+}

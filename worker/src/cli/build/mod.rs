@@ -9,6 +9,7 @@ mod epoch;
 mod failure;
 mod output;
 mod planning;
+mod remote;
 mod request;
 mod running;
 
@@ -29,6 +30,7 @@ use self::call::Call;
 use self::deliver::Image;
 use self::display::{Display, Manner};
 use self::output::{Choice, Destination, Kind, Output, Push};
+use self::remote::{Address, Checkout};
 use self::request::Sources;
 use self::running::End;
 use super::dockerfile::Dockerfile;
@@ -140,7 +142,44 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
-    let mut dockerfile = arguments.dockerfile.read_for_several()?;
+    let Some(address) = Address::read(arguments.dockerfile.place())? else {
+        return match begin(arguments, &arguments.dockerfile)? {
+            Begun::Answered(code) => Ok(code),
+            Begun::Ready(ready) => arguments
+                .machine
+                .run(build(arguments, &arguments.dockerfile, *ready)),
+        };
+    };
+    arguments.machine.run(async {
+        if arguments.manner() != Manner::Quiet {
+            tell(&format!("fetching {}\n", arguments.dockerfile.place().display()));
+        }
+        let checkout = Checkout::fetch(&address).await?;
+        let place = checkout.arguments(&arguments.dockerfile)?;
+        match begin(arguments, &place)? {
+            Begun::Answered(code) => Ok(code),
+            Begun::Ready(ready) => build(arguments, &place, *ready).await,
+        }
+    })
+}
+
+/// How far a command comes before it needs the machine.
+enum Begun {
+    /// Something else than a build was asked for.
+    Answered(ExitCode),
+    Ready(Box<Ready>),
+}
+
+/// A build that is understood.
+struct Ready {
+    wanted: Wanted,
+    dockerfile: Dockerfile,
+    folders: BTreeMap<String, Folder>,
+}
+
+/// Reads what is to be built at `place`, and what is to come of it.
+fn begin(arguments: &Arguments, place: &dockerfile::Arguments) -> Result<Begun, Failure> {
+    let mut dockerfile = place.read_for_several()?;
     epoch::enter(&mut dockerfile.input.options, |name| std::env::var(name).ok());
     let options = &mut dockerfile.input.options;
     if arguments.no_cache || !arguments.no_cache_filter.is_empty() {
@@ -153,13 +192,15 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
         arguments.call
     };
     if let Some(answer) = call.and_then(|call| call.answer(&dockerfile)) {
-        return answer;
+        return answer.map(Begun::Answered);
     }
     let wanted = Wanted::of(arguments, &dockerfile)?;
     arguments.files.clear()?;
-    arguments
-        .machine
-        .run(build(arguments, &wanted, dockerfile, folders))
+    Ok(Begun::Ready(Box::new(Ready {
+        wanted,
+        dockerfile,
+        folders,
+    })))
 }
 
 impl Arguments {
@@ -293,10 +334,14 @@ struct Planned {
 
 async fn build(
     arguments: &Arguments,
-    wanted: &Wanted,
-    dockerfile: Dockerfile,
-    folders: BTreeMap<String, Folder>,
+    place: &dockerfile::Arguments,
+    ready: Ready,
 ) -> Result<ExitCode, Failure> {
+    let Ready {
+        wanted,
+        dockerfile,
+        folders,
+    } = &ready;
     let machine = arguments.machine.open()?;
     let builds = &machine.builds;
     let stop = CancellationToken::new();
@@ -305,16 +350,16 @@ async fn build(
     let names = machine.storage.names();
     let local = arguments.local_images.then_some(&names);
     let planned = tokio::select! {
-        planned = plan(builds, local, wanted, &dockerfile, &mut display) => planned?,
+        planned = plan(builds, local, wanted, dockerfile, &mut display) => planned?,
         () = stop.cancelled() => return Ok(ExitCode::from(INTERRUPTED)),
     };
     let sources = Sources {
-        arguments: &arguments.dockerfile,
+        arguments: place,
         ignore: (
             dockerfile.input.options.ignore.as_deref().unwrap_or_default(),
             dockerfile.ignore_name.as_deref().unwrap_or(".dockerignore"),
         ),
-        named: &folders,
+        named: folders,
     };
     let mut contexts = BTreeMap::new();
     let mut ids = Vec::new();
