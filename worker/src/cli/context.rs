@@ -1,5 +1,7 @@
 //! A folder as a build context: what is in it, and its content in the store.
 
+use std::collections::BTreeSet;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::io::Read as _;
 use std::os::unix::fs::PermissionsExt as _;
@@ -7,17 +9,25 @@ use std::path::Path;
 
 use sha2::{Digest as _, Sha256};
 use stagewright_core::digest::Digest;
+use stagewright_core::glob;
 use stagewright_core::ignore::{Ignore, Looked};
 use stagewright_core::protocol::{ContextEntry, ContextEntryKind, OfferContext};
 
 use super::Failure;
 use crate::content::{ContentError, ContentStore};
 
-/// Takes every file of `folder` that `ignore` lets in into `content`, and lists what is there. What is no file,
-/// directory or link (a socket, a device) cannot be in a context and is left out.
-pub(super) fn scan(folder: &Path, ignore: &Ignore, content: &ContentStore) -> Result<OfferContext, Failure> {
+/// Takes every file of `folder` that `ignore` lets in into `content`, and lists what is there; of the names at the top
+/// only those that are `wanted`. What is no file, directory or link (a socket, a device) cannot be in a context and is
+/// left out.
+pub(super) fn scan(
+    folder: &Path,
+    ignore: &Ignore,
+    wanted: &Wanted,
+    content: &ContentStore,
+) -> Result<OfferContext, Failure> {
     let mut scan = Scan {
         ignore,
+        wanted,
         content,
         entries: Vec::new(),
     };
@@ -28,8 +38,72 @@ pub(super) fn scan(folder: &Path, ignore: &Ignore, content: &ContentStore) -> Re
     })
 }
 
+/// The names at the top of a context that a build reads. What it does not read is not kept: it may be large, and it
+/// may be secret.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) enum Wanted {
+    #[default]
+    All,
+    Names(BTreeSet<OsString>),
+}
+
+impl Wanted {
+    /// Those that `paths` of steps lie in. All, where a path leads through a link, which may lead anywhere, and where
+    /// there is nothing at one, so that its error can say what there is.
+    pub(super) fn of(folder: &Path, paths: &[String]) -> Self {
+        let mut names = BTreeSet::new();
+        for path in paths {
+            let parts: Vec<&str> = glob::parts(path).collect();
+            // Both mean any number of folders, up or down.
+            let wanders = parts.iter().any(|part| *part == ".." || part.contains("**"));
+            if parts.is_empty() || wanders || Self::find(folder, &parts, &mut names, true) != Some(true) {
+                return Self::All;
+            }
+        }
+        Self::Names(names)
+    }
+
+    /// Whether there is anything at the path of these parts; `None` where a link is in the way.
+    fn find(folder: &Path, parts: &[&str], names: &mut BTreeSet<OsString>, top: bool) -> Option<bool> {
+        let Some((part, rest)) = parts.split_first() else {
+            return Some(true);
+        };
+        let mut found = false;
+        for entry in fs::read_dir(folder).ok()? {
+            let entry = entry.ok()?;
+            let name = entry.file_name();
+            // A pattern with a backslash is compared as one too; whatever it means otherwise is not found here.
+            if !(*part == name || glob::matches(part, &name.to_string_lossy())) {
+                continue;
+            }
+            let kind = entry.file_type().ok()?;
+            if kind.is_symlink() {
+                return None;
+            }
+            let there = if rest.is_empty() || !kind.is_dir() {
+                rest.is_empty()
+            } else {
+                Self::find(&entry.path(), rest, names, false)?
+            };
+            if there && top {
+                names.insert(name);
+            }
+            found |= there;
+        }
+        Some(found)
+    }
+
+    fn takes(&self, name: &OsStr) -> bool {
+        match self {
+            Self::All => true,
+            Self::Names(names) => names.contains(name),
+        }
+    }
+}
+
 struct Scan<'s> {
     ignore: &'s Ignore,
+    wanted: &'s Wanted,
     content: &'s ContentStore,
     entries: Vec<ContextEntry>,
 }
@@ -46,6 +120,9 @@ impl Scan<'_> {
         let mut names = Vec::new();
         for entry in fs::read_dir(folder).map_err(|error| cannot(folder, &error))? {
             names.push(entry.map_err(|error| cannot(folder, &error))?.file_name());
+        }
+        if under.is_empty() {
+            names.retain(|name| self.wanted.takes(name));
         }
         names.sort();
         for name in names {
@@ -157,7 +234,7 @@ mod tests {
         fs::set_permissions(folder.path().join("b/c"), fs::Permissions::from_mode(0o750)).unwrap();
         std::os::unix::fs::symlink("b/c", folder.path().join("a")).unwrap();
         std::os::unix::net::UnixListener::bind(folder.path().join("socket")).unwrap();
-        let offer = scan(folder.path(), &Ignore::default(), &content).unwrap();
+        let offer = scan(folder.path(), &Ignore::default(), &Wanted::All, &content).unwrap();
         let paths: Vec<_> = offer.entries.iter().map(|entry| entry.path.as_str()).collect();
         assert_eq!(paths, ["a", "b", "b/c"]);
         assert_eq!(
@@ -166,6 +243,51 @@ mod tests {
         );
         assert_eq!(offer.entries[2].mode, 0o750);
         assert!(content.contains(&Digest::of(b"text")));
+    }
+
+    #[test]
+    fn what_no_step_reads_is_neither_listed_nor_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = tempfile::tempdir().unwrap();
+        let content = ContentStore::open(state.path()).unwrap();
+        for path in ["src/a.go", "src/deep/b", "token", "c.txt", "linked/x"] {
+            let place = folder.path().join(path);
+            fs::create_dir_all(place.parent().unwrap()).unwrap();
+            fs::write(place, path).unwrap();
+        }
+        std::os::unix::fs::symlink("../linked", folder.path().join("src/link")).unwrap();
+        let wanted = |paths: &[&str]| {
+            let paths: Vec<String> = paths.iter().map(ToString::to_string).collect();
+            match Wanted::of(folder.path(), &paths) {
+                Wanted::All => "all".to_owned(),
+                Wanted::Names(names) => names
+                    .into_iter()
+                    .map(|name| name.into_string().unwrap())
+                    .collect::<Vec<_>>()
+                    .join(" "),
+            }
+        };
+        assert_eq!(wanted(&["/src", "/*.txt"]), "c.txt src");
+        assert_eq!(wanted(&["src/*.go"]), "src");
+        assert_eq!(wanted(&["src/deep/b", "linked"]), "linked src");
+        for all in [
+            "/",
+            ".",
+            "src/link/x",
+            "src/l*",
+            "missing",
+            "src/missing",
+            "../x",
+            "src/a.go/x",
+            "**/b",
+        ] {
+            assert_eq!(wanted(&["c.txt", all]), "all", "{all}");
+        }
+        let names = Wanted::of(folder.path(), &["/src".into()]);
+        let offer = scan(folder.path(), &Ignore::default(), &names, &content).unwrap();
+        assert!(offer.entries.iter().all(|entry| entry.path.starts_with("src")));
+        assert!(content.contains(&Digest::of(b"src/a.go")));
+        assert!(!content.contains(&Digest::of(b"token")));
     }
 
     #[test]
@@ -184,7 +306,7 @@ mod tests {
             fs::write(place, text).unwrap();
         }
         let (ignore, _) = Ignore::parse("*\n!a/b/c\n");
-        let offer = scan(folder.path(), &ignore, &content).unwrap();
+        let offer = scan(folder.path(), &ignore, &Wanted::All, &content).unwrap();
         let paths: Vec<_> = offer.entries.iter().map(|entry| entry.path.as_str()).collect();
         assert_eq!(paths, ["a", "a/b", "a/b/c"]);
         assert!(!content.contains(&Digest::of(b"out")));

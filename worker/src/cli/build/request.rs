@@ -1,5 +1,6 @@
 //! What a build asks the worker for: the plan, and the folders that it reads.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
@@ -11,9 +12,10 @@ use stagewright_core::protocol::WireOp;
 
 use super::tell;
 use crate::build::Builds;
+use crate::cli::context::{self, Wanted};
 use crate::cli::named::{Folder, OWN};
 use crate::cli::style::Style;
-use crate::cli::{Failure, context, dockerfile, report};
+use crate::cli::{Failure, dockerfile, report};
 
 /// The ops as they are handed over.
 pub(super) fn ops(definition: &Definition) -> Vec<WireOp> {
@@ -56,17 +58,17 @@ impl Sources<'_> {
         definition: &Definition,
         contexts: &mut BTreeMap<String, Digest>,
     ) -> Result<(), Failure> {
-        for name in local_sources(definition) {
+        for (name, read) in local_sources(definition) {
             if contexts.contains_key(&name) {
                 continue;
             }
             let id = if let Some(folder) = self.named.get(&name) {
                 let ignore_name = folder.path.join(".dockerignore").display().to_string();
                 let ignore = ignore(&folder.ignore, &ignore_name)?;
-                offer(builds, &name, &folder.path, &ignore)?
+                offer(builds, &name, &folder.path, &ignore, read.as_deref())?
             } else {
                 let ignore = ignore(self.ignore.0, self.ignore.1)?;
-                offer(builds, OWN, self.arguments.context()?, &ignore)?
+                offer(builds, OWN, self.arguments.context()?, &ignore, read.as_deref())?
             };
             contexts.insert(name, id);
         }
@@ -74,8 +76,15 @@ impl Sources<'_> {
     }
 }
 
-fn offer(builds: &Builds, name: &str, folder: &Path, ignore: &Ignore) -> Result<Digest, Failure> {
-    let mut offer = context::scan(folder, ignore, builds.contexts().content())?;
+fn offer(
+    builds: &Builds,
+    name: &str,
+    folder: &Path,
+    ignore: &Ignore,
+    read: Option<&[String]>,
+) -> Result<Digest, Failure> {
+    let wanted = read.map_or(Wanted::All, |paths| Wanted::of(folder, paths));
+    let mut offer = context::scan(folder, ignore, &wanted, builds.contexts().content())?;
     name.clone_into(&mut offer.name);
     let answer = builds.contexts().offer(offer);
     answer
@@ -96,12 +105,29 @@ fn ignore(text: &str, name: &str) -> Result<Ignore, Failure> {
     ))
 }
 
-fn local_sources(definition: &Definition) -> BTreeSet<String> {
-    let name = |bytes: &[u8]| match decode(bytes).ok()?.kind? {
-        OpKind::Source(source) => source.identifier.strip_prefix("local://").map(str::to_owned),
-        _ => None,
-    };
-    definition.ops.iter().filter_map(|op| name(&op.bytes)).collect()
+/// The local sources of a definition, and the paths that its steps read of each; `None` where that is all.
+fn local_sources(definition: &Definition) -> BTreeMap<String, Option<Vec<String>>> {
+    let mut sources: BTreeMap<String, Option<Vec<String>>> = BTreeMap::new();
+    for op in &definition.ops {
+        let Some(OpKind::Source(source)) = decode(&op.bytes).ok().and_then(|op| op.kind) else {
+            continue;
+        };
+        let Some(name) = source.identifier.strip_prefix("local://") else {
+            continue;
+        };
+        let paths = source
+            .attr("local.followpaths")
+            .and_then(|text| serde_json::from_str(text).ok());
+        match sources.entry(name.to_owned()) {
+            Entry::Vacant(place) => _ = place.insert(paths),
+            // Of one that is read twice the paths of both count.
+            Entry::Occupied(mut place) => {
+                let both = place.get_mut().take().zip(paths);
+                *place.get_mut() = both.map(|(one, two): (Vec<String>, Vec<String>)| [one, two].concat());
+            }
+        }
+    }
+    sources
 }
 
 #[cfg(test)]
