@@ -16,4 +16,5 @@ mod builds;
 #[allow(dead_code, reason = "shared with the server's tests, which use more of it")]
 mod client;
 mod image;
+mod outputs;
 mod process;
