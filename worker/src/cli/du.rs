@@ -10,6 +10,7 @@ use super::state::Look;
 use super::style::{COLUMNS, Style, cut};
 use super::{Failure, machine, measure, print};
 use crate::backend::embedded::step_records;
+use crate::storage::control::{self, Answer, Request};
 use crate::storage::usage::{Item, Kind, Knowledge, Usage};
 
 /// Say what takes room in the state folder
@@ -59,10 +60,14 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// What is there. Beside a worker that is at work, what its builds hold is not known, and is said to be so.
+/// What is there. A worker that is at work here is asked; where it cannot be, what its builds hold is not known, and is
+/// said to be so.
 fn survey(look: &Look) -> Result<Usage, Failure> {
     let mut knowledge = Knowledge::default();
     if look.is_beside_worker() {
+        if let Ok(Answer::Usage(usage)) = control::ask(&look.path, &Request::Usage) {
+            return Ok(usage);
+        }
         eprint("a worker is at work here: what its builds hold, and its records of steps, are not told\n");
     } else {
         knowledge.records = step_records(&look.path).unwrap_or_default();

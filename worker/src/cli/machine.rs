@@ -79,6 +79,11 @@ impl Arguments {
         State::open(self.state.as_deref())
     }
 
+    /// Where the state folder is.
+    pub(super) fn place(&self) -> Result<PathBuf, Failure> {
+        super::state::place(self.state.as_deref())
+    }
+
     /// The state folder, to be read whether or not a worker is at work in it.
     pub(super) fn look(&self) -> Result<Look, Failure> {
         log(self.verbose)?;

@@ -9,8 +9,10 @@ use super::du::{self, Format};
 use super::style::Style;
 use super::{Failure, machine, measure, print};
 use crate::config::size;
+use crate::storage::StorageError;
+use crate::storage::control::{self, Answer, Request};
 use crate::storage::prune::{Policy, Pruned};
-use crate::storage::usage::{Item, Kind};
+use crate::storage::usage::{Item, Kind, Usage};
 
 /// Remove what nobody needs from the state folder
 ///
@@ -65,21 +67,11 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
 }
 
 fn prune(arguments: &Arguments, policy: &Policy) -> Result<ExitCode, Failure> {
-    let broken = |error: crate::storage::StorageError| Failure::new(Failure::PLACE, error.to_string());
-    let machine = arguments.machine.open().map_err(beside)?;
-    let pruned = if arguments.dry_run {
-        let removed = policy.choose(&machine.storage.usage().map_err(broken)?);
-        Pruned {
-            freed: removed
-                .iter()
-                .filter(|item| item.takes_room())
-                .map(|item| item.size)
-                .sum(),
-            removed,
-            failed: Vec::new(),
-        }
-    } else {
-        machine.storage.prune(policy).map_err(broken)?
+    let broken = |error: StorageError| Failure::new(Failure::PLACE, error.to_string());
+    let pruned = match arguments.machine.open() {
+        Ok(machine) if arguments.dry_run => foreseen(policy, &machine.storage.usage().map_err(broken)?),
+        Ok(machine) => machine.storage.prune(policy).map_err(broken)?,
+        Err(failure) => through_worker(arguments, policy, failure)?,
     };
     print(&match arguments.format {
         Format::Json => {
@@ -108,14 +100,35 @@ fn prune(arguments: &Arguments, policy: &Policy) -> Result<ExitCode, Failure> {
     }
 }
 
-/// Where a worker is at work, only it knows what its builds hold.
-fn beside(failure: Failure) -> Failure {
-    if failure.message.contains("another worker uses the state folder") {
-        failure.hint(
-            "it prunes by itself what goes over [storage] in its configuration; to prune by hand, stop it first",
-        )
+/// What would be removed.
+fn foreseen(policy: &Policy, usage: &Usage) -> Pruned {
+    let removed = policy.choose(usage);
+    Pruned {
+        freed: removed
+            .iter()
+            .filter(|item| item.takes_room())
+            .map(|item| item.size)
+            .sum(),
+        removed,
+        failed: Vec::new(),
+    }
+}
+
+/// Where a worker is at work, only it knows what its builds hold, so it is asked to do it. `refused` says why this
+/// process may not.
+fn through_worker(arguments: &Arguments, policy: &Policy, refused: Failure) -> Result<Pruned, Failure> {
+    let request = if arguments.dry_run {
+        Request::Usage
     } else {
-        failure
+        Request::Prune(policy.clone())
+    };
+    match control::ask(&arguments.machine.place()?, &request) {
+        Ok(Answer::Usage(usage)) => Ok(foreseen(policy, &usage)),
+        Ok(Answer::Pruned(pruned)) => Ok(pruned),
+        Ok(Answer::Failed(reason)) => Err(Failure::new(Failure::PLACE, reason)),
+        Err(_) if refused.message.contains("another worker") => Err(refused
+            .hint("`serve` prunes when it is asked to, but a build that runs by itself is waited for: try again when it has ended")),
+        Err(_) => Err(refused),
     }
 }
 

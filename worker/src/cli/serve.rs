@@ -12,6 +12,7 @@ use super::signals::Signals;
 use super::{Failure, print};
 use crate::backend::BackendDescription;
 use crate::server::{Limits, Origin, Server, ServerError, Settings};
+use crate::storage::control;
 
 /// Serve the playground and carry its builds out
 ///
@@ -47,6 +48,9 @@ async fn serve(arguments: &Arguments) -> Result<ExitCode, Failure> {
         storage,
     } = arguments.machine.open()?;
     let storage = Arc::new(storage);
+    // A worker that other commands cannot reach still serves.
+    let _reachable = control::listen(&state.path, &storage)
+        .inspect_err(|error| tracing::warn!(%error, "other commands cannot ask this worker to prune"));
     // Not held by the builds themselves, so that the worker can end in order.
     let held = Arc::downgrade(&storage);
     builds.after_each(move || {

@@ -3,8 +3,16 @@
 use std::fs::{self, File, TryLockError};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::Failure;
+
+/// How a folder that a worker has is refused.
+const IN_USE: &str = "another worker uses the state folder";
+
+/// How often the folder is tried, and how long after one another.
+const ATTEMPTS: u32 = 6;
+const BETWEEN: Duration = Duration::from_millis(50);
 
 /// A state folder in use. Others are kept out until this is dropped, or the process ends in whatever way.
 pub(super) struct State {
@@ -15,6 +23,17 @@ pub(super) struct State {
 impl State {
     /// Makes the folder where it is not there, and takes it for this process.
     pub(super) fn open(given: Option<&Path>) -> Result<Self, Failure> {
+        // Commands that only look take the folder too, for a moment.
+        for _ in 0..ATTEMPTS {
+            match Self::attempt(given) {
+                Err(failure) if failure.message.contains(IN_USE) => std::thread::sleep(BETWEEN),
+                result => return result,
+            }
+        }
+        Self::attempt(given)
+    }
+
+    fn attempt(given: Option<&Path>) -> Result<Self, Failure> {
         let path = place(given)?;
         let cannot = |what: &str, error: &dyn std::fmt::Display| {
             Failure::new(
@@ -41,7 +60,7 @@ impl State {
             Ok(()) => Ok(Self { path, _lock: lock }),
             Err(TryLockError::WouldBlock) => Err(Failure::new(
                 Failure::PLACE,
-                format!("another worker uses the state folder {}", path.display()),
+                format!("{IN_USE} {}", path.display()),
             )
             .hint("stop it, or give this worker a folder of its own with --state")),
             Err(TryLockError::Error(error)) => Err(cannot("lock", &error)),
@@ -64,7 +83,7 @@ impl Look {
             return Ok(Self { path, alone: None });
         }
         let canonical = path.canonicalize().unwrap_or(path);
-        match State::open(Some(&canonical)) {
+        match State::attempt(Some(&canonical)) {
             Ok(state) => Ok(Self {
                 path: canonical,
                 alone: Some(state),
@@ -83,7 +102,7 @@ impl Look {
     }
 }
 
-fn place(given: Option<&Path>) -> Result<PathBuf, Failure> {
+pub(super) fn place(given: Option<&Path>) -> Result<PathBuf, Failure> {
     match given {
         Some(path) => Ok(path.to_owned()),
         None => default_path(rustix::process::geteuid().is_root(), |name| {

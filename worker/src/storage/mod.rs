@@ -4,7 +4,7 @@
 //! image     what an image is made of             load     images out of archives
 //! names     images that were given a name; they hold what they are made of
 //! usage     everything there is: its size, its age, its last use, and who needs it
-//! prune     what to remove, and removing it
+//! prune     what to remove, and removing it          control   how other commands reach the worker
 //! ```
 //!
 //! ```text
@@ -18,6 +18,7 @@
 //!
 //! A thing's modification time is that of its last use ([`crate::lease`]); its time of birth is when it came.
 
+pub mod control;
 pub mod image;
 pub mod load;
 pub mod names;

@@ -10,7 +10,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::SystemTime;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use stagewright_core::digest::Digest;
 
 use super::usage::{Item, Kind, Usage};
@@ -21,7 +21,8 @@ use crate::snapshot::SnapshotId;
 const AT_ONCE: usize = 64;
 
 /// What may go.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Policy {
     /// Only things of these kinds.
     pub kinds: BTreeSet<Kind>,
@@ -32,7 +33,7 @@ pub struct Policy {
 }
 
 /// What was removed.
-#[derive(Debug, Clone, PartialEq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Pruned {
     /// Everything that is gone.

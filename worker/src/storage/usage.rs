@@ -9,7 +9,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use stagewright_core::digest::Digest;
 use stagewright_core::protocol::{BuildState, BuildSummary, ContextEntryKind, ImageSummary};
 use time::OffsetDateTime;
@@ -22,7 +22,7 @@ use crate::lease::Leases;
 use crate::snapshot::{directory_size, layer_size};
 
 /// What a thing is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
     /// The files that a step changed, or those of a base image's layer, ready to be mounted
@@ -72,7 +72,7 @@ impl Kind {
 }
 
 /// A thing that takes room.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Item {
     /// What it is.
@@ -82,10 +82,10 @@ pub struct Item {
     /// The bytes it takes on the disk.
     pub size: u64,
     /// When it came.
-    #[serde(serialize_with = "moment")]
+    #[serde(with = "moment")]
     pub created: SystemTime,
     /// When it was last used.
-    #[serde(serialize_with = "moment")]
+    #[serde(with = "moment")]
     pub last_used: SystemTime,
     /// Who needs it, in words; nothing that is needed is ever removed.
     pub in_use: Option<String>,
@@ -97,7 +97,7 @@ pub struct Item {
 }
 
 /// All there is in a state folder.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Usage {
     /// What can be removed, unless it is in use.
@@ -492,9 +492,22 @@ fn folder(path: &Path) -> io::Result<Vec<(String, PathBuf)>> {
     Ok(names.into_iter().collect())
 }
 
-fn moment<S: Serializer>(time: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {
-    let text = OffsetDateTime::from(*time).format(&Rfc3339);
-    serializer.serialize_str(&text.unwrap_or_default())
+/// Times as RFC 3339.
+mod moment {
+    use serde::de::Error as _;
+
+    use super::{Deserialize, Deserializer, OffsetDateTime, Rfc3339, Serializer, SystemTime};
+
+    pub(super) fn serialize<S: Serializer>(time: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {
+        let text = OffsetDateTime::from(*time).format(&Rfc3339);
+        serializer.serialize_str(&text.unwrap_or_default())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SystemTime, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let time = OffsetDateTime::parse(&text, &Rfc3339).map_err(D::Error::custom)?;
+        Ok(time.into())
+    }
 }
 
 #[cfg(test)]

@@ -43,7 +43,7 @@ pub(crate) fn serve(state: &Path) -> Served {
 }
 
 impl Served {
-    fn signal(&self, signal: rustix::process::Signal) {
+    pub(crate) fn signal(&self, signal: rustix::process::Signal) {
         let id = rustix::process::Pid::from_child(&self.process);
         rustix::process::kill_process(id, signal).unwrap();
     }
