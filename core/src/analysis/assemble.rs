@@ -116,15 +116,17 @@ fn steps(
     digest: &dyn Fn(Output) -> Option<Digest>,
 ) -> Vec<Step> {
     let step = |(index, statement): (usize, Rc<Statement>)| {
-        // When all is planned nothing else holds on to it.
-        let statement = Rc::unwrap_or_clone(statement);
         Step {
             vertex: outputs.get(index).copied().flatten().and_then(digest),
             changes_files: statement.changes_files,
-            keyword: statement.name,
-            text: statement.code,
             span: statement.span,
             lines: statement.lines,
+            keyword: statement.name.clone(),
+            // When all is planned nothing else holds on to it.
+            text: match Rc::try_unwrap(statement) {
+                Ok(statement) => statement.code,
+                Err(shared) => shared.code.clone(),
+            },
         }
     };
     statements.into_iter().enumerate().map(step).collect()

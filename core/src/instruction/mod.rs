@@ -22,7 +22,7 @@ macro_rules! declare {
         $(pub(crate) mod $module;)*
 
         /// An instruction.
-        #[derive(Debug, Clone)]
+        #[derive(Debug)]
         pub(crate) enum Instruction {
             $($variant($module::$variant)),*
         }

@@ -43,7 +43,7 @@ pub(crate) struct StageSource {
 }
 
 /// An instruction of a stage.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct Statement {
     /// `None` where it cannot be read.
     pub(crate) instruction: Option<Instruction>,
