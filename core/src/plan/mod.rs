@@ -1,7 +1,7 @@
 //! From stages to the graph of what would be done.
 //!
-//! Every stage is planned, needed or not, so that all of a file can be drawn; what the target does not need is left
-//! out of the definition, and what is wrong there is a warning.
+//! Every stage is planned, needed or not, so that all of a file can be drawn. What the target does not need makes no
+//! vertices, and what is wrong there is a warning.
 
 pub(crate) mod build;
 mod context;

@@ -1,6 +1,5 @@
 //! Global arguments: those that every build has, and those before the first `FROM`.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use crate::diagnostic::{Diagnostic, Problem, Severity};
@@ -12,7 +11,7 @@ use super::Program;
 /// The arguments that `FROM` may use, and that an `ARG` without a default takes its value from.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Globals {
-    values: BTreeMap<Cow<'static, str>, String>,
+    values: BTreeMap<String, String>,
     /// Defaults as written and worked out, by name.
     pub(crate) defaults: BTreeMap<String, String>,
     /// Those that the file declares, set or not.
@@ -26,8 +25,8 @@ impl Variables for Globals {
 }
 
 impl Globals {
-    pub(crate) fn set(&mut self, name: impl Into<Cow<'static, str>>, value: String) {
-        self.values.insert(name.into(), value);
+    pub(crate) fn set(&mut self, name: &str, value: String) {
+        self.values.insert(name.to_owned(), value);
     }
 
     pub(crate) fn remove(&mut self, name: &str) {
@@ -36,7 +35,7 @@ impl Globals {
 
     /// Those that are set.
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
-        self.values.keys().map(Cow::as_ref)
+        self.values.keys().map(String::as_str)
     }
 }
 
@@ -104,7 +103,7 @@ pub(crate) fn globals(
                 globals.defaults.insert(declaration.name.clone(), default.clone());
             }
             if let Some(value) = build_args.get(&declaration.name).cloned().or(default) {
-                globals.set(declaration.name.clone(), value);
+                globals.set(&declaration.name, value);
             }
         }
     }
