@@ -19,6 +19,7 @@ mod image;
 mod outline;
 mod plan;
 mod prune;
+mod secrets;
 mod serve;
 mod targets;
 

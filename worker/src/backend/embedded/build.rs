@@ -554,12 +554,15 @@ impl Build {
         let mut origins = vec![None; op.mounts.len()];
         for (mount, origin) in op.mounts.iter().zip(&mut origins) {
             let input = usize::try_from(mount.input).ok();
-            if mount.mount_type == MountType::Cache as i32
-                && let Some(Output::Files(files)) = input.and_then(|index| inputs.get(index))
-            {
-                let selection = Selection::all_under(&mount.selector);
-                *origin = Some(self.checksum(&selection, files, &vertex.name).await?);
+            if mount.mount_type != MountType::Cache as i32 {
+                continue;
             }
+            let selection = Selection::all_under(&mount.selector);
+            *origin = match input.and_then(|index| inputs.get(index)) {
+                Some(Output::Files(files)) => Some(self.checksum(&selection, files, &vertex.name).await?),
+                Some(Output::Context(context)) => Some(selection.checksum(context.as_ref())?),
+                None => None,
+            };
         }
         Ok(origins)
     }

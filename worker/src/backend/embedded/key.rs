@@ -118,9 +118,9 @@ pub(crate) fn uses(op: &Op) -> Vec<Use> {
         Some(OpKind::Exec(exec)) => {
             for mount in &exec.mounts {
                 let Some(index) = input(mount.input) else { continue };
-                if mount.dest == "/" {
-                    uses.push(Use::Whole(index));
-                } else if mount.mount_type == MountType::Bind as i32 {
+                // A cache begins with such files, and a view shows them; neither has anything to do with the others.
+                let part = [MountType::Bind as i32, MountType::Cache as i32].contains(&mount.mount_type);
+                if mount.dest != "/" && part {
                     uses.push(Use::Part(index, Selection::all_under(&mount.selector)));
                 } else {
                     uses.push(Use::Whole(index));

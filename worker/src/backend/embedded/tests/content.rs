@@ -100,6 +100,12 @@ const CASES: &[Case] = &[
         reason: "rerun: src/a changed since build 1",
     },
     Case {
+        step: "RUN --mount=type=cache,target=/c,id=x,mode=700 --mount=type=bind,source=a,target=/a cat /a",
+        before: &[("a", "1"), ("b", "1")],
+        after: &[("a", "1"), ("b", "2")],
+        reason: CACHED,
+    },
+    Case {
         step: "ADD a.txt /in/",
         before: &[("a.txt", "1"), ("b.txt", "1")],
         after: &[("a.txt", "1")],
