@@ -113,9 +113,7 @@ impl Token {
 
 /// Reads a class after its `[`.
 fn class(characters: &mut std::iter::Peekable<std::str::Chars<'_>>) -> Option<Token> {
-    let negated = characters
-        .next_if(|character| matches!(character, '^' | '!'))
-        .is_some();
+    let negated = characters.next_if_eq(&'^').is_some();
     let mut ranges = Vec::new();
     loop {
         let low = match characters.next()? {
@@ -154,6 +152,8 @@ mod tests {
             ("a?c", "a/c", false),
             ("[a-c]x", "bx", true),
             ("[^a-c]x", "bx", false),
+            ("[!c]", "a", false),
+            ("[!c]", "!", true),
             ("\\*", "*", true),
             ("\\*", "a", false),
             ("[", "[", false),
