@@ -70,8 +70,9 @@ pub(super) fn unpack(
                     .and_then(|()| target.make_directory(&path))
                     .map_err(failed)?;
             }
-            // Writing into a directory changes its time, so directories are finished last.
-            later.push((path, metadata));
+            target.set(&path, &metadata).map_err(failed)?;
+            // Writing into a directory changes its time, so the times of directories come last.
+            later.extend(metadata.modified.map(|modified| (path, modified)));
             continue;
         }
         target.remove(&path).map_err(failed)?;
@@ -106,8 +107,8 @@ pub(super) fn unpack(
         }
         target.set(&path, &metadata).map_err(failed)?;
     }
-    for (path, metadata) in later.into_iter().rev() {
-        target.set(&path, &metadata).map_err(failed)?;
+    for (path, modified) in later.into_iter().rev() {
+        target.set_modified(&path, modified).map_err(failed)?;
     }
     Ok(true)
 }
