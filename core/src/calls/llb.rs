@@ -141,9 +141,7 @@ fn command(vertex: &Vertex, study: &Study<'_>) -> Option<String> {
             Some(from.map(|node| node.code().to_owned()).unwrap_or_default())
         }
         // The reference has nothing to say of a download, and says that.
-        (Work::Source(source, _), Written::Nowhere)
-            if source.identifier.starts_with("http") && !vertex.name.starts_with("[context ") =>
-        {
+        (Work::Source(source, _), Written::Nowhere) if source.identifier.starts_with("http") => {
             Some(String::new())
         }
         _ => None,
@@ -152,7 +150,7 @@ fn command(vertex: &Vertex, study: &Study<'_>) -> Option<String> {
 
 fn place(vertex: &Vertex) -> Option<Location> {
     let lines = match &vertex.written {
-        Written::Nowhere => return None,
+        Written::Nowhere | Written::Context => return None,
         Written::Statement(statement) => Some(statement.lines),
         Written::From(lines) => *lines,
     };
@@ -193,5 +191,31 @@ fn group(vertex: &Vertex) -> Option<Group> {
             layer: layers.last().copied(),
         }),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::llb::definition::COMMAND;
+
+    #[test]
+    fn a_download_of_a_stage_that_is_called_context_is_no_context() {
+        let input = Input {
+            source: "FROM alpine AS context\nADD http://h.org/x /\nFROM context\n".into(),
+            ..Input::default()
+        };
+        let definition = llb(&input, "Dockerfile").unwrap();
+        let said = definition.metadata.values().filter_map(|said| {
+            let name = said.description.get("llb.customname")?;
+            Some((name.as_str(), said.description.get(COMMAND).map(String::as_str)))
+        });
+        // The download and the copy of it have one name.
+        let said: Vec<_> = said.collect();
+        assert!(
+            said.iter()
+                .any(|(name, command)| name.contains("ADD") && *command == Some("")),
+            "{said:?}"
+        );
     }
 }

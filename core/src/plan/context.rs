@@ -267,7 +267,7 @@ fn load(
         stage: place.stage,
         step: None,
         ignore_cache: false,
-        written: Written::Nowhere,
+        written: Written::Context,
     });
     let index = find_or_add(images, described);
     if let Some(image) = images.get_mut(index) {

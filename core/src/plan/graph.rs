@@ -41,6 +41,8 @@ pub(crate) struct Vertex {
 pub(crate) enum Written {
     /// Nowhere as such: something needs it.
     Nowhere,
+    /// Not in the file: it is a named context.
+    Context,
     /// It is what an instruction does.
     Statement(Rc<Statement>),
     /// It is what a stage starts from, or something copies or mounts from; no lines where a mount does.
