@@ -48,7 +48,8 @@ pub fn targets(source: &str) -> Result<Targets, Vec<Diagnostic>> {
     let mut diagnostics = Vec::new();
     let program = stage::collect(&mut tree, &mut diagnostics);
     diagnostics.append(&mut tree.diagnostics);
-    if program.stages.is_empty() {
+    // A file of nothing but arguments is one with no stages, and no mistake to the reference.
+    if tree.nodes.is_empty() {
         diagnostics.extend(no_stages(source, &program));
     }
     let diagnostics = errors(diagnostics);
@@ -106,9 +107,10 @@ mod tests {
     }
 
     #[test]
-    fn a_file_without_stages_has_no_answer() {
+    fn a_file_without_instructions_has_no_answer_and_one_without_stages_has_none() {
         let errors = targets("# nothing\n").unwrap_err();
         assert_eq!(errors.first().map(|error| error.code.as_str()), Some("no-stages"));
+        assert_eq!(targets("ARG A\n").unwrap().targets, []);
     }
 
     #[test]

@@ -54,6 +54,9 @@ fn text(style: Style, targets: &Targets) -> String {
         .unwrap_or(0);
     let width = width.min(24);
     let mut text = String::new();
+    if targets.targets.is_empty() {
+        text.push_str("There is no stage in this file.\n");
+    }
     for target in &targets.targets {
         let line = target.location.ranges.first().map_or(0, |range| range.start.line);
         let name = format!("{:<width$}", name(&target.name));
