@@ -6,6 +6,7 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use rustix::fs::FlockOperation;
 use rustix::io::Errno;
@@ -331,6 +332,10 @@ impl Drop for Active {
     }
 }
 
+/// How often a store is tried that somebody has, and how long after one another.
+const ATTEMPTS: u32 = 10;
+const BETWEEN: Duration = Duration::from_millis(20);
+
 /// The file beside a layer's files that says how many bytes they take: a layer never changes, so it is counted once.
 const SIZE: &str = "size";
 
@@ -370,11 +375,15 @@ fn lock(root: &Path) -> Result<File, SnapshotError> {
         .write(true)
         .open(&path)
         .map_err(SnapshotError::io("open", &path))?;
-    match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(file),
-        Err(Errno::WOULDBLOCK) => Err(SnapshotError::InUse(root.to_owned())),
-        Err(error) => Err(SnapshotError::io("lock", &path)(error)),
+    // A step of a worker that was killed has the worker's files open for a moment longer than the worker itself.
+    for _ in 0..ATTEMPTS {
+        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => return Ok(file),
+            Err(Errno::WOULDBLOCK) => std::thread::sleep(BETWEEN),
+            Err(error) => return Err(SnapshotError::io("lock", &path)(error)),
+        }
     }
+    Err(SnapshotError::InUse(root.to_owned()))
 }
 
 /// The paths in a directory, sorted by name.

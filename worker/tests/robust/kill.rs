@@ -50,18 +50,22 @@ fn a_worker_may_be_killed_at_any_moment() {
     ground.build("0").well();
     let whole_build = begin.elapsed();
     let (mut in_builds, mut in_prunes, mut done_and_cached) = (0, 0, 0);
-    let mut round = 0;
+    let mut round = 0_u32;
     while in_builds + in_prunes < kills {
         round += 1;
-        let round = round.to_string();
+        // Looking at everything takes the longer the more there is.
+        if round.is_multiple_of(8) {
+            ground.run(&["prune"]).well();
+        }
+        let name = round.to_string();
         let limit = u64::try_from(whole_build.as_micros()).unwrap();
-        let argument = format!("ROUND={round}");
+        let argument = format!("ROUND={name}");
         let build = ["build", "-t", "app", "--build-arg", &argument, "."];
         let (ended, was_killed) = killed(&ground, &build, Duration::from_micros(dice.below(limit)));
         in_builds += u64::from(was_killed);
         whole(&ground.state);
         // The next start is clean, what was finished is cached, and what comes of it is right.
-        let again = ground.build(&round);
+        let again = ground.build(&name);
         again.well();
         let (finished, cached) = (steps_that_are_kept(&ended), again.steps("CACHED"));
         let lost: Vec<_> = finished.difference(&cached).collect();
@@ -72,6 +76,9 @@ fn a_worker_may_be_killed_at_any_moment() {
         );
         done_and_cached += finished.len();
         swept(&ground);
+        if round.is_multiple_of(20) {
+            println!("{in_builds} builds and {in_prunes} prunes killed");
+        }
 
         if dice.below(2) == 0 {
             let prune: &[&str] = match dice.below(4) {
@@ -83,7 +90,7 @@ fn a_worker_may_be_killed_at_any_moment() {
             let (_, was_killed) = killed(&ground, prune, Duration::from_micros(dice.below(150_000)));
             in_prunes += u64::from(was_killed);
             whole(&ground.state);
-            ground.build(&round).well();
+            ground.build(&name).well();
             whole(&ground.state);
         }
     }

@@ -6,6 +6,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::{PoisonError, RwLock};
+use std::time::Duration;
 
 use redb::{Database, Durability, ReadableDatabase as _, ReadableTable as _, TableDefinition};
 use serde::de::DeserializeOwned;
@@ -104,6 +105,10 @@ pub(crate) enum CacheError {
     Database(String),
 }
 
+/// How often a database is tried that somebody has open, and how long after one another.
+const ATTEMPTS: u32 = 10;
+const BETWEEN: Duration = Duration::from_millis(20);
+
 /// The memory of one worker.
 pub(crate) struct Cache {
     path: PathBuf,
@@ -119,7 +124,16 @@ impl Cache {
     /// Opens the database at `path`, making it where it is not there. One that is damaged is put aside: what it
     /// remembers can be found out again.
     pub(crate) fn open(path: &Path) -> Result<Self, CacheError> {
-        let open = || open(path);
+        let open = || {
+            // A step of a worker that was killed has the worker's files open for a moment longer than the worker itself.
+            for _ in 0..ATTEMPTS {
+                match open(path) {
+                    Err(redb::Error::DatabaseAlreadyOpen) => std::thread::sleep(BETWEEN),
+                    result => return result,
+                }
+            }
+            open(path)
+        };
         let database = open().or_else(|error| {
             if !is_damage(&error) {
                 return Err(error);

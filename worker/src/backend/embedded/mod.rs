@@ -55,12 +55,13 @@ use engine::Engine;
 pub use engine::OpenError;
 
 /// What the worker whose state folder is `state` remembers of steps. Where a worker is at work there, only it can tell.
-pub fn step_records(state: &Path) -> Option<Vec<StepRecord>> {
+pub fn step_records(state: &Path) -> Result<Vec<StepRecord>, BackendError> {
     let path = state.join("cache.redb");
     if !path.is_file() {
-        return Some(Vec::new());
+        return Ok(Vec::new());
     }
-    cache::Cache::open(&path).ok()?.results().ok()
+    let records = cache::Cache::open(&path).and_then(|cache| cache.results());
+    records.map_err(|error| BackendError::Internal(error.to_string()))
 }
 
 /// Runs builds on this machine, in sandboxes of its own.
