@@ -7,11 +7,13 @@ mod deliver;
 mod display;
 mod epoch;
 mod failure;
+mod finish;
 mod output;
 mod planning;
 mod remote;
 mod request;
 mod running;
+mod wanted;
 
 use std::collections::BTreeMap;
 use std::io::{self, Write as _};
@@ -21,27 +23,26 @@ use std::sync::Arc;
 use stagewright_core::analysis::Analysis;
 use stagewright_core::digest::Digest;
 use stagewright_core::platform::Platform;
-use stagewright_core::protocol::{ImageSummary, StartBuild};
+use stagewright_core::protocol::StartBuild;
 use tokio_util::sync::CancellationToken;
 
-use self::annotation::{Annotation, Place};
-use self::answer::{Built, Files};
+use self::annotation::Annotation;
+use self::answer::Files;
 use self::call::Call;
-use self::deliver::Image;
 use self::display::{Display, Manner};
-use self::output::{Choice, Destination, Kind, Output, Push};
+use self::output::Output;
 use self::remote::{Address, Checkout};
 use self::request::Sources;
 use self::running::End;
+use self::wanted::Wanted;
 use super::dockerfile::Dockerfile;
 use super::machine::Machine;
 use super::named::{self, Folder};
 use super::signals::{INTERRUPTED, Signals};
 use super::style::Style;
 use super::{Failure, dockerfile, machine, print, report, secrets};
-use crate::backend::{Extras, FilesOutput};
+use crate::backend::Extras;
 use crate::build::Builds;
-use crate::export::{INDEX_TYPE, ImageOptions, MANIFEST_TYPE, Naming, assemble_index};
 use crate::source::image::reference::Reference;
 use crate::storage::names::ImageNames;
 
@@ -151,7 +152,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
         };
     };
     arguments.machine.run(async {
-        if arguments.manner() != Manner::Quiet {
+        if arguments.manner().speaks() {
             tell(&format!("fetching {}\n", arguments.dockerfile.place().display()));
         }
         let checkout = Checkout::fetch(&address).await?;
@@ -206,122 +207,6 @@ fn begin(arguments: &Arguments, place: &dockerfile::Arguments) -> Result<Begun, 
 impl Arguments {
     fn manner(&self) -> Manner {
         if self.quiet { Manner::Quiet } else { self.progress }
-    }
-}
-
-/// What is to come of a build.
-struct Wanted {
-    outputs: Vec<Output>,
-    names: Vec<Reference>,
-    /// The image's, as all outputs have it.
-    choice: Choice,
-    platforms: Vec<Platform>,
-    epoch: Option<i64>,
-}
-
-impl Wanted {
-    fn of(arguments: &Arguments, dockerfile: &Dockerfile) -> Result<Self, Failure> {
-        let usage = |message: String| Failure::new(Failure::USAGE, message);
-        let mut outputs = arguments.output.clone();
-        if arguments.push {
-            let image = outputs
-                .iter_mut()
-                .find(|output| matches!(output.kind, Kind::Image(_)));
-            match image {
-                Some(image) => image.kind = Kind::Image(Some(Push::default())),
-                None => outputs.push(Output::of(Kind::Image(Some(Push::default())))),
-            }
-        }
-        if arguments.load {
-            outputs.push(Output::of(Kind::Load));
-        }
-        let mut choice = output::agreed(&outputs).map_err(usage)?;
-        choice.annotations.extend(arguments.annotation.iter().cloned());
-        // Names that the flag gives count for all outputs; else each may name its image itself.
-        let names = if arguments.tag.is_empty() {
-            let named = outputs.iter().flat_map(|output| &output.choice.names);
-            named.cloned().collect()
-        } else {
-            arguments.tag.clone()
-        };
-        deliver::check(&outputs, &names)?;
-        for output in &outputs {
-            if let Kind::Folder(place, _) = &output.kind
-                && place.extension().is_some_and(|ending| ending == "tar")
-                && !place.exists()
-            {
-                let place = place.display();
-                tell(&format!(
-                    "note: {place} becomes a folder with the image's files; an archive of the image is -o type=oci,dest={place}\n"
-                ));
-            }
-        }
-        let epoch = epoch::of(&dockerfile.input.options);
-        if choice.rewrite_timestamps && epoch.is_none() {
-            return Err(usage("rewrite-timestamp=true needs a time to write".into())
-                .hint("set SOURCE_DATE_EPOCH, in the environment or as --build-arg, to seconds since 1970"));
-        }
-        let platforms = arguments.dockerfile.platforms();
-        if platforms.len() == 1 && choice.annotations.iter().any(Annotation::wants_an_index) {
-            return Err(
-                usage("an index is annotated, but an image for one platform has none".into())
-                    .hint("annotate its manifest: --annotation manifest:NAME=VALUE"),
-            );
-        }
-        let several = platforms.len() > 1;
-        let single = |output: &&Output| {
-            matches!(
-                output.kind,
-                Kind::Load | Kind::Archive(stagewright_core::protocol::OutputFormat::Docker, _)
-            ) || matches!(output.kind, Kind::Tar(_))
-        };
-        if several && let Some(output) = outputs.iter().find(single) {
-            let what = match output.kind {
-                Kind::Tar(_) => "a tar of files holds those of one platform",
-                _ => "what docker load takes holds an image for one platform",
-            };
-            return Err(usage(format!("{what}, and {} are asked for", platforms.len()))
-                .hint("write -o type=oci,dest=FILE or -o type=local,dest=FOLDER, or build for one"));
-        }
-        Ok(Self {
-            outputs,
-            names,
-            choice,
-            platforms,
-            epoch,
-        })
-    }
-
-    /// Whether anybody takes the image, rather than its files only.
-    fn image(&self) -> bool {
-        self.outputs.is_empty() || self.outputs.iter().any(|output| output.kind.is_image())
-    }
-
-    /// Where the files for one platform go.
-    fn files(&self, platform: &Platform) -> Vec<FilesOutput> {
-        let several = self.platforms.len() > 1;
-        let place = |output: &Output| match &output.kind {
-            Kind::Folder(place, split) if split.unwrap_or(several) => {
-                let own = platform.to_string().replace('/', "_");
-                Some(FilesOutput::Folder(place.join(own)))
-            }
-            Kind::Folder(place, _) => Some(FilesOutput::Folder(place.clone())),
-            Kind::Tar(Destination::StandardOutput) => Some(FilesOutput::TarToStandardOutput),
-            Kind::Tar(Destination::File(place)) => Some(FilesOutput::Tar(place.clone())),
-            Kind::Archive(..) | Kind::Layout(_) | Kind::Load | Kind::Image(_) => None,
-        };
-        self.outputs.iter().filter_map(place).collect()
-    }
-
-    fn image_options(&self, platform: &Platform) -> ImageOptions {
-        ImageOptions {
-            annotations: Annotation::of(&self.choice.annotations, Place::Manifest, platform),
-            encoding: self.choice.encoding,
-            encode_all: self.choice.encode_all,
-            epoch: self.epoch,
-            rewrite_timestamps: self.choice.rewrite_timestamps,
-            unmade: !self.image(),
-        }
     }
 }
 
@@ -394,7 +279,7 @@ async fn carry_out(
         End::Cancelled => return Ok(ExitCode::from(INTERRUPTED)),
     };
     let built = tokio::select! {
-        built = finish(wanted, machine, planned, &images, display) => built?,
+        built = finish::finish(wanted, machine, planned, &images, display) => built?,
         () = stop.cancelled() => return Ok(ExitCode::from(INTERRUPTED)),
     };
     display.finish();
@@ -480,7 +365,7 @@ fn start(
         digest: definition.digest.clone(),
         image_config: request::labelled(config.to_value(), &arguments.label),
         contexts: contexts.clone(),
-        title: title(&wanted.names),
+        title: wanted.title(),
         no_cache: arguments.no_cache,
     };
     let extras = Extras {
@@ -495,95 +380,6 @@ fn start(
     builds
         .start_with(request, extras)
         .map_err(|error| Failure::new(Failure::WORK, error.to_string()))
-}
-
-/// Puts the images out; gives what was built, where anybody wanted the image.
-async fn finish(
-    wanted: &Wanted,
-    machine: &Machine,
-    planned: &[Planned],
-    images: &[ImageSummary],
-    display: &mut Display,
-) -> Result<Option<Built>, Failure> {
-    if !wanted.image() {
-        return Ok(None);
-    }
-    let builds = &machine.builds;
-    let annotated = |place, plan: &Planned| Annotation::of(&wanted.choice.annotations, place, &plan.platform);
-    let (root, media_type, annotations) = if let ([plan], [image]) = (planned, images) {
-        let annotations = annotated(Place::ManifestDescriptor, plan);
-        (image.digest.clone(), MANIFEST_TYPE, annotations)
-    } else {
-        let entry = |(plan, image): (&Planned, &ImageSummary)| {
-            (image.digest.clone(), annotated(Place::ManifestDescriptor, plan))
-        };
-        let entries: Vec<_> = planned.iter().zip(images).map(entry).collect();
-        let of = |place| {
-            planned
-                .first()
-                .map(|plan| annotated(place, plan))
-                .unwrap_or_default()
-        };
-        let index = assemble_index(builds.contexts().content(), &entries, &of(Place::Index));
-        let index = index.map_err(|error| Failure::new(Failure::WORK, error.to_string()))?;
-        (index, INDEX_TYPE, of(Place::IndexDescriptor))
-    };
-    let kept = machine.storage.names();
-    for name in &wanted.names {
-        kept.give(name, &root)
-            .map_err(|error| Failure::new(Failure::PLACE, error.to_string()))?;
-    }
-    let naming = Naming {
-        names: wanted.names.clone(),
-        annotations,
-    };
-    let image = Image {
-        builds,
-        root: &root,
-        naming: &naming,
-        origins: origins(planned, images),
-    };
-    for output in &wanted.outputs {
-        image.deliver(output, display).await?;
-    }
-    let config = match images {
-        [image] => Some(image.config.clone()),
-        _ => None,
-    };
-    Ok(Some(Built {
-        size: builds.contexts().content().size(&root).unwrap_or(0),
-        digest: root,
-        media_type,
-        config,
-        names: naming.names,
-    }))
-}
-
-/// The base images that layers came from, by the layers' blobs.
-fn origins(planned: &[Planned], images: &[ImageSummary]) -> BTreeMap<Digest, Reference> {
-    let mut origins = BTreeMap::new();
-    for (plan, image) in planned.iter().zip(images) {
-        for layer in &image.layers {
-            let base = plan
-                .analysis
-                .images
-                .iter()
-                .find(|image| image.vertex.is_some() && image.vertex == layer.vertex);
-            if let Some(reference) = base.and_then(|base| base.reference.parse().ok()) {
-                origins.insert(layer.digest.clone(), reference);
-            }
-        }
-    }
-    origins
-}
-
-/// What the build is called where builds are listed.
-fn title(names: &[Reference]) -> String {
-    let name = names.first().map(ToString::to_string);
-    let name = name.unwrap_or_else(|| "image".into());
-    // A reference is ASCII, and may be longer than a title.
-    let name = name.strip_prefix("docker.io/library/").unwrap_or(&name);
-    name.chars().take(200).collect()
 }
 
 /// Reads a name for the image; the error completes clap's own sentence.

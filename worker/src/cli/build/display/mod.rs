@@ -37,6 +37,16 @@ pub(super) enum Manner {
     Quiet,
 }
 
+impl Manner {
+    /// Whether people read along who can be told something.
+    pub(super) fn speaks(self) -> bool {
+        match self {
+            Self::Auto | Self::Plain | Self::Tty => true,
+            Self::Rawjson | Self::Quiet => false,
+        }
+    }
+}
+
 /// Shows progress in one way or another.
 pub(super) struct Display {
     view: View,

@@ -1,0 +1,97 @@
+//! From the images of a build to what was asked for: a list of them, names, and outputs.
+
+use std::collections::BTreeMap;
+
+use stagewright_core::digest::Digest;
+use stagewright_core::protocol::ImageSummary;
+
+use super::Planned;
+use super::annotation::{Annotation, Place};
+use super::answer::Built;
+use super::deliver::Image;
+use super::display::Display;
+use super::wanted::Wanted;
+use crate::cli::Failure;
+use crate::cli::machine::Machine;
+use crate::export::{INDEX_TYPE, MANIFEST_TYPE, Naming, assemble_index};
+use crate::source::image::reference::Reference;
+
+/// Puts the images out; gives what was built, where anybody wanted the image.
+pub(super) async fn finish(
+    wanted: &Wanted,
+    machine: &Machine,
+    planned: &[Planned],
+    images: &[ImageSummary],
+    display: &mut Display,
+) -> Result<Option<Built>, Failure> {
+    if !wanted.image() {
+        return Ok(None);
+    }
+    let builds = &machine.builds;
+    let annotated = |place, plan: &Planned| Annotation::of(&wanted.choice.annotations, place, &plan.platform);
+    let (root, media_type, annotations) = if let ([plan], [image]) = (planned, images) {
+        let annotations = annotated(Place::ManifestDescriptor, plan);
+        (image.digest.clone(), MANIFEST_TYPE, annotations)
+    } else {
+        let entry = |(plan, image): (&Planned, &ImageSummary)| {
+            (image.digest.clone(), annotated(Place::ManifestDescriptor, plan))
+        };
+        let entries: Vec<_> = planned.iter().zip(images).map(entry).collect();
+        let of = |place| {
+            planned
+                .first()
+                .map(|plan| annotated(place, plan))
+                .unwrap_or_default()
+        };
+        let index = assemble_index(builds.contexts().content(), &entries, &of(Place::Index));
+        let index = index.map_err(|error| Failure::new(Failure::WORK, error.to_string()))?;
+        (index, INDEX_TYPE, of(Place::IndexDescriptor))
+    };
+    let kept = machine.storage.names();
+    for name in &wanted.names {
+        kept.give(name, &root)
+            .map_err(|error| Failure::new(Failure::PLACE, error.to_string()))?;
+    }
+    let naming = Naming {
+        names: wanted.names.clone(),
+        annotations,
+    };
+    let image = Image {
+        builds,
+        root: &root,
+        naming: &naming,
+        origins: origins(planned, images),
+    };
+    for output in &wanted.outputs {
+        image.deliver(output, display).await?;
+    }
+    let config = match images {
+        [image] => Some(image.config.clone()),
+        _ => None,
+    };
+    Ok(Some(Built {
+        size: builds.contexts().content().size(&root).unwrap_or(0),
+        digest: root,
+        media_type,
+        config,
+        names: naming.names,
+    }))
+}
+
+/// The base images that layers came from, by the layers' blobs.
+fn origins(planned: &[Planned], images: &[ImageSummary]) -> BTreeMap<Digest, Reference> {
+    let mut origins = BTreeMap::new();
+    for (plan, image) in planned.iter().zip(images) {
+        for layer in &image.layers {
+            let base = plan
+                .analysis
+                .images
+                .iter()
+                .find(|image| image.vertex.is_some() && image.vertex == layer.vertex);
+            if let Some(reference) = base.and_then(|base| base.reference.parse().ok()) {
+                origins.insert(layer.digest.clone(), reference);
+            }
+        }
+    }
+    origins
+}
