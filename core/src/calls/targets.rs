@@ -13,7 +13,7 @@ use super::{Location, description, errors};
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Targets {
     /// One for each `FROM`.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default)]
     pub targets: Vec<Target>,
 }
 

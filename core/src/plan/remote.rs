@@ -129,11 +129,12 @@ pub(super) fn is_http(text: &str) -> bool {
 
 /// Reads `text` as a git repository; `None` where it is none.
 pub(super) fn git(text: &str) -> Result<Option<Git>, Problem> {
-    if !text.contains(':')
-        || text.starts_with("./")
-        || text.starts_with("../")
-        || text.starts_with("github.com/")
-    {
+    if let Some(address) = lookalike(text) {
+        // It is a path; but what its query says has to make sense all the same, as in the reference.
+        Git::default().query(&address.query)?;
+        return Ok(None);
+    }
+    if !text.contains(':') || text.starts_with("./") || text.starts_with("../") {
         return Ok(None);
     }
     let Some((git, query)) = read_address(text).or_else(|| read_scp(text)) else {
@@ -142,6 +143,18 @@ pub(super) fn git(text: &str) -> Result<Option<Git>, Problem> {
     let mut git = git;
     git.query(&query)?;
     Ok(Some(git))
+}
+
+/// Whether a checksum may be given for it, as for what is fetched: so it is for a path that looks like a repository.
+pub(super) fn takes_checksum(text: &str) -> bool {
+    is_http(text) || lookalike(text).is_some() || !matches!(git(text), Ok(None))
+}
+
+/// `github.com/owner/name` was an address once. It is a path now, and in two places the reference remembers.
+fn lookalike(text: &str) -> Option<Address> {
+    text.starts_with("github.com/")
+        .then(|| Address::read(&format!("https://{text}")))
+        .flatten()
 }
 
 fn read_address(text: &str) -> Option<(Git, String)> {
@@ -355,6 +368,13 @@ mod tests {
         }
         assert!(git("https://x/a.git?nonsense=1").is_err());
         assert!(git("https://x/a.git?tag=1&branch=2").is_err());
+    }
+
+    #[test]
+    fn a_path_that_looks_like_a_repository_takes_a_checksum_and_no_nonsense() {
+        assert_eq!(id("github.com/a/b"), None);
+        assert!(takes_checksum("github.com/a/b") && !takes_checksum("github.org/a/b"));
+        assert!(git("github.com/a/b?nonsense=1").is_err());
     }
 
     #[test]

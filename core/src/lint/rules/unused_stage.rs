@@ -69,7 +69,13 @@ fn check(file: &File<'_>, found: &mut Vec<Found>) {
                 Severity::Warning,
             ),
         };
-        let fix = (name.is_none() && !by_number).then(|| without(file, stage));
+        // Where an instruction cannot be read, neither is it known where the stage ends.
+        let whole = stage.steps.iter().all(|step| step.instruction().is_some());
+        let fix = if name.is_none() && !by_number && whole {
+            without(file, stage)
+        } else {
+            None
+        };
         let mut finding = Found::at(stage.node, Moment::TEXT, message).fix(fix);
         finding.severity = Some(severity);
         found.push(finding);
@@ -87,12 +93,20 @@ fn named_by_number(file: &File<'_>) -> bool {
     })
 }
 
-/// The file without a stage.
-fn without(file: &File<'_>, stage: &Stage<'_>) -> Fix {
+/// The file without a stage. A comment that would come to stand at the top of the file might become a directive.
+fn without(file: &File<'_>, stage: &Stage<'_>) -> Option<Fix> {
     let last = stage.steps.iter().rev().find(|step| !step.trigger);
     let last = last.map_or(stage.node, |step| &*step.node);
     let span = Span::new(file.whole_lines(stage.node).start, file.whole_lines(last).end);
-    Fix::safe("Remove the stage", vec![TextEdit::remove(span)])
+    let comment = |line: &str| line.trim_start().starts_with('#');
+    let (before, after) = (
+        file.study.source.get(..span.start)?,
+        file.study.source.get(span.end..)?,
+    );
+    if comment(after) && before.lines().all(comment) {
+        return None;
+    }
+    Some(Fix::safe("Remove the stage", vec![TextEdit::remove(span)]))
 }
 
 #[cfg(test)]
@@ -109,6 +123,20 @@ mod tests {
         let severities: Vec<Severity> = severities.map(|finding| finding.severity).collect();
         assert_eq!(severities, [Severity::Info, Severity::Warning]);
         assert_eq!(lines_of("UnusedStage", "FROM a AS b\nFROM b\n"), [0; 0]);
+    }
+
+    #[test]
+    fn a_stage_whose_end_is_not_known_stays() {
+        let source = "FROM a\nRUN cat <<X\nCMD x\nFROM b\n";
+        let found = findings_of("UnusedStage", source);
+        assert_eq!((found.len(), found[0].fixes.len()), (1, 0));
+    }
+
+    #[test]
+    fn no_comment_becomes_a_directive() {
+        let source = "# escape=`\nFROM a\n# check=error=true\nFROM b\n";
+        let found = findings_of("UnusedStage", source);
+        assert_eq!((found.len(), found[0].fixes.len()), (1, 0));
     }
 
     #[test]

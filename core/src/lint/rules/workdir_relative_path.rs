@@ -6,6 +6,7 @@ use crate::instruction::Instruction;
 use crate::lint::Rule;
 use crate::lint::file::{File, Stage, Step};
 use crate::lint::finding::{Fix, Found};
+use crate::path::clean;
 use crate::plan::is_absolute;
 use crate::syntax::Word;
 
@@ -57,11 +58,12 @@ fn absolute(file: &File<'_>, stage: &Stage<'_>, step: &Step<'_>, path: &Word) ->
         Base::Stage(_) | Base::Unknown => return None,
     };
     let plain = |letter: char| letter.is_ascii_alphanumeric() || "_-/.".contains(letter);
-    let clean = |path: &str| !path.split('/').any(|part| part == "." || part == "..");
-    if step.trigger || stage.os == "windows" || !path.text.chars().all(plain) || !clean(&path.text) {
+    let direct = !path.text.split('/').any(|part| part == "." || part == "..");
+    if step.trigger || stage.os == "windows" || !path.text.chars().all(plain) || !direct {
         return None;
     }
-    let path_now = [dir.trim_end_matches('/'), "/", &path.text].concat();
+    // Only a path that is joined to another is cleaned.
+    let path_now = clean(&[dir, "/", &path.text].concat()).into_owned();
     Some(Fix::safe(
         format!("Write {path_now}"),
         vec![TextEdit::replace(path.span, path_now)],
@@ -88,7 +90,7 @@ mod tests {
     fn it_is_where_it_was() {
         let rule = "WorkdirRelativePath";
         assert_eq!(
-            fixed(rule, "FROM scratch\nWORKDIR app\n"),
+            fixed(rule, "FROM scratch\nWORKDIR app/\n"),
             "FROM scratch\nWORKDIR /app\n"
         );
         let unknown = "FROM alpine\nWORKDIR app\n";

@@ -219,7 +219,7 @@ fn check_checksum(transfer: &Transfer<'_>, checksum: &str, paths: &[Cow<'_, str>
     let [path] = paths else {
         return Err(Problem::new("bad-checksum", "A checksum is for a single source.").at(word.span));
     };
-    if remote::is_http(path) || !matches!(remote::git(path), Ok(None)) {
+    if remote::takes_checksum(path) {
         return Ok(());
     }
     Err(Problem::new(
