@@ -58,7 +58,8 @@ fn count(tally: &mut Tally, line: &str) {
         .strip_prefix("test ")
         .and_then(|rest| rest.strip_suffix(" ... FAILED"))
     {
-        tally.failures.push(name.to_owned());
+        // Some runners write names in a column.
+        tally.failures.push(name.trim_end().to_owned());
     } else if let Some(at) = line.find(SKIPPED) {
         // Such a test passes for libtest; here it counts as what it is.
         let reason = line.get(at + SKIPPED.len()..).unwrap_or_default().trim();
@@ -78,7 +79,7 @@ mod tests {
     fn counts_of_several_binaries_add_up() {
         let mut tally = Tally::default();
         for line in [
-            "test a::b ... FAILED",
+            "test a::b     ... FAILED",
             "test result: FAILED. 3 passed; 1 failed; 2 ignored; 0 measured; 0 filtered out; finished in 0.00s",
             "test result: ok. 4 passed; 0 failed; 0 ignored; 0 measured; 9 filtered out; finished in 0.10s",
         ] {
