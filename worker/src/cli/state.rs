@@ -11,7 +11,7 @@ use super::Failure;
 const IN_USE: &str = "another worker uses the state folder";
 
 /// How often the folder is tried, and how long after one another.
-const ATTEMPTS: u32 = 6;
+const ATTEMPTS: u32 = 20;
 const BETWEEN: Duration = Duration::from_millis(50);
 
 /// A state folder in use. Others are kept out until this is dropped, or the process ends in whatever way.

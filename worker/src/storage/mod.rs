@@ -127,6 +127,8 @@ impl Storage {
             return Ok(None);
         }
         let used = usage::total(&self.state).map_err(|source| self.unreadable(source))?;
+        // A disk that is full of other things is not helped by a worker that keeps nothing.
+        let lacking = if lacking > used { 0 } else { lacking };
         let keep = used
             .saturating_sub(lacking)
             .min(match self.limits.max_used_space {

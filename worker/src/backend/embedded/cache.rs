@@ -106,7 +106,7 @@ pub(crate) enum CacheError {
 }
 
 /// How often a database is tried that somebody has open, and how long after one another.
-const ATTEMPTS: u32 = 10;
+const ATTEMPTS: u32 = 50;
 const BETWEEN: Duration = Duration::from_millis(20);
 
 /// The memory of one worker.
