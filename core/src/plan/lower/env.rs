@@ -25,10 +25,7 @@ pub(super) fn lower(step: &mut Step<'_, '_>, env: &Env) -> Result<(), Problem> {
 type Expanded<'t> = (Cow<'t, str>, Cow<'t, str>);
 
 /// Works out all names and values before any of them is set: `ENV a=1 b=$a` uses the `a` from before.
-pub(super) fn expand_pairs<'t>(
-    step: &Step<'_, '_>,
-    pairs: &'t [Pair],
-) -> Result<Vec<Expanded<'t>>, Problem> {
+pub(super) fn expand_pairs<'t>(step: &Step<'_, '_>, pairs: &'t [Pair]) -> Result<Vec<Expanded<'t>>, Problem> {
     let pair = |pair: &'t Pair| match (step.expand(&pair.key), step.expand(&pair.value)) {
         (Ok(key), Ok(value)) => Ok((key, value)),
         (Err(problem), _) | (_, Err(problem)) => Err(problem.at(pair.span)),

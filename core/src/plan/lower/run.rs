@@ -37,7 +37,9 @@ pub(super) fn lower(step: &mut Step<'_, '_>, run: &Run) -> Result<(), Problem> {
             keep_unset: true,
             ..step.shared.lexer
         };
-        lexer.worked_out(&shown, &variables).unwrap_or(Cow::Borrowed(&shown))
+        lexer
+            .worked_out(&shown, &variables)
+            .unwrap_or(Cow::Borrowed(&shown))
     };
     let name = step.next_name(&printed);
     let (files, secretenv, extra, socket) = mounts.into_extra();
