@@ -31,6 +31,13 @@ fn json_has_the_shape_of_the_frontends_answer() {
 fn a_file_without_stages_has_no_targets() {
     let folder = Folder::with(&[("Dockerfile", "ARG A\n")]);
     let (code, output, error) = run(&["targets", &folder.name("")]);
+    assert_eq!(
+        (code, output.as_str()),
+        (0, "There is no stage in this file.\n"),
+        "{error}"
+    );
+    let folder = Folder::with(&[("Dockerfile", "# nothing\n")]);
+    let (code, output, error) = run(&["targets", &folder.name("")]);
     assert_eq!((code, output.as_str()), (1, ""));
     assert!(error.contains("help: "), "{error}");
 }
