@@ -9,10 +9,11 @@ use crate::process;
 use crate::report::{Done, Line};
 
 /// A program, and the package it comes in.
-const PROGRAMS: [(&str, &str); 6] = [
+const PROGRAMS: [(&str, &str); 7] = [
     ("busybox", "busybox-static"),
     ("chromium", "chromium"),
     ("docker-registry", "docker-registry"),
+    ("git", "git"),
     ("skopeo", "skopeo"),
     ("openssl", "openssl"),
     ("umoci", "umoci"),
