@@ -50,7 +50,7 @@ pub(crate) struct Image {
 /// The configuration that a planned image is going to have.
 ///
 /// It is written as the JSON of the OCI image specification ("Image Configuration"), which [`ImageConfig::to_value`]
-/// gives as a value; that takes longer than to plan a short file, and whoever only draws a plan never asks for it.
+/// makes when it is asked for: whoever only draws a plan never does.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ImageConfig(pub(crate) Image);
 

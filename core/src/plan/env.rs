@@ -57,7 +57,7 @@ impl Variables for Env {
     }
 }
 
-/// What stands behind `KEY=` where a line is about that key. No key has a `=` in it.
+/// What stands behind `KEY=` where a line is about that key.
 fn value<'l>(line: &'l str, key: &str) -> Option<&'l str> {
     line.strip_prefix(key)?.strip_prefix('=')
 }
