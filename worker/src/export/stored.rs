@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
 use serde_json::{Value, json};
 use stagewright_core::digest::Digest;
+use stagewright_core::platform::Platform;
 
 use super::ExportError;
 use super::assemble::{INDEX_TYPE, ImageIndex, ImageManifest, IndexEntry, MANIFEST_TYPE, Pointer};
 use crate::content::ContentStore;
-use crate::source::image::{LayerDescriptor, Push};
+use crate::source::image::{LayerDescriptor, Push, parse_config};
 
 /// Longest manifest and configuration that are read back.
 const LONGEST_DOCUMENT: u64 = 16 << 20;
@@ -20,22 +20,7 @@ pub(super) struct Image {
     pub(super) manifest_bytes: Vec<u8>,
     pub(super) manifest: ImageManifest,
     pub(super) config_bytes: Vec<u8>,
-    config: ConfigParts,
-}
-
-#[derive(Deserialize)]
-struct ConfigParts {
-    #[serde(default)]
-    os: String,
-    #[serde(default)]
-    architecture: String,
-    #[serde(default)]
-    variant: String,
-    rootfs: RootFs,
-}
-
-#[derive(Deserialize)]
-struct RootFs {
+    platform: Platform,
     diff_ids: Vec<Digest>,
 }
 
@@ -49,22 +34,23 @@ impl Image {
         let malformed = |error: serde_json::Error| ExportError::Malformed(error.to_string());
         let manifest: ImageManifest = serde_json::from_slice(&manifest_bytes).map_err(malformed)?;
         let config_bytes = store.read(&manifest.config.digest, LONGEST_DOCUMENT)?;
-        let config = serde_json::from_slice(&config_bytes).map_err(malformed)?;
+        let (platform, diff_ids) = parse_config(&config_bytes).map_err(ExportError::Malformed)?;
         Ok(Self {
             digest: digest.clone(),
             manifest_bytes,
             manifest,
             config_bytes,
-            config,
+            platform,
+            diff_ids,
         })
     }
 
     /// The platform that it is for, as an index names it.
     pub(super) fn platform(&self) -> Value {
-        let config = &self.config;
-        let mut platform = json!({ "architecture": config.architecture, "os": config.os });
-        if !config.variant.is_empty() {
-            platform["variant"] = config.variant.clone().into();
+        let known = &self.platform;
+        let mut platform = json!({ "architecture": known.architecture, "os": known.os });
+        if !known.variant.is_empty() {
+            platform["variant"] = known.variant.clone().into();
         }
         platform
     }
@@ -86,7 +72,7 @@ impl Image {
     }
 
     pub(super) fn layers(&self) -> Result<Vec<LayerDescriptor>, ExportError> {
-        let (layers, ids) = (&self.manifest.layers, &self.config.rootfs.diff_ids);
+        let (layers, ids) = (&self.manifest.layers, &self.diff_ids);
         if layers.len() != ids.len() {
             let reason = format!(
                 "it has {} layers, but its configuration speaks of {}",

@@ -6,6 +6,7 @@ use stagewright_core::digest::Digest;
 use stagewright_core::platform::Platform;
 
 use crate::content::{ContentError, ContentStore};
+use crate::source::image::parse_config;
 
 /// Longest manifest, index or configuration that is read.
 const LONGEST: u64 = 8 << 20;
@@ -65,24 +66,6 @@ pub(super) struct Document {
     pub(super) config: Option<Pointer>,
     #[serde(default)]
     pub(super) layers: Vec<Pointer>,
-}
-
-#[derive(Deserialize)]
-struct Config {
-    #[serde(default)]
-    os: String,
-    #[serde(default)]
-    architecture: String,
-    #[serde(default)]
-    variant: String,
-    #[serde(default)]
-    rootfs: RootFs,
-}
-
-#[derive(Deserialize, Default)]
-struct RootFs {
-    #[serde(default)]
-    diff_ids: Vec<Digest>,
 }
 
 /// An image is not whole, or not one.
@@ -181,8 +164,7 @@ fn parts(
         .read(&config_pointer.digest, LONGEST)
         .map_err(part_error)?;
     let config: Value = serde_json::from_slice(&bytes).map_err(|error| malformed(digest, &error))?;
-    let known = Config::deserialize(&config).map_err(|error| malformed(digest, &error))?;
-    let diff_ids = known.rootfs.diff_ids;
+    let (platform, diff_ids) = parse_config(&bytes).map_err(|reason| malformed(digest, &reason))?;
     if diff_ids.len() != document.layers.len() {
         let reason = format!(
             "it has {} layers, but its configuration speaks of {}",
@@ -216,12 +198,7 @@ fn parts(
     }
     Ok(Parts {
         digest: digest.clone(),
-        platform: Platform {
-            os: known.os,
-            architecture: known.architecture,
-            variant: known.variant,
-            ..Platform::default()
-        },
+        platform,
         config_digest: config_pointer.digest.clone(),
         config,
         layers,

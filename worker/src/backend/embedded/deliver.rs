@@ -5,7 +5,6 @@ use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::FileType;
 use tokio_util::sync::CancellationToken;
 
 use super::ops::StepFailure;
@@ -140,18 +139,8 @@ impl Delivery<'_> {
             }
             links.insert(identity, path.to_owned());
         }
-        match &node.kind {
-            NodeKind::File(_) => {
-                let mut from = self.source.open(path)?;
-                io::copy(&mut from, &mut self.target.create(path)?)?;
-            }
-            NodeKind::Symlink(target) => self.target.symlink(target, path)?,
-            NodeKind::Fifo => self.target.special(path, FileType::Fifo, 0)?,
-            NodeKind::Device(true, number) => self.target.special(path, FileType::BlockDevice, *number)?,
-            NodeKind::Device(false, number) => {
-                self.target.special(path, FileType::CharacterDevice, *number)?;
-            }
-            NodeKind::Socket | NodeKind::Directory => return Ok(()),
+        if !self.target.make_leaf(path, &self.source, path, node)? {
+            return Ok(());
         }
         self.finish(path, node)
     }

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Timespec, Timestamps, Uid, XattrFlags};
 use rustix::io::Errno;
 
-use super::tree::{Attributes, DirectoryTree, Tree, resolve};
+use super::tree::{Attributes, DirectoryTree, Node, NodeKind, Tree, resolve};
 
 /// The root of a layer in the making.
 pub(crate) struct Target {
@@ -130,6 +130,28 @@ impl Target {
         self.beside(path, |parent, name| {
             rustix::fs::mknodat(parent, name, kind, mode, device)
         })
+    }
+
+    /// Makes at `path` what stands at `from` in `source`, where that is `node` and no directory. Owner and mode are for
+    /// [`Target::set`]. Whether something was made: a socket is nothing without the process behind it.
+    pub(crate) fn make_leaf(
+        &self,
+        path: &Path,
+        source: &dyn Tree,
+        from: &Path,
+        node: &Node,
+    ) -> io::Result<bool> {
+        match &node.kind {
+            NodeKind::File(_) => {
+                io::copy(&mut source.open(from)?, &mut self.create(path)?)?;
+            }
+            NodeKind::Symlink(link) => self.symlink(link, path)?,
+            NodeKind::Fifo => self.special(path, FileType::Fifo, 0)?,
+            NodeKind::Device(true, number) => self.special(path, FileType::BlockDevice, *number)?,
+            NodeKind::Device(false, number) => self.special(path, FileType::CharacterDevice, *number)?,
+            NodeKind::Socket | NodeKind::Directory => return Ok(false),
+        }
+        Ok(true)
     }
 
     /// Removes what stands at `path`, with everything under it. Nothing there is no error.

@@ -117,7 +117,7 @@ struct RootFs {
 }
 
 /// Reads an image's configuration: what it is for, and the digests of its unpacked layers.
-pub(super) fn parse_config(bytes: &[u8]) -> Result<(Platform, Vec<Digest>), String> {
+pub(crate) fn parse_config(bytes: &[u8]) -> Result<(Platform, Vec<Digest>), String> {
     let config: Config =
         serde_json::from_slice(bytes).map_err(|error| format!("its configuration is malformed: {error}"))?;
     let platform = Platform {

@@ -41,6 +41,7 @@ use crate::content::ContentStore;
 
 pub use self::error::ImageError;
 pub use self::layer::{LayerReader, layer_reader};
+pub(crate) use self::manifest::parse_config;
 pub use self::pull::{PullProgress, Report};
 pub use self::push::{Push, Pushed};
 

@@ -183,18 +183,9 @@ impl Comparison<'_> {
             }
             self.links.insert(identity, path.to_owned());
         }
-        match &node.kind {
-            NodeKind::File(_) => {
-                io::copy(&mut self.upper.open(path)?, &mut self.target.create(path)?)?;
-            }
-            NodeKind::Symlink(link) => self.target.symlink(link, path)?,
-            NodeKind::Fifo => self.target.special(path, FileType::Fifo, 0)?,
-            NodeKind::Device(true, number) => self.target.special(path, FileType::BlockDevice, *number)?,
-            NodeKind::Device(false, number) => {
-                self.target.special(path, FileType::CharacterDevice, *number)?;
-            }
-            // Nothing without the process behind it, and no layer has any.
-            NodeKind::Socket | NodeKind::Directory => return Ok(()),
+        // No layer has a socket in it.
+        if !self.target.make_leaf(path, &self.upper, path, node)? {
+            return Ok(());
         }
         self.finish(path, node)
     }

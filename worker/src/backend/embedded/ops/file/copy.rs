@@ -1,11 +1,8 @@
 //! Copying.
 
 use std::collections::BTreeMap;
-use std::ffi::OsStr;
-use std::io;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::FileType;
 use stagewright_core::llb::FileActionCopy;
 use tokio_util::sync::CancellationToken;
 
@@ -201,7 +198,9 @@ impl Copy<'_> {
             }
             links.insert(identity, path.clone());
         }
-        self.leaf(&path, entry).map_err(FileError::io("copy to", &path))?;
+        self.target
+            .make_leaf(&path, self.source, entry.path, entry.node)
+            .map_err(FileError::io("copy to", &path))?;
         self.finish(&path, entry)?;
         Ok(path)
     }
@@ -242,22 +241,6 @@ impl Copy<'_> {
             .make_directory(path)
             .map_err(FileError::io("make the directory", path))?;
         self.finish(path, entry)
-    }
-
-    /// Makes what is no directory.
-    fn leaf(&self, path: &Path, entry: &Entry<'_>) -> io::Result<()> {
-        match &entry.node.kind {
-            NodeKind::File(_) => {
-                let mut from = self.source.open(entry.path)?;
-                io::copy(&mut from, &mut self.target.create(path)?).map(drop)
-            }
-            NodeKind::Symlink(target) => self.target.symlink(OsStr::new(target), path),
-            NodeKind::Fifo => self.target.special(path, FileType::Fifo, 0),
-            NodeKind::Device(true, number) => self.target.special(path, FileType::BlockDevice, *number),
-            NodeKind::Device(false, number) => self.target.special(path, FileType::CharacterDevice, *number),
-            // A socket without the process behind it is of no use; the reference does not copy it either.
-            NodeKind::Socket | NodeKind::Directory => Ok(()),
-        }
     }
 
     fn finish(&self, path: &Path, entry: &Entry<'_>) -> Result<(), FileError> {
