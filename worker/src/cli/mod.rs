@@ -4,12 +4,13 @@
 //! alike: what happened, then what to do.
 
 use std::fmt::{Display, Formatter, Result as FmtResult};
-use std::fs::{self, File};
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+
+use crate::export::NewFile;
 
 mod build;
 mod changes;
@@ -174,23 +175,9 @@ fn replace_file(path: &Path, text: &str) -> Result<(), Failure> {
         )
         .hint("see whether you may write to the file and to its folder")
     };
-    // A link stays one: what it leads to is written.
-    let place = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    let mut beside = place.as_os_str().to_owned();
-    beside.push(".part");
-    let beside = PathBuf::from(beside);
-    let written = File::create(&beside).and_then(|mut file| {
-        file.write_all(text.as_bytes())?;
-        if let Ok(known) = fs::metadata(&place) {
-            file.set_permissions(known.permissions())?;
-        }
-        fs::rename(&beside, &place)
-    });
-    written.map_err(|error| {
-        // What is left of it is of no use; where it cannot even be removed, its name says what it is.
-        _ = fs::remove_file(&beside);
-        cannot(error)
-    })
+    let mut file = NewFile::create(path).map_err(cannot)?;
+    file.file().write_all(text.as_bytes()).map_err(cannot)?;
+    file.finish().map_err(cannot)
 }
 
 #[cfg(test)]

@@ -19,12 +19,14 @@ mod config;
 mod layers;
 mod name;
 mod options;
+mod place;
 mod stored;
 
 use std::io;
 
 use crate::content::ContentError;
 
+pub(crate) use self::place::NewFile;
 pub use archive::{Naming, docker_archive, oci_archive, oci_layout};
 pub use assemble::{ExportLayer, INDEX_TYPE, MANIFEST_TYPE, assemble, assemble_index};
 pub use config::{LayerHistory, finish_config};

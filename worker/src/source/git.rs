@@ -188,6 +188,8 @@ impl Repositories {
             // An index of its own: what an earlier build wrote elsewhere is not here.
             let index = directory.join("stagewright-index");
             remove_file(&index)?;
+            // A killed worker leaves this behind.
+            remove_file(&directory.join("stagewright-index.lock"))?;
             git.environment("GIT_INDEX_FILE", index);
             git.environment("GIT_WORK_TREE", target);
             git.run("read", &["read-tree", &commit]).await?;
@@ -220,11 +222,13 @@ async fn fetch(git: &Git, directory: &Path, remote: &Remote, wanted: &Resolved) 
         };
         git.run("make room for", &["init", "--quiet", "--bare", format, "."])
             .await?;
-        git.run("make room for", &["remote", "add", "origin", &remote.url])
-            .await?;
     }
-    // A killed worker leaves this behind.
-    remove_file(&directory.join("shallow.lock"))?;
+    // A killed worker leaves these behind, or half of what is made first.
+    for lock in ["shallow.lock", "config.lock"] {
+        remove_file(&directory.join(lock))?;
+    }
+    git.run("make room for", &["config", "remote.origin.url", &remote.url])
+        .await?;
     let commit = format!("{}^{{commit}}", wanted.object);
     if git.run("read", &["cat-file", "-e", &commit]).await.is_ok() {
         return Ok(());
@@ -393,16 +397,26 @@ impl Remote {
 
     /// The host of `https://host/path`, or of `user@host:path`.
     fn host(&self) -> Option<String> {
-        if let Some((scheme, _)) = self.url.split_once("://") {
+        if let Some((scheme, rest)) = self.url.split_once("://") {
             if !matches!(scheme, "http" | "https" | "ssh" | "git") {
                 return None;
             }
             let url = reqwest::Url::parse(&self.url).ok()?;
+            // In these git reads another host than we do.
+            let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+            if self.url.contains('\\') || authority.contains('%') {
+                return None;
+            }
             return Some(url.host_str()?.trim_matches(['[', ']']).to_owned());
         }
-        let (before, _) = self.url.split_once(':')?;
+        // With two colons it is a program of git's that is asked for.
+        let (before, _) = self
+            .url
+            .split_once(':')
+            .filter(|(_, path)| !path.starts_with(':'))?;
         let host = before.rsplit('@').next()?;
-        (!host.is_empty() && !host.starts_with('-') && !before.starts_with('-')).then(|| host.to_owned())
+        let plain = !host.is_empty() && !host.starts_with(['-', '[']) && !before.starts_with('-');
+        plain.then(|| host.to_owned())
     }
 
     /// The error of a commit that is another than it has to be.
@@ -546,7 +560,9 @@ impl Git {
         }
         let known = match &remote.known_hosts {
             Some(lines) => {
-                let file = directory.join("stagewright-known-hosts");
+                // Each list has a file of its own: builds that run at once trust their own hosts only.
+                let name = format!("stagewright-known-hosts-{}", Digest::of(lines.as_bytes()).hex());
+                let file = directory.join(name);
                 std::fs::write(&file, lines)?;
                 format!("yes -o UserKnownHostsFile='{}'", file.display())
             }
@@ -711,9 +727,17 @@ mod tests {
         );
         assert_eq!(host("git@example.com:a/b.git").as_deref(), Some("example.com"));
         assert_eq!(host("git://[::1]:9418/a").as_deref(), Some("::1"));
-        for other in ["file:///etc", "ext::sh -c id", "/etc", "-oProxyCommand=x:y"] {
-            let found = host(other);
-            assert!(found.is_none() || other.starts_with("ext"), "{other}: {found:?}");
+        for other in [
+            "file:///etc",
+            "ext::sh -c id",
+            "/etc",
+            "-oProxyCommand=x:y",
+            // What git and we would read as different hosts.
+            "git://%31%32%37.0.0.1:1/x",
+            "[127.0.0.1:22]:x",
+            "http://example.com\\@127.0.0.1/",
+        ] {
+            assert_eq!(host(other), None, "{other}");
         }
     }
 
@@ -727,7 +751,8 @@ mod tests {
                 local: true,
                 ..Remote::default()
             };
-            assert!(repositories.resolve(&remote, "").await.is_err(), "{url}");
+            let refused = repositories.resolve(&remote, "").await;
+            assert!(matches!(refused, Err(GitError::Address(_))), "{url}");
         }
     }
 }

@@ -296,15 +296,30 @@ pub(crate) fn is_local_name(host: &str) -> bool {
     host == "localhost" || host.ends_with(".localhost")
 }
 
-/// Whether an address is this machine's, or one that only its own network has.
+/// Whether an address is this machine's, or one that needs no router.
 pub(crate) fn is_local(address: IpAddr) -> bool {
     match address {
-        IpAddr::V4(address) => address.is_loopback() || address.is_unspecified() || address.is_link_local(),
+        IpAddr::V4(address) => {
+            address.octets()[0] == 0
+                || address.is_loopback()
+                || address.is_link_local()
+                || is_own(address.into())
+        }
         IpAddr::V6(address) => match address.to_ipv4_mapped() {
             Some(address) => is_local(address.into()),
-            None => address.is_loopback() || address.is_unspecified() || address.is_unicast_link_local(),
+            None => {
+                address.is_loopback()
+                    || address.is_unspecified()
+                    || address.is_unicast_link_local()
+                    || is_own(address.into())
+            }
         },
     }
+}
+
+/// Whether an address is one of this machine's: only then can it be listened on.
+fn is_own(address: IpAddr) -> bool {
+    std::net::UdpSocket::bind((address, 0)).is_ok()
 }
 
 /// Looks names up, and leaves out what is on this machine.

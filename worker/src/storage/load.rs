@@ -93,6 +93,8 @@ impl Storage {
         }
         for image in &loaded {
             image::read(self.content(), &image.digest)?;
+        }
+        for image in &loaded {
             for name in &image.names {
                 self.names().give(name, &image.digest)?;
             }
@@ -233,7 +235,8 @@ impl<'a> Files<'a> {
                 let names = names.or_else(|| entry.annotations.get("org.opencontainers.image.ref.name"));
                 let name = names
                     .filter(|name| name.contains(['/', ':', '.']))
-                    .and_then(|name| name.parse::<Reference>().ok());
+                    .and_then(|name| name.parse::<Reference>().ok())
+                    .filter(|name| name.digest().is_none());
                 match loaded.iter_mut().find(|image| image.digest == entry.digest) {
                     Some(known) => known.names.extend(name),
                     None => loaded.push(Loaded {
@@ -354,7 +357,9 @@ impl<'a> Files<'a> {
 
 fn tags(image: &DockerImage) -> Vec<Reference> {
     let tags = image.repo_tags.iter().flatten();
-    tags.filter_map(|tag| tag.parse().ok()).collect()
+    let names = tags.filter_map(|tag| tag.parse().ok());
+    // A name with a digest in it could not be taken away again.
+    names.filter(|name: &Reference| name.digest().is_none()).collect()
 }
 
 fn layer_type(content: &ContentStore, digest: &Digest) -> Result<&'static str, LoadError> {

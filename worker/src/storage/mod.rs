@@ -11,7 +11,7 @@
 //! <state>/content/blobs/sha256/<hex>     blobs            <state>/builds/<n>/          records of builds
 //! <state>/content/ingest/<hex>           their beginnings <state>/images/<hex>.json    names of images
 //! <state>/snapshots/layers/<id>/         layers           <state>/cache.redb           results of steps
-//! <state>/contexts/<hex>.json            build contexts   <state>/layers/{gzip,size}/  which blob a layer became
+//! <state>/contexts/<hex>.json            build contexts   <state>/layers/<how>/       which blob a layer became
 //! <state>/cache-mounts/<hex>/<n>/        cache mounts     <state>/git/<hex>/           git repositories
 //! <state>/{scratch,sandbox}/             gone at every start
 //! ```

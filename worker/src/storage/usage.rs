@@ -343,7 +343,12 @@ impl Survey<'_> {
         struct Entry {
             digest: Digest,
         }
-        for (name, path) in folder(&self.state.join("layers").join("gzip")).unwrap_or_default() {
+        // One folder for each way of compressing; what knows sizes has no digests.
+        let ways = folder(&self.state.join("layers")).unwrap_or_default();
+        for (name, path) in ways
+            .into_iter()
+            .flat_map(|(_, way)| folder(&way).unwrap_or_default())
+        {
             let entry: Option<Entry> = fs::read(path)
                 .ok()
                 .and_then(|text| serde_json::from_slice(&text).ok());

@@ -1,4 +1,4 @@
-//! `prune`: what goes, what stays, and that it is refused beside a worker.
+//! `prune`: what goes, what stays, and that a worker that serves is asked to do it.
 
 use crate::{fits, run, serve::serve};
 

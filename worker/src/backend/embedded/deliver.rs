@@ -1,7 +1,7 @@
 //! The files of a build's result, outside of the worker: a folder, or a tar.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
@@ -11,6 +11,7 @@ use super::ops::StepFailure;
 use super::target::{Metadata, Target};
 use super::tree::{Attributes, DirectoryTree, Node, NodeKind, Tree};
 use crate::backend::FilesOutput;
+use crate::export::NewFile;
 use crate::snapshot::{DiffOptions, diff};
 
 /// Writes the files under `root` to where they are wanted. With `epoch` all are dated so.
@@ -43,24 +44,15 @@ pub(crate) fn deliver(
             delivery.directory(Path::new(""), &mut BTreeMap::new())
         }
         FilesOutput::Tar(place) => {
-            let mut beside = place.as_os_str().to_owned();
-            beside.push(".part");
-            let beside = PathBuf::from(beside);
             let failed = |error: io::Error| {
                 StepFailure::new(format!(
                     "the files cannot be written to {}: {error}",
                     place.display()
                 ))
             };
-            let written = File::create(&beside)
-                .map_err(failed)
-                .and_then(|mut file| tar(root, epoch, &mut file))
-                .and_then(|()| fs::rename(&beside, place).map_err(failed));
-            if written.is_err() {
-                // What is left of it is of no use; where it cannot even be removed, its name says what it is.
-                _ = fs::remove_file(&beside);
-            }
-            written
+            let mut file = NewFile::create(place).map_err(failed)?;
+            tar(root, epoch, file.file())?;
+            file.finish().map_err(failed)
         }
         FilesOutput::TarToStandardOutput => tar(root, epoch, &mut io::stdout().lock()),
     }
@@ -238,7 +230,7 @@ mod tests {
         let (source, place) = (source(), tempfile::tempdir().unwrap());
         let path = place.path().join("files.tar");
         run(source.path(), &FilesOutput::Tar(path.clone()), Some(7)).unwrap();
-        let mut archive = tar::Archive::new(File::open(&path).unwrap());
+        let mut archive = tar::Archive::new(fs::File::open(&path).unwrap());
         let names: Vec<String> = archive
             .entries()
             .unwrap()

@@ -61,6 +61,10 @@ impl Files {
     /// Removes what an earlier build wrote: a build that fails leaves no file that speaks of another image.
     pub(super) fn clear(&self) -> Result<(), Failure> {
         for path in [&self.iidfile, &self.metadata_file].into_iter().flatten() {
+            // A device or a pipe speaks of nothing, and is not ours to remove.
+            if std::fs::metadata(path).is_ok_and(|known| !known.is_file()) {
+                continue;
+            }
             match std::fs::remove_file(path) {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                     return Err(Failure::new(

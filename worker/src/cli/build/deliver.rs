@@ -1,9 +1,8 @@
 //! Where a finished image goes: into a file, a folder, a registry, or an engine on this machine.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::{self, IsTerminal as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use stagewright_core::digest::Digest;
@@ -13,7 +12,7 @@ use super::display::Display;
 use super::output::{Destination, Kind, Output, Push};
 use crate::build::Builds;
 use crate::cli::Failure;
-use crate::export::{Naming, oci_layout, push_of};
+use crate::export::{Naming, NewFile, oci_layout, push_of};
 use crate::source::image::Pushed;
 use crate::source::image::reference::Reference;
 
@@ -118,24 +117,16 @@ impl Image<'_> {
                 format!("cannot write the image to {}: {error}", path.display()),
             )
         };
-        let mut beside = path.as_os_str().to_owned();
-        beside.push(".part");
-        let beside = PathBuf::from(beside);
-        let file = File::create(&beside).map_err(|error| {
+        let file = NewFile::create(path).map_err(|error| {
             cannot(&error).hint("name a file in a folder that is there and that you may write to")
         })?;
-        let written = self
-            .builds
-            .backend()
-            .export(self.root, self.naming, format, Box::new(file))
-            .await
-            .map_err(|error| cannot(&error));
-        let renamed = written.and_then(|()| std::fs::rename(&beside, path).map_err(|error| cannot(&error)));
-        if renamed.is_err() {
-            // What is left of it is of no use; where it cannot even be removed, its name says what it is.
-            _ = std::fs::remove_file(&beside);
-        }
-        renamed
+        let writer = file.writer().map_err(|error| cannot(&error))?;
+        let backend = self.builds.backend();
+        let written = backend
+            .export(self.root, self.naming, format, Box::new(writer))
+            .await;
+        written.map_err(|error| cannot(&error))?;
+        file.finish().map_err(|error| cannot(&error))
     }
 
     async fn layout(&self, folder: &Path) -> Result<(), Failure> {

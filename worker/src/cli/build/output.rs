@@ -245,9 +245,12 @@ impl Keys {
                 .split_once('.')
                 .ok_or_else(|| format!("{key} has no name: write annotation.NAME=VALUE"))?;
             let place = place.strip_prefix("annotation").unwrap_or_default();
-            let prefix = place
-                .strip_prefix('-')
-                .map_or_else(String::new, |place| format!("{place}:"));
+            let prefix = match (place, place.strip_prefix('-')) {
+                ("", _) => String::new(),
+                (_, Some(place)) => format!("{place}:"),
+                (platform, None) if platform.starts_with('[') => format!("manifest{platform}:"),
+                _ => return Err(format!("there is no key {key}: write annotation.NAME=VALUE")),
+            };
             choice
                 .annotations
                 .push(Annotation::read(&format!("{prefix}{name}={value}"))?);
@@ -417,6 +420,13 @@ mod tests {
         assert_eq!(output.choice.encoding, Encoding::Zstd(9));
         assert!(output.choice.encode_all && output.choice.rewrite_timestamps);
         assert_eq!(output.choice.annotations.len(), 2);
+        let read =
+            |key: &str| Output::read(&format!("type=image,{key}=1")).map(|output| output.choice.annotations);
+        assert_eq!(
+            read("annotation[linux/arm64].a"),
+            Ok(vec![Annotation::read("manifest[linux/arm64]:a=1").unwrap()])
+        );
+        assert!(read("annotationfoo.a").is_err());
         let plain = Output::read("type=oci,compression=uncompressed,dest=x").unwrap();
         assert_eq!(plain.choice.encoding, Encoding::Plain);
     }

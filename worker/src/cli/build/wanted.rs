@@ -31,7 +31,11 @@ impl Wanted {
                 .iter_mut()
                 .find(|output| matches!(output.kind, Kind::Image(_)));
             match image {
-                Some(image) => image.kind = Kind::Image(Some(Push::default())),
+                Some(image) => {
+                    if let Kind::Image(push) = &mut image.kind {
+                        push.get_or_insert_default();
+                    }
+                }
                 None => outputs.push(Output::of(Kind::Image(Some(Push::default())))),
             }
         }

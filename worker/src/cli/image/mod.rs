@@ -17,8 +17,8 @@ use crate::storage::names::{ImageNames, NamedImage};
 
 /// List, look at, load and remove images that have a name here
 ///
-/// `build -t NAME` and `image load` give names. What such an image is made of is never pruned. FROM does not look
-/// here: it means the image in the registry.
+/// `build -t NAME` and `image load` give names. What such an image is made of is never pruned. FROM looks here
+/// only where `build --local-images` is given; else it means the image in the registry.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     #[command(subcommand)]

@@ -45,7 +45,8 @@ impl Build {
         let answer = self.engine.web.ask(&question).await;
         let download = match (
             answer.map_err(|error| StepFailure::new(error.to_string()))?,
-            &kept,
+            // Only of what was asked about can it be said that it did not change.
+            comparable,
         ) {
             (Answer::File(download), _) => download,
             (Answer::Unchanged, Some((result, fetched))) => {

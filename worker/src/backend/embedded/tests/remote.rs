@@ -230,6 +230,15 @@ async fn a_file_with_a_checksum_is_checked_once_and_then_not_asked_for() {
         said.contains(&right) && said.contains("was changed since"),
         "{said}"
     );
+    // A server that says what it was not asked makes no other file the right one.
+    server.change(|file| file.status = Some("304 Not Modified"));
+    let unasked = build(&worker, &dockerfile(&Digest::of(b"other").to_string()), owner()).await;
+    assert!(
+        unasked.failure().message.contains("was not asked"),
+        "{:?}",
+        unasked.failure()
+    );
+    server.change(|file| file.status = None);
     // What was wrong is not kept.
     let right = build(&worker, &dockerfile(&right), owner()).await;
     assert_eq!(right.image(), first.image());

@@ -92,8 +92,12 @@ impl Caches {
         taken: &Taken,
         fill: impl FnOnce(&Path) -> Result<(), StepFailure> + Send + 'static,
     ) -> Result<(), StepFailure> {
-        let _filling = self.filling.lock().await;
         let files = taken.files.clone();
+        // What is there is whole, and nobody has to wait for another cache that is being filled.
+        if files.exists() {
+            return Ok(());
+        }
+        let _filling = self.filling.lock().await;
         blocking(move || {
             if files.exists() {
                 return Ok(());
