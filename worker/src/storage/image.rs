@@ -106,7 +106,12 @@ pub fn read(content: &ContentStore, digest: &Digest) -> Result<Vec<Parts>, Broke
     let mut images = Vec::new();
     let mut first_error = None;
     let mut open = vec![(digest.clone(), 0)];
+    // Lists may name each other and themselves again and again; each is looked at once.
+    let mut seen = BTreeSet::new();
     while let Some((digest, depth)) = open.pop() {
+        if !seen.insert(digest.clone()) {
+            continue;
+        }
         match document(content, &digest) {
             Ok((document, _)) if !document.manifests.is_empty() => {
                 if depth < DEEPEST {
