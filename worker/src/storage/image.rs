@@ -1,5 +1,7 @@
 //! What an image is made of, as it stands in the content store.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use stagewright_core::digest::Digest;
