@@ -75,6 +75,9 @@ pub fn finish_config(
 
 type Entry = Map<String, Value>;
 
+/// Marks the entries that are added here, as the reference does.
+const ADDED: &str = "buildkit.exporter.image.v0";
+
 fn planned_history(history: Option<Value>) -> Result<Vec<Entry>, ExportError> {
     let malformed =
         || ExportError::Malformed("the history in its planned configuration is malformed".to_owned());
@@ -111,6 +114,7 @@ fn settle_layers(history: &mut Vec<Entry>, layers: &[LayerHistory]) {
     for layer in layers.iter().skip(known) {
         let mut entry = Entry::new();
         entry.insert("created_by".to_owned(), layer.created_by.clone().into());
+        entry.insert("comment".to_owned(), ADDED.into());
         if let Some(created) = layer.created {
             set_created(&mut entry, created);
         }
@@ -263,8 +267,8 @@ mod tests {
         assert_eq!(
             config["history"],
             json!([
-                { "created_by": "RUN one", "created": "1970-01-01T00:00:01Z" },
-                { "created_by": "RUN two", "created": "1970-01-01T00:00:02Z" }
+                { "created_by": "RUN one", "comment": ADDED, "created": "1970-01-01T00:00:01Z" },
+                { "created_by": "RUN two", "comment": ADDED, "created": "1970-01-01T00:00:02Z" }
             ])
         );
         let config = finish(&plan(), &[layer("base", None)], None);

@@ -1,5 +1,6 @@
 //! One build: its steps, each looked up before it is run.
 
+mod context;
 mod remote;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,8 +21,8 @@ use super::key::{InputFact, Key, Use, own, uses};
 use super::layer::Made;
 use super::ops::exec::Given;
 use super::ops::source::Source;
-use super::ops::{StepFailure, blocking, diff, file, merge, source};
-use super::progress::{End, LayerNews, News, Part, Progress};
+use super::ops::{StepFailure, blocking, diff, file, merge};
+use super::progress::{End, LayerNews, News, Progress};
 use super::reason::{self, Identity};
 use super::rootfs::{Layer, LayerOrigin, Output, Rootfs};
 use super::scheduler::{self, Stopped};
@@ -161,13 +162,12 @@ impl Build {
             Ok(mut outputs) => {
                 match (head.vertex < outputs.len()).then(|| outputs.swap_remove(head.vertex)) {
                     Some(Output::Files(files)) => Ok(files),
-                    Some(Output::Context(_)) => Err(failed(
-                        &StepFailure::new(
-                            "a build context as it is cannot become an image: copy it somewhere",
-                        ),
-                        None,
-                        "the plan",
-                    )),
+                    Some(Output::Context(context)) => tokio::select! {
+                        biased;
+                        () = cancel.cancelled() => Err(StepFailure::cancelled()),
+                        laid = self.laid(head.vertex, &context) => laid,
+                    }
+                    .map_err(|failure| failed(&failure, None, "the plan")),
                     None => Err(failed(
                         &StepFailure::internal("the last step has no result"),
                         None,
@@ -212,6 +212,7 @@ impl Build {
                 Some(OpKind::Source(source)) => self.source(vertex, source).await,
                 Some(OpKind::Merge(merge)) => {
                     self.progress.tell(&vertex.digest, &News::Started(timestamp()));
+                    let inputs = self.grounds(vertex, &uses(&vertex.op), &inputs).await?;
                     merge::merge(merge, &inputs).map(|files| (Output::Files(files), End::Ran))
                 }
                 Some(OpKind::File(_) | OpKind::Exec(_) | OpKind::Diff(_)) => {
@@ -251,27 +252,7 @@ impl Build {
         self.progress.tell(&vertex.digest, &News::Started(timestamp()));
         match Source::of(op) {
             Source::Image(reference) => self.image(vertex, reference).await,
-            Source::Local(name) => {
-                let context = source::context(op, self.request.contexts.get(name), &self.engine.contexts)?;
-                let (files, bytes) = context.size();
-                self.progress.tell(
-                    &vertex.digest,
-                    &News::Progress(Part {
-                        id: "transferring context".to_owned(),
-                        name: "transferring",
-                        current: bytes,
-                        total: bytes,
-                        started: timestamp(),
-                        completed: true,
-                    }),
-                );
-                let noun = if files == 1 { "file" } else { "files" };
-                self.progress.reason(
-                    &vertex.digest,
-                    format!("{files} {noun}, {bytes} bytes, known by content"),
-                );
-                Ok((Output::Context(Arc::new(context)), End::Ran))
-            }
+            Source::Local(name) => self.context(vertex, op, name),
             Source::Web => self.web(vertex, op).await,
             Source::Git => self.git(vertex, op).await,
             Source::Unsupported(what) => Err(unsupported(what)),
@@ -298,12 +279,13 @@ impl Build {
     async fn keyed(
         self: &Arc<Self>,
         vertex: &GraphVertex,
-        inputs: &[Output],
+        given: &[Output],
     ) -> Result<(Output, End), StepFailure> {
         let uses = uses(&vertex.op);
-        let key = self.key(vertex, &uses, inputs).await?;
+        let inputs = self.grounds(vertex, &uses, given).await?;
+        let key = self.key(vertex, &uses, given, &inputs).await?;
         let identity = Identity::new(&self.request.title, &vertex.name, &key.own);
-        let base = base(vertex, inputs)?;
+        let base = base(vertex, &inputs)?;
         let last = identity.last_seen(&self.engine.cache);
         let seen = identity.seen(&self.request.build, &key);
         self.seen
@@ -329,7 +311,7 @@ impl Build {
         let why = match ignored {
             Some(why) => why.to_owned(),
             None => reason::rerun(&key, last, &|index, context| {
-                self.listing(&uses, inputs, index, context)
+                self.listing(&uses, given, index, context)
             }),
         };
         self.progress.reason(&vertex.digest, why);
@@ -340,7 +322,7 @@ impl Build {
             key.digest.clone()
         };
         let work = |ticket: Ticket| {
-            let (build, vertex, inputs) = (Arc::clone(self), vertex.clone(), inputs.to_vec());
+            let (build, vertex) = (Arc::clone(self), vertex.clone());
             async move { build.execute(&vertex, &inputs, &key.digest, &ticket).await }
         };
         let listener = self.progress.listener(&vertex.digest);
@@ -360,16 +342,22 @@ impl Build {
         }
     }
 
-    /// The cache key of a step.
+    /// The cache key of a step that works on `inputs`, which is what it was `given` with contexts as files where it
+    /// needs them so.
     async fn key(
         self: &Arc<Self>,
         vertex: &GraphVertex,
         uses: &[Use],
+        given: &[Output],
         inputs: &[Output],
     ) -> Result<Key, StepFailure> {
         let mut facts = Vec::new();
         for used in uses {
             let (Use::Whole(index) | Use::Part(index, _)) = used;
+            let context = match given.get(*index) {
+                Some(Output::Context(context)) => Some(context.id().clone()),
+                Some(Output::Files(_)) | None => None,
+            };
             let input = inputs
                 .get(*index)
                 .ok_or_else(|| StepFailure::internal("a step lacks an input"))?;
@@ -383,19 +371,15 @@ impl Build {
                     from: maker(files).unwrap_or(from),
                     content: files.chain(),
                     part: None,
-                    context: None,
+                    context,
                 },
-                (Use::Whole(_), Output::Context(context)) => {
-                    let id = context.id().clone();
-                    InputFact {
-                        from,
-                        content: id.clone(),
-                        part: None,
-                        context: Some(id),
-                    }
+                (Use::Whole(_), Output::Context(_)) => {
+                    return Err(StepFailure::internal(
+                        "a step works on a context that is no files",
+                    ));
                 }
-                (Use::Part(_, selection), Output::Context(context)) => {
-                    let (wanted, tree) = (selection.clone(), Arc::clone(context));
+                (Use::Part(_, selection), Output::Context(tree)) => {
+                    let (wanted, tree) = (selection.clone(), Arc::clone(tree));
                     let checksum = blocking(move || {
                         let checksum = wanted.checksum(tree.as_ref());
                         checksum.map_err(|error| StepFailure::new(format!("in the build context, {error}")))
@@ -405,16 +389,16 @@ impl Build {
                         from,
                         content: checksum,
                         part: Some(selection.text()),
-                        context: Some(context.id().clone()),
+                        context,
                     }
                 }
                 (Use::Part(_, selection), Output::Files(files)) => {
-                    let content = self.checksum(selection, files, &from).await?;
+                    let checksum = self.checksum(selection, files, &from).await?;
                     InputFact {
                         from,
-                        content,
+                        content: checksum,
                         part: Some(selection.text()),
-                        context: None,
+                        context,
                     }
                 }
             };
@@ -681,10 +665,7 @@ fn base(vertex: &GraphVertex, inputs: &[Output]) -> Result<Rootfs, StepFailure> 
         return Ok(Rootfs::default());
     };
     match inputs.get(index) {
-        Some(Output::Files(files)) => Ok(files.clone()),
-        Some(Output::Context(_)) => Err(StepFailure::new(
-            "a step cannot work on a build context as it is: copy it first",
-        )),
+        Some(input) => Ok(input.files()?.clone()),
         None => Err(StepFailure::internal("a step lacks its base")),
     }
 }
@@ -697,6 +678,7 @@ fn stacked(base: &Rootfs, vertex: &GraphVertex, result: Arc<StoredResult>) -> Re
         result,
         lowers: base.snapshots(),
         name: vertex.name.clone(),
+        told: told(vertex),
     };
     let layer = Layer {
         snapshot,
@@ -709,6 +691,22 @@ fn stacked(base: &Rootfs, vertex: &GraphVertex, result: Arc<StoredResult>) -> Re
         Some(OpKind::Diff(_)) => Rootfs::new(vec![layer]),
         _ => base.with(layer),
     })
+}
+
+/// What the reference's history says of a layer that the plan's history does not know.
+fn told(vertex: &GraphVertex) -> String {
+    match &vertex.op.kind {
+        Some(OpKind::Exec(exec)) => {
+            let args = exec.meta.as_ref().map(|meta| meta.args.join(" "));
+            format!("mount / from exec {}", args.unwrap_or_default())
+        }
+        Some(OpKind::Source(source)) => match Source::of(source) {
+            Source::Local(name) => format!("local source for {name}"),
+            Source::Web => format!("http url {}", source.identifier),
+            Source::Image(_) | Source::Git | Source::Unsupported(_) => vertex.name.clone(),
+        },
+        _ => vertex.name.clone(),
+    }
 }
 
 fn platform_of(op: &Op) -> Option<Platform> {

@@ -72,16 +72,10 @@ pub(crate) async fn finish(
 fn told(layer: &Layer, diff_id: Digest) -> LayerHistory {
     let (created_by, created) = match &layer.origin {
         LayerOrigin::Image(..) => (String::new(), None),
-        LayerOrigin::Step { result, name, .. } => {
-            let instruction = name
-                .strip_prefix('[')
-                .and_then(|rest| rest.split_once("] "))
-                .map(|(_, rest)| rest);
-            (
-                instruction.unwrap_or(name).to_owned(),
-                OffsetDateTime::parse(&result.created, &Rfc3339).ok(),
-            )
-        }
+        LayerOrigin::Step { result, told, .. } => (
+            told.clone(),
+            OffsetDateTime::parse(&result.created, &Rfc3339).ok(),
+        ),
     };
     LayerHistory {
         diff_id,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use stagewright_core::digest::Digest;
 
 use super::cache::StoredResult;
+use super::ops::StepFailure;
 use super::ops::source::Image;
 use super::tree::ContextTree;
 use crate::snapshot::SnapshotId;
@@ -17,6 +18,18 @@ pub(crate) enum Output {
     Context(Arc<ContextTree>),
     /// A root file system.
     Files(Rootfs),
+}
+
+impl Output {
+    /// The files to work on. A context that a step works on was made a layer before it gets there.
+    pub(crate) fn files(&self) -> Result<&Rootfs, StepFailure> {
+        match self {
+            Self::Files(files) => Ok(files),
+            Self::Context(_) => Err(StepFailure::internal(
+                "a step works on a context that is no files",
+            )),
+        }
+    }
 }
 
 /// Layers, the bottom one first. Cheap to clone.
@@ -51,6 +64,8 @@ pub(crate) enum LayerOrigin {
         lowers: Vec<SnapshotId>,
         /// The step's name.
         name: String,
+        /// What an image's history says of it where the plan's says nothing.
+        told: String,
     },
 }
 

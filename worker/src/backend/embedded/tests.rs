@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock};
 
 use futures_util::StreamExt as _;
 use stagewright_core::Analysis;
-use stagewright_core::analysis::{ImageFacts, Input, Options};
+use stagewright_core::analysis::{ImageFacts, Input, LocalContext, NamedContext, Options};
 use stagewright_core::platform::Platform;
 use stagewright_core::protocol::{
     BuildEvent, BuildFailure, BuildState, ContentFrame, ContextEntry, ContextEntryKind, Event, ImageSummary,

@@ -26,10 +26,7 @@ pub(crate) fn sides(op: &DiffOp, inputs: &[Output]) -> Result<(Rootfs, Rootfs), 
             return Ok(Rootfs::default());
         };
         match inputs.get(index) {
-            Some(Output::Files(files)) => Ok(files.clone()),
-            Some(Output::Context(_)) => Err(StepFailure::new(
-                "a build context cannot be compared with other files as it is: copy from it",
-            )),
+            Some(input) => Ok(input.files()?.clone()),
             None => Err(StepFailure::new("the op compares an input that it does not have")),
         }
     };

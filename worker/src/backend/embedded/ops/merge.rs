@@ -12,10 +12,7 @@ pub(crate) fn merge(op: &MergeOp, inputs: &[Output]) -> Result<Rootfs, StepFailu
             return Ok(merged);
         };
         match inputs.get(index) {
-            Some(Output::Files(files)) => Ok(merged.under(files)),
-            Some(Output::Context(_)) => Err(StepFailure::new(
-                "a build context cannot be merged with other files as it is: copy from it",
-            )),
+            Some(input) => Ok(merged.under(input.files()?)),
             None => Err(StepFailure::new("the op merges an input that it does not have")),
         }
     })

@@ -190,3 +190,45 @@ async fn the_same_files_under_another_name_in_another_build_are_the_same_step() 
         assert_eq!(second.reason(step), CACHED, "{step}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_as_base_is_one_layer_for_the_same_content() {
+    if !possible() {
+        return;
+    }
+    let ground = Ground::new();
+    let worker = ground.worker();
+    let dockerfile = "FROM folder AS one\nFROM one\nRUN --mount=from=base,target=/t [\"/t/bin/busybox\", \"cp\", \"/a.txt\", \
+        \"/b.txt\"]\nFROM one\nCOPY --from=1 /b.txt /b.txt\n";
+    let build = async |files: &[(&str, &str)]| {
+        let analysis = worker.plan(dockerfile, |options| {
+            let folder = LocalContext {
+                name: "context".into(),
+                ..LocalContext::default()
+            };
+            options
+                .contexts
+                .insert("folder".into(), NamedContext::Local(folder));
+        });
+        worker
+            .outcome(worker.start_plan(analysis.await, files, false))
+            .await
+    };
+    let first = build(&[("a.txt", "1"), ("c.txt", "1")]).await;
+    assert_eq!(worker.file(&first, "b.txt").as_deref(), Some("1"));
+    assert_eq!(first.image().layers.len(), 2);
+    let second = build(&[("a.txt", "1"), ("c.txt", "1")]).await;
+    assert_eq!(second.ran(), ["load from client"]);
+    assert_eq!(second.image(), first.image());
+    let third = build(&[("a.txt", "1"), ("c.txt", "2")]).await;
+    assert_eq!(
+        third.reason("RUN --mount=from=base"),
+        "rerun: c.txt changed since build 2"
+    );
+    // What is copied is the same, what it is copied onto is not.
+    assert_eq!(
+        third.reason("COPY --from=1"),
+        "rerun: c.txt changed since build 2"
+    );
+    assert_eq!(worker.file(&third, "c.txt").as_deref(), Some("2"));
+}

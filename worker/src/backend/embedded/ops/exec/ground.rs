@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use stagewright_core::digest::Digest;
-use stagewright_core::llb::{Action, CacheSharing, ExecOp, FileActionCopy, Mount, MountType, SshOpt};
+use stagewright_core::llb::{CacheSharing, ExecOp, Mount, MountType, SshOpt};
 
 use super::super::super::flight::Ticket;
 use super::super::super::rootfs::{Output, Rootfs};
@@ -280,22 +280,7 @@ fn copy_onto(tree: &dyn Tree, selector: &str, root: &Path) -> Result<(), StepFai
 }
 
 fn copy(tree: &dyn Tree, src: &str, dest: &str, root: &Path) -> Result<(), StepFailure> {
-    let action = Action::Copy(FileActionCopy {
-        src: src.to_owned(),
-        dest: dest.to_owned(),
-        mode: -1,
-        follow_symlink: true,
-        dir_copy_contents: true,
-        create_dest_path: true,
-        timestamp: -1,
-        ..FileActionCopy::default()
-    });
     let target = Target::open(root).map_err(StepFailure::internal)?;
-    Ok(file::apply(
-        &action,
-        Some(tree),
-        &target,
-        None,
-        &tokio_util::sync::CancellationToken::new(),
-    )?)
+    let cancel = tokio_util::sync::CancellationToken::new();
+    Ok(file::copy_under(tree, src, dest, &target, &cancel)?)
 }

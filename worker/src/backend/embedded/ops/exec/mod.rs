@@ -151,10 +151,7 @@ fn files(input: i64, inputs: &[rootfs::Output]) -> Result<Rootfs, StepFailure> {
         return Ok(Rootfs::default());
     };
     match inputs.get(index) {
-        Some(rootfs::Output::Files(files)) => Ok(files.clone()),
-        Some(rootfs::Output::Context(_)) => Err(StepFailure::new(
-            "a step cannot run in a build context: copy it first",
-        )),
+        Some(input) => Ok(input.files()?.clone()),
         None => Err(StepFailure::new(
             "the step runs on an input that it does not have",
         )),

@@ -15,7 +15,9 @@ mod tests;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use stagewright_core::llb::{Action, FileActionMkDir, FileActionMkFile, FileActionRm, FileActionSymlink};
+use stagewright_core::llb::{
+    Action, FileActionCopy, FileActionMkDir, FileActionMkFile, FileActionRm, FileActionSymlink,
+};
 use tokio_util::sync::CancellationToken;
 
 use super::super::select::{SelectError, Selection};
@@ -75,6 +77,27 @@ pub(crate) fn apply(
         Action::Rm(removal) => remove(removal, target),
         Action::Symlink(link) => make_link(link, target, owner),
     }
+}
+
+/// Copies what is at `path` of `source` to `dest`, of a directory what is in it, as it is there.
+pub(crate) fn copy_under(
+    source: &dyn Tree,
+    path: &str,
+    dest: &str,
+    target: &Target,
+    cancel: &CancellationToken,
+) -> Result<(), FileError> {
+    let action = Action::Copy(FileActionCopy {
+        src: path.to_owned(),
+        dest: dest.to_owned(),
+        mode: -1,
+        follow_symlink: true,
+        dir_copy_contents: true,
+        create_dest_path: true,
+        timestamp: -1,
+        ..FileActionCopy::default()
+    });
+    apply(&action, Some(source), target, None, cancel)
 }
 
 /// A time as ops carry it: nanoseconds since 1970, -1 for now.

@@ -111,10 +111,7 @@ impl Ground<'_> {
             return Place::begin(self.snapshots, Rootfs::default());
         };
         match (self.inputs.get(index), index.checked_sub(self.inputs.len())) {
-            (Some(Output::Files(files)), _) => Place::begin(self.snapshots, files.clone()),
-            (Some(Output::Context(_)), _) => Err(StepFailure::new(
-                "a build context cannot be changed by a step: copy from it",
-            )),
+            (Some(input), _) => Place::begin(self.snapshots, input.files()?.clone()),
             (None, Some(earlier)) => self.made.get_mut(earlier).and_then(Option::take).ok_or_else(|| {
                 StepFailure::new("the file op changes one result twice, which this worker does not do")
             }),
