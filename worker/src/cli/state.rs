@@ -1,7 +1,8 @@
 //! The worker's state folder: where it is, and that it is used by one worker at a time.
 
 use std::fs::{self, File, TryLockError};
-use std::os::unix::fs::DirBuilderExt as _;
+use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -13,6 +14,21 @@ const IN_USE: &str = "another worker uses the state folder";
 /// How often the folder is tried, and how long after one another.
 const ATTEMPTS: u32 = 20;
 const BETWEEN: Duration = Duration::from_millis(50);
+
+/// What is in the folder. Steps leave files there that are root's and have the set-id bits, and devices, which on this
+/// machine's own file system would be what they say they are.
+const PARTS: [&str; 10] = [
+    "builds",
+    "cache-mounts",
+    "content",
+    "contexts",
+    "git",
+    "images",
+    "layers",
+    "sandbox",
+    "scratch",
+    "snapshots",
+];
 
 /// A state folder in use. Others are kept out until this is dropped, or the process ends in whatever way.
 pub(super) struct State {
@@ -57,7 +73,14 @@ impl State {
             .open(path.join("worker.lock"))
             .map_err(|error| cannot("write to", &error))?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self { path, _lock: lock }),
+            Ok(()) => {
+                // The folder itself may have been made by somebody else, for others to look into.
+                PARTS
+                    .iter()
+                    .try_for_each(|part| close(&path.join(part)))
+                    .map_err(|error| cannot("close to others what is in", &error))?;
+                Ok(Self { path, _lock: lock })
+            }
             Err(TryLockError::WouldBlock) => Err(Failure::new(
                 Failure::PLACE,
                 format!("{IN_USE} {}", path.display()),
@@ -65,6 +88,16 @@ impl State {
             .hint("stop it, or give this worker a folder of its own with --state")),
             Err(TryLockError::Error(error)) => Err(cannot("lock", &error)),
         }
+    }
+}
+
+/// Makes a folder that only its owner may enter.
+fn close(path: &Path) -> io::Result<()> {
+    match fs::DirBuilder::new().mode(0o700).create(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            fs::set_permissions(path, fs::Permissions::from_mode(0o700))
+        }
+        result => result,
     }
 }
 

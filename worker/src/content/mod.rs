@@ -36,6 +36,10 @@ pub use checked::CheckedBlob;
 pub use ingest::Ingest;
 pub use writer::BlobWriter;
 
+/// The longest manifest, index or configuration that is read into memory, whoever wrote it: a configuration with a long
+/// history has some 100 kB, and registries refuse manifests of more than 4 MiB, so that those asked for are shorter still.
+pub const LONGEST_DOCUMENT: u64 = 8 << 20;
+
 /// Blobs by digest, in a directory. Clones share the directory; several processes may use it at once.
 #[derive(Clone, Debug)]
 pub struct ContentStore {

@@ -8,7 +8,7 @@ use stagewright_core::protocol::{ImageLayer, ImageSummary};
 
 use super::stored::Image;
 use super::{ExportError, ImageOptions, LayerIndex};
-use crate::content::ContentStore;
+use crate::content::{ContentStore, LONGEST_DOCUMENT};
 use crate::source::image::LayerDescriptor;
 
 /// A layer to put into an image.
@@ -24,26 +24,27 @@ pub struct ExportLayer {
 pub const MANIFEST_TYPE: &str = "application/vnd.oci.image.manifest.v1+json";
 /// The media type of a list of images.
 pub const INDEX_TYPE: &str = "application/vnd.oci.image.index.v1+json";
-pub(super) const CONFIG_TYPE: &str = "application/vnd.oci.image.config.v1+json";
+pub(crate) const CONFIG_TYPE: &str = "application/vnd.oci.image.config.v1+json";
 
 /// Points to a blob. Fields stand in the order of the OCI image specification.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Pointer {
-    pub(super) media_type: String,
-    pub(super) digest: Digest,
-    pub(super) size: u64,
+pub(crate) struct Pointer {
+    pub(crate) media_type: String,
+    pub(crate) digest: Digest,
+    pub(crate) size: u64,
 }
 
+/// An image's manifest as it is written here.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct ImageManifest {
-    pub(super) schema_version: u32,
-    pub(super) media_type: String,
-    pub(super) config: Pointer,
-    pub(super) layers: Vec<Pointer>,
+pub(crate) struct ImageManifest {
+    pub(crate) schema_version: u32,
+    pub(crate) media_type: String,
+    pub(crate) config: Pointer,
+    pub(crate) layers: Vec<Pointer>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub(super) annotations: BTreeMap<String, String>,
+    pub(crate) annotations: BTreeMap<String, String>,
 }
 
 /// A list of images for several platforms.
@@ -98,6 +99,12 @@ pub fn assemble(
             digest: blob.digest.clone(),
             size: blob.size,
         });
+    }
+    if config.len() as u64 > LONGEST_DOCUMENT {
+        return Err(ExportError::Malformed(format!(
+            "its configuration has {} bytes, and nobody reads one of more than {LONGEST_DOCUMENT}",
+            config.len()
+        )));
     }
     let config_digest = store.put(config)?;
     let manifest = ImageManifest {

@@ -28,6 +28,7 @@ use crate::content::ContentError;
 
 pub(crate) use self::place::NewFile;
 pub use archive::{Naming, docker_archive, oci_archive, oci_layout};
+pub(crate) use assemble::{CONFIG_TYPE, ImageManifest, Pointer};
 pub use assemble::{ExportLayer, INDEX_TYPE, MANIFEST_TYPE, assemble, assemble_index};
 pub use config::{LayerHistory, finish_config};
 pub use layers::{CompressedLayer, LayerIndex};

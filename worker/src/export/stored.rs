@@ -8,11 +8,8 @@ use stagewright_core::platform::Platform;
 
 use super::ExportError;
 use super::assemble::{INDEX_TYPE, ImageIndex, ImageManifest, IndexEntry, MANIFEST_TYPE, Pointer};
-use crate::content::ContentStore;
+use crate::content::{ContentStore, LONGEST_DOCUMENT};
 use crate::source::image::{LayerDescriptor, Push, parse_config};
-
-/// Longest manifest and configuration that are read back.
-const LONGEST_DOCUMENT: u64 = 16 << 20;
 
 /// An image in the store, as [`super::assemble`] left it.
 pub(super) struct Image {

@@ -13,10 +13,12 @@ use rustix::io::Errno;
 
 /// Marks a directory that hides everything of that name in the layers below.
 pub(super) const OPAQUE: &str = "trusted.overlay.opaque";
+/// The names that this mark has: mounts in a user namespace have one of their own.
+pub(crate) const OPAQUE_MARKS: [&str; 2] = [OPAQUE, "user.overlay.opaque"];
 
 /// Whether the name belongs to overlay's bookkeeping. Such attributes never leave or enter a layer: some are random, and a
 /// `redirect` from a foreign archive would point the kernel at a directory of the archive's choice.
-pub(super) fn is_overlay(name: &[u8]) -> bool {
+pub(crate) fn is_overlay(name: &[u8]) -> bool {
     name.starts_with(b"trusted.overlay.") || name.starts_with(b"user.overlay.")
 }
 

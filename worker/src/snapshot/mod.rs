@@ -24,6 +24,7 @@ mod unpack;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use attribute::{OPAQUE_MARKS, is_overlay as is_overlay_attribute};
 pub use confine::{Confined, Created, DirAttributes};
 pub use diff::{DiffOptions, DiffStats, diff};
 pub use error::SnapshotError;

@@ -10,7 +10,7 @@ use rustix::fs::{CWD, FileType, Mode, XattrFlags, lsetxattr, makedev, mknodat};
 use stagewright_core::digest::Digest;
 use tempfile::TempDir;
 
-use super::tar::{Entry, EntryKind, TarReader, TarWriter};
+use super::tar::{Entry, EntryKind, Most, TarReader, TarWriter};
 use super::*;
 
 fn id(name: &str) -> SnapshotId {
@@ -420,6 +420,63 @@ fn an_archive_cannot_write_outside_of_its_layer() {
     }
     assert!(!dir.path().join("b").exists());
     assert!(!dir.path().join("state/active/b").exists());
+}
+
+#[test]
+fn an_archive_of_more_entries_or_names_than_anyone_needs_is_not_unpacked() {
+    let Some((_dir, store)) = store() else { return };
+    let names: Vec<String> = (0..10)
+        .map(|number| format!("directory-{number}/inner"))
+        .collect();
+    let entries: Vec<_> = names
+        .iter()
+        .map(|name| of_kind(name, EntryKind::Directory))
+        .collect();
+    let bytes = archive(&entries);
+    for (most, said) in [
+        (
+            Most {
+                entries: 9,
+                ..Most::default()
+            },
+            "too many entries",
+        ),
+        (
+            Most {
+                paths: 250,
+                ..Most::default()
+            },
+            "too many names of directories",
+        ),
+    ] {
+        let options = UnpackOptions {
+            most,
+            ..UnpackOptions::default()
+        };
+        let error = store.unpack(&id("many"), bytes.as_slice(), &options).unwrap_err();
+        assert!(error.to_string().contains(said), "{error}");
+        assert!(!store.has(&id("many")));
+    }
+    store
+        .unpack(&id("many"), bytes.as_slice(), &UnpackOptions::default())
+        .unwrap();
+}
+
+#[test]
+fn a_layer_deeper_than_any_path_is_refused_and_one_that_is_deep_is_taken_away_again() {
+    let Some((_dir, store)) = store() else { return };
+    let deep = |levels: usize| vec!["d"; levels].join("/");
+    let refused = archive(&[of_kind(&deep(3000), EntryKind::Directory)]);
+    let error = store
+        .unpack(&id("deeper"), refused.as_slice(), &UnpackOptions::default())
+        .unwrap_err();
+    assert!(matches!(error, SnapshotError::UnsafeEntry { .. }), "{error}");
+    // Each level would cost a removal that recurses its stack, and one that does not a descriptor.
+    let replaced = archive(&[of_kind(&deep(1800), EntryKind::Directory), file("d", b"x")]);
+    store
+        .unpack(&id("replaced"), replaced.as_slice(), &UnpackOptions::default())
+        .unwrap();
+    assert!(store.layer_path(&id("replaced")).join("d").is_file());
 }
 
 #[test]

@@ -19,7 +19,7 @@ use sha2::{Digest as _, Sha256};
 use stagewright_core::digest::Digest;
 
 use super::confine::{Confined, descriptor_path};
-use super::tar::{Entry, EntryKind, TarReader};
+use super::tar::{Entry, EntryKind, Most, TarReader};
 use super::{SnapshotError, SnapshotId, SnapshotStore, attribute};
 
 /// What may be said about a layer to be unpacked.
@@ -32,6 +32,8 @@ pub struct UnpackOptions<'a> {
     pub expected: Option<Digest>,
     /// The largest archive to accept, in bytes.
     pub max_bytes: Option<u64>,
+    /// How many entries and names to accept.
+    pub most: Most,
 }
 
 /// What was unpacked.
@@ -71,6 +73,7 @@ impl SnapshotStore {
             path: &upper,
             lowers: self.layer_paths(options.parents)?,
             times: BTreeMap::new(),
+            left: options.most,
             parent: None,
         };
         let mut entries = 0;
@@ -147,6 +150,8 @@ struct Unpacker<'a> {
     lowers: Vec<PathBuf>,
     /// The times of directories, set last because filling a directory changes them. By the path in the archive.
     times: BTreeMap<PathBuf, Timestamps>,
+    /// What may still come.
+    left: Most,
     /// The directory that the last entry went into: the next one is mostly in the same. Forgotten when a directory or link is
     /// removed, which may change what the path means.
     parent: Option<(PathBuf, Rc<OwnedFd>)>,
@@ -154,6 +159,7 @@ struct Unpacker<'a> {
 
 impl Unpacker<'_> {
     fn entry(&mut self, entry: &Entry, content: &mut dyn Read) -> Result<(), SnapshotError> {
+        self.left.entry()?;
         let path = clean(&entry.name)?;
         let (Some(name), Some(above)) = (path.file_name(), path.parent()) else {
             return self.root(entry);
@@ -203,9 +209,10 @@ impl Unpacker<'_> {
                 .open_at(&non_empty(above), OFlags::PATH | OFlags::DIRECTORY, Mode::empty())
             {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                    let (lowers, times) = (&self.lowers, &mut self.times);
+                    let (lowers, times, left) = (&self.lowers, &mut self.times, &mut self.left);
                     self.layer
                         .walk(above, &mut |parent, name, place| {
+                            left.path(place.as_os_str().len()).map_err(io::Error::other)?;
                             make_missing(parent, name, place, lowers, times)
                         })
                         .map(|(dir, _)| dir)
@@ -345,6 +352,7 @@ impl Unpacker<'_> {
         }
         set_attributes(parent, name, entry).map_err(&failed)?;
         if is_dir {
+            self.left.path(path.as_os_str().len())?;
             self.times.insert(path.to_owned(), times(entry));
         } else {
             utimensat(parent, name, &times(entry), AtFlags::SYMLINK_NOFOLLOW)

@@ -7,11 +7,9 @@ use serde_json::Value;
 use stagewright_core::digest::Digest;
 use stagewright_core::platform::Platform;
 
-use crate::content::{ContentError, ContentStore};
+use crate::content::{ContentError, ContentStore, LONGEST_DOCUMENT};
 use crate::source::image::parse_config;
 
-/// Longest manifest, index or configuration that is read.
-const LONGEST: u64 = 8 << 20;
 /// How deep indexes may nest.
 const DEEPEST: usize = 4;
 
@@ -145,7 +143,7 @@ pub fn read(content: &ContentStore, digest: &Digest) -> Result<Vec<Parts>, Broke
 
 fn document(content: &ContentStore, digest: &Digest) -> Result<(Document, u64), BrokenImage> {
     let bytes = content
-        .read(digest, LONGEST)
+        .read(digest, LONGEST_DOCUMENT)
         .map_err(|source| BrokenImage::Part {
             image: digest.clone(),
             source,
@@ -168,7 +166,7 @@ fn parts(
         source,
     };
     let bytes = content
-        .read(&config_pointer.digest, LONGEST)
+        .read(&config_pointer.digest, LONGEST_DOCUMENT)
         .map_err(part_error)?;
     let config: Value = serde_json::from_slice(&bytes).map_err(|error| malformed(digest, &error))?;
     let (platform, diff_ids) = parse_config(&bytes).map_err(|reason| malformed(digest, &reason))?;

@@ -1,27 +1,31 @@
 //! Images out of archives: an OCI image layout (a tar or a folder), or what `docker save` writes.
 //!
 //! An archive comes from strangers. Names in it are only compared, never used as paths; a blob is kept under the
-//! digest that its bytes have; and no more is read than an image may be large.
+//! digest that its bytes have; and no more is read, and no more remembered, than an image may be large.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, BufRead as _, BufReader, Read};
 use std::path::Path;
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use stagewright_core::digest::Digest;
 
 use super::Storage;
 use super::image::{self, BrokenImage, Document};
 use super::names::NamesError;
-use crate::content::{ContentError, ContentStore};
+use crate::content::{ContentError, ContentStore, LONGEST_DOCUMENT};
+use crate::export::{CONFIG_TYPE, ImageManifest, MANIFEST_TYPE, Pointer};
+use crate::snapshot::tar::{EntryKind, TarError, TarReader};
 use crate::source::image::reference::Reference;
 use crate::source::image::{LayerDescriptor, layer_reader};
 
-/// Most files in one archive.
+/// Most files and links in one archive.
 const MOST_FILES: usize = 100_000;
-/// Longest index or manifest.
-const LONGEST_DOCUMENT: u64 = 8 << 20;
+/// Most entries of whatever kind. What is no file costs the archive little, and us the time to pass over it.
+const MOST_ENTRIES: u64 = 1_000_000;
+/// Longest name, as long as any path may be.
+const LONGEST_NAME: usize = 4096;
 /// Most links that lead from one name to another.
 const MOST_LINKS: usize = 8;
 
@@ -40,6 +44,9 @@ pub enum LoadError {
     /// It cannot be read.
     #[error("the archive cannot be read: {0}")]
     Read(#[from] io::Error),
+    /// It is no archive, or a damaged one.
+    #[error("the archive cannot be read: {0}")]
+    Tar(#[from] TarError),
     /// It holds no image, or not a whole one.
     #[error("the archive cannot be loaded: {0}")]
     Archive(String),
@@ -108,6 +115,8 @@ struct Files<'a> {
     content: &'a ContentStore,
     /// Bytes that may still come.
     left: u64,
+    /// Entries that may still come.
+    entries: u64,
     unpacked_limit: u64,
     stored: BTreeMap<String, (Digest, u64)>,
     links: BTreeMap<String, String>,
@@ -122,28 +131,12 @@ struct DockerImage {
     layers: Vec<String>,
 }
 
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Manifest {
-    schema_version: u32,
-    media_type: &'static str,
-    config: Entry,
-    layers: Vec<Entry>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Entry {
-    media_type: &'static str,
-    digest: Digest,
-    size: u64,
-}
-
 impl<'a> Files<'a> {
     fn new(storage: &'a Storage) -> Self {
         Self {
             content: storage.content(),
             left: storage.image_limits.image_size,
+            entries: MOST_ENTRIES,
             unpacked_limit: storage.image_limits.image_unpacked_size,
             stored: BTreeMap::new(),
             links: BTreeMap::new(),
@@ -160,37 +153,52 @@ impl<'a> Files<'a> {
         } else {
             Box::new(archive)
         };
-        let mut archive = tar::Archive::new(archive);
-        for entry in archive.entries()? {
-            let mut entry = entry?;
-            let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
-            match entry.header().entry_type() {
-                tar::EntryType::Regular | tar::EntryType::Continuous => self.take(&name, &mut entry)?,
-                tar::EntryType::Symlink | tar::EntryType::Link => {
-                    let hard = entry.header().entry_type() == tar::EntryType::Link;
-                    if let Some(target) = entry.link_name_bytes() {
-                        let target = String::from_utf8_lossy(&target).into_owned();
-                        let base = if hard {
-                            ""
-                        } else {
-                            plain(&name).rsplit_once('/').map_or("", |(folder, _)| folder)
-                        };
-                        self.links
-                            .insert(plain(&name).to_owned(), resolved(base, &target));
-                    }
+        // All that comes out of it counts, also what is passed over.
+        let mut archive = TarReader::of_any(Bounded {
+            source: archive,
+            left: self.left,
+        });
+        while let Some(entry) = archive.next_entry()? {
+            self.entries = self
+                .entries
+                .checked_sub(1)
+                .ok_or_else(|| LoadError::Archive(format!("it has more than {MOST_ENTRIES} entries")))?;
+            let name = text(&entry.name)?;
+            match &entry.kind {
+                EntryKind::File { .. } => self.take(&name, &mut archive)?,
+                EntryKind::Symlink(target) => {
+                    let base = plain(&name).rsplit_once('/').map_or("", |(folder, _)| folder);
+                    self.link(&name, resolved(base, &text(target)?))?;
                 }
-                _ => {}
+                EntryKind::HardLink(target) => self.link(&name, resolved("", &text(target)?))?,
+                EntryKind::Directory
+                | EntryKind::Fifo
+                | EntryKind::CharDevice { .. }
+                | EntryKind::BlockDevice { .. } => {}
             }
         }
         Ok(())
     }
 
+    /// Notes that a name stands for another.
+    fn link(&mut self, name: &str, target: String) -> Result<(), LoadError> {
+        self.room()?;
+        self.links.insert(plain(name).to_owned(), target);
+        Ok(())
+    }
+
+    /// Whether one more name may be remembered.
+    fn room(&self) -> Result<(), LoadError> {
+        if self.stored.len() + self.links.len() < MOST_FILES {
+            return Ok(());
+        }
+        Err(LoadError::Archive(format!("it has more than {MOST_FILES} files")))
+    }
+
     /// Keeps one file of the archive.
     fn take(&mut self, name: &str, file: &mut dyn Read) -> Result<(), LoadError> {
         let name = plain(name).to_owned();
-        if self.stored.len() >= MOST_FILES {
-            return Err(LoadError::Archive(format!("it has more than {MOST_FILES} files")));
-        }
+        self.room()?;
         let expected: Option<Digest> = name
             .strip_prefix("blobs/sha256/")
             .and_then(|hex| format!("sha256:{hex}").parse().ok());
@@ -210,11 +218,7 @@ impl<'a> Files<'a> {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => return Err(error.into()),
             };
-            self.left = self.left.checked_sub(count as u64).ok_or_else(|| {
-                LoadError::Archive(
-                    "it is larger than an image may be (image-size in the worker's configuration)".to_owned(),
-                )
-            })?;
+            self.left = self.left.checked_sub(count as u64).ok_or_else(too_large)?;
             writer.append(buffer.get(..count).unwrap_or_default())?;
         }
         let (digest, size) = match expected {
@@ -304,21 +308,22 @@ impl<'a> Files<'a> {
                 layer_reader(self.content, &layer, self.unpacked_limit)?.finish()
             };
             checked.map_err(|error| LoadError::Archive(format!("{name}: {error}")))?;
-            layers.push(Entry {
-                media_type,
+            layers.push(Pointer {
+                media_type: media_type.to_owned(),
                 digest,
                 size,
             });
         }
-        let manifest = Manifest {
+        let manifest = ImageManifest {
             schema_version: 2,
-            media_type: "application/vnd.oci.image.manifest.v1+json",
-            config: Entry {
-                media_type: "application/vnd.oci.image.config.v1+json",
+            media_type: MANIFEST_TYPE.to_owned(),
+            config: Pointer {
+                media_type: CONFIG_TYPE.to_owned(),
                 digest: config,
                 size: config_size,
             },
             layers,
+            annotations: BTreeMap::new(),
         };
         let bytes = serde_json::to_vec(&manifest).map_err(|error| LoadError::Archive(error.to_string()))?;
         Ok(Loaded {
@@ -355,6 +360,25 @@ impl<'a> Files<'a> {
     }
 }
 
+/// A reader of no more than so many bytes.
+struct Bounded<R> {
+    source: R,
+    left: u64,
+}
+
+impl<R: Read> Read for Bounded<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.source.read(buffer)?;
+        self.left = self.left.checked_sub(count as u64).ok_or_else(too_large)?;
+        Ok(count)
+    }
+}
+
+fn too_large() -> io::Error {
+    let reason = "it is larger than an image may be (image-size in the worker's configuration)";
+    io::Error::new(io::ErrorKind::FileTooLarge, reason)
+}
+
 fn tags(image: &DockerImage) -> Vec<Reference> {
     let tags = image.repo_tags.iter().flatten();
     let names = tags.filter_map(|tag| tag.parse().ok());
@@ -370,6 +394,17 @@ fn layer_type(content: &ContentStore, digest: &Digest) -> Result<&'static str, L
         [0x28, 0xb5, 0x2f, 0xfd] => "application/vnd.oci.image.layer.v1.tar+zstd",
         _ => "application/vnd.oci.image.layer.v1.tar",
     })
+}
+
+/// A name in the archive as text.
+fn text(name: &[u8]) -> Result<String, LoadError> {
+    if name.len() > LONGEST_NAME {
+        return Err(LoadError::Archive(format!(
+            "a name in it has {} bytes, more than any path may have",
+            name.len()
+        )));
+    }
+    Ok(String::from_utf8_lossy(name).into_owned())
 }
 
 /// A name without what stands before it in some archives.
@@ -403,6 +438,74 @@ fn resolved(base: &str, target: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::snapshot::tar::{Entry, TarWriter};
+
+    /// What an archive of these entries is refused with.
+    fn refused(entries: impl Iterator<Item = Entry>, set: impl FnOnce(&mut Files<'_>)) -> String {
+        let folder = tempfile::tempdir().unwrap();
+        let content = ContentStore::open(folder.path()).unwrap();
+        let mut writer = TarWriter::new(zstd::Encoder::new(Vec::new(), 1).unwrap());
+        for entry in entries {
+            writer.append(&entry, &mut io::repeat(0)).unwrap();
+        }
+        let bytes = writer.finish().unwrap().finish().unwrap();
+        let mut files = Files {
+            content: &content,
+            left: u64::MAX,
+            entries: MOST_ENTRIES,
+            unpacked_limit: 0,
+            stored: BTreeMap::new(),
+            links: BTreeMap::new(),
+        };
+        set(&mut files);
+        let error = files.archive(bytes.as_slice()).unwrap_err();
+        assert_eq!(content.blobs().unwrap(), [], "nothing of it is kept: {error}");
+        error.to_string()
+    }
+
+    fn entry(name: String, kind: EntryKind) -> Entry {
+        Entry {
+            kind,
+            ..Entry::new(name.into_bytes())
+        }
+    }
+
+    #[test]
+    fn an_archive_of_nothing_but_links_is_bounded() {
+        let links = (0..=MOST_FILES)
+            .map(|number| entry(format!("l{number}"), EntryKind::Symlink(b"elsewhere".to_vec())));
+        assert!(refused(links, |_| {}).contains("more than 100000 files"));
+    }
+
+    #[test]
+    fn an_archive_of_nothing_that_counts_is_bounded() {
+        let directories = (0..=10).map(|_| entry("d".to_owned(), EntryKind::Directory));
+        assert!(refused(directories, |files| files.entries = 10).contains("more than 1000000 entries"));
+    }
+
+    #[test]
+    fn names_and_targets_longer_than_any_path_are_refused() {
+        let long = "n".repeat(LONGEST_NAME + 1);
+        let target = EntryKind::HardLink(long.clone().into_bytes());
+        for entry in [
+            entry(long, EntryKind::Directory),
+            entry("link".to_owned(), target),
+        ] {
+            let said = refused(std::iter::once(entry), |_| {});
+            assert!(said.contains("more than any path may have"), "{said}");
+        }
+    }
+
+    #[test]
+    fn a_bomb_is_stopped_also_in_what_is_passed_over() {
+        let bomb = entry("bomb".to_owned(), EntryKind::File { size: 8 << 20 });
+        assert!(
+            refused(std::iter::once(bomb), |files| files.left = 1 << 20)
+                .contains("larger than an image may be")
+        );
+        let passed_over = (0..10_000).map(|_| entry("f".to_owned(), EntryKind::Fifo));
+        assert!(refused(passed_over, |files| files.left = 1 << 20).contains("larger than an image may be"));
+    }
 
     #[test]
     fn links_stay_in_the_archive() {

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, Metadata};
-use std::io;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -18,6 +18,7 @@ use time::format_description::well_known::Rfc3339;
 use super::image::Document;
 use super::names::{ImageNames, NamedImage};
 use crate::backend::embedded::StepRecord;
+use crate::content::LONGEST_DOCUMENT;
 use crate::lease::Leases;
 use crate::snapshot::{directory_size, layer_size};
 
@@ -209,9 +210,6 @@ struct ContextEntry {
     kind: ContextEntryKind,
 }
 
-/// How deep indexes may nest.
-const DEEPEST: usize = 4;
-
 impl Survey<'_> {
     fn item(&mut self, kind: Kind, id: String, path: PathBuf, size: u64, metadata: &Metadata) -> &mut Item {
         let last_used = metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH);
@@ -315,12 +313,16 @@ impl Survey<'_> {
         let user = || Some(format!("image {}", image.name));
         self.role(&image.digest, format!("manifest of {}", image.name), user());
         // A name may stand for a list of images, one for each platform.
-        let mut open = vec![(image.digest.clone(), 0)];
-        while let Some((digest, depth)) = open.pop() {
-            let document: Option<Document> = fs::read(self.blob_path(digest.hex()))
-                .ok()
-                .and_then(|text| serde_json::from_slice(&text).ok());
-            let Some(document) = document else { continue };
+        let mut open = vec![image.digest.clone()];
+        // Lists may name each other and themselves again and again; each is looked at once.
+        let mut seen = BTreeSet::new();
+        while let Some(digest) = open.pop() {
+            if !seen.insert(digest.clone()) {
+                continue;
+            }
+            let Some(document) = document(&self.blob_path(digest.hex())) else {
+                continue;
+            };
             if let Some(config) = document.config {
                 let description = format!("configuration of {}", image.name);
                 self.role(&config.digest, description, user());
@@ -330,9 +332,7 @@ impl Survey<'_> {
             }
             for manifest in document.manifests {
                 self.role(&manifest.digest, format!("manifest of {}", image.name), user());
-                if depth < DEEPEST {
-                    open.push((manifest.digest, depth + 1));
-                }
+                open.push(manifest.digest);
             }
         }
     }
@@ -473,6 +473,15 @@ impl Survey<'_> {
     }
 }
 
+/// The manifest or index at `path`; `None` where it is something else, as large as that may be.
+fn document(path: &Path) -> Option<Document> {
+    let mut text = Vec::new();
+    let file = fs::File::open(path).ok()?;
+    file.take(LONGEST_DOCUMENT + 1).read_to_end(&mut text).ok()?;
+    let readable = text.len() as u64 <= LONGEST_DOCUMENT;
+    readable.then(|| serde_json::from_slice(&text).ok()).flatten()
+}
+
 /// The names and paths in a directory, in order; none where it is not there.
 fn folder(path: &Path) -> io::Result<Vec<(String, PathBuf)>> {
     let entries = match fs::read_dir(path) {
@@ -594,6 +603,50 @@ mod tests {
             .collect();
         assert_eq!(free.len(), 2);
         assert_eq!(usage.reclaimable(), of(&usage, Kind::Context)[0].size + 4 + 14);
+    }
+
+    /// Gives a name to a list of images that stands for the same list again and again, and that for another.
+    fn name_a_maze(state: &Path, content: &ContentStore) -> Digest {
+        let config = content.put(b"{}").unwrap();
+        let manifest = serde_json::json!({ "config": { "digest": config, "size": 2 }, "layers": [] });
+        let mut below = content.put(manifest.to_string().as_bytes()).unwrap();
+        for _ in 0..4 {
+            let entry = serde_json::json!({ "digest": below });
+            let list = serde_json::json!({ "manifests": vec![entry; 200] });
+            below = content.put(list.to_string().as_bytes()).unwrap();
+        }
+        ImageNames::of(state)
+            .give(&"maze".parse().unwrap(), &below)
+            .unwrap();
+        config
+    }
+
+    #[test]
+    fn a_list_of_images_that_names_another_again_and_again_is_looked_at_once() {
+        let state = tempfile::tempdir().unwrap();
+        let content = ContentStore::open(state.path().join("content")).unwrap();
+        let config = name_a_maze(state.path(), &content);
+        let started = std::time::Instant::now();
+        let usage = Usage::survey(state.path(), &Knowledge::default()).unwrap();
+        // One by one it would be more than a thousand million lists.
+        assert!(started.elapsed().as_secs() < 60, "{:?}", started.elapsed());
+        let config = usage.items.iter().find(|item| item.id == config.hex()).unwrap();
+        assert!(config.in_use.is_some());
+    }
+
+    #[test]
+    fn what_is_too_long_for_a_list_of_images_is_not_read_as_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("blob");
+        let padded = |length: u64| {
+            let mut text = br#"{"layers":[]}"#.to_vec();
+            text.resize(usize::try_from(length).unwrap(), b' ');
+            text
+        };
+        fs::write(&path, padded(LONGEST_DOCUMENT)).unwrap();
+        assert!(document(&path).is_some());
+        fs::write(&path, padded(LONGEST_DOCUMENT + 1)).unwrap();
+        assert!(document(&path).is_none());
     }
 
     #[test]

@@ -143,7 +143,7 @@ impl Target {
     ) -> io::Result<bool> {
         match &node.kind {
             NodeKind::File(_) => {
-                io::copy(&mut source.open(from)?, &mut self.create(path)?)?;
+                source.open(from)?.copy_to(&mut self.create(path)?)?;
             }
             NodeKind::Symlink(link) => self.symlink(link, path)?,
             NodeKind::Fifo => self.special(path, FileType::Fifo, 0)?,

@@ -23,6 +23,7 @@ use crate::source::local::ContextLimits;
 use crate::storage::Storage;
 
 mod content;
+mod damage;
 mod forecast;
 mod loading;
 mod merging;

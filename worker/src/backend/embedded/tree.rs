@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::io;
+use std::io::{self, Read};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Component, Path, PathBuf};
@@ -19,7 +19,8 @@ use sha2::{Digest as _, Sha256};
 use stagewright_core::digest::Digest;
 use stagewright_core::protocol::ContextEntryKind;
 
-use crate::content::ContentStore;
+use crate::content::{CheckedBlob, ContentStore};
+use crate::snapshot::{OPAQUE_MARKS, is_overlay_attribute};
 use crate::source::local::{Manifest, ManifestEntry};
 use stagewright_core::ignore;
 use stagewright_core::ignore::Ignore;
@@ -75,11 +76,38 @@ pub(crate) trait Tree: Send + Sync {
     /// The names in the directory at `path`, in bytewise order.
     fn names(&self, path: &Path) -> io::Result<Vec<OsString>>;
     /// Opens the regular file at `path` for reading.
-    fn open(&self, path: &Path) -> io::Result<File>;
+    fn open(&self, path: &Path) -> io::Result<Opened>;
     /// The digest of the regular file at `path`.
     fn digest(&self, path: &Path) -> io::Result<Digest>;
     /// The extended attributes of what stands at `path`, apart from those of the kernel's overlay.
     fn attributes(&self, path: &Path) -> io::Result<Attributes>;
+}
+
+/// A file of a [`Tree`], to be read from its beginning to its end.
+pub(crate) enum Opened {
+    /// It lies there as it is.
+    File(File),
+    /// It is a blob, of which it is seen on the way whether it is still what it was when it came.
+    Blob(CheckedBlob),
+}
+
+impl Opened {
+    /// Copies all of it. The kernel does that by itself where it may.
+    pub(crate) fn copy_to(&mut self, target: &mut File) -> io::Result<u64> {
+        match self {
+            Self::File(file) => io::copy(file, target),
+            Self::Blob(blob) => io::copy(blob, target),
+        }
+    }
+}
+
+impl Read for Opened {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::File(file) => file.read(buffer),
+            Self::Blob(blob) => blob.read(buffer),
+        }
+    }
 }
 
 /// Links followed on the way to one file before it counts as a loop; the kernel's own limit.
@@ -281,25 +309,9 @@ impl Tree for ContextTree {
         Ok(self.names.get(path).cloned().unwrap_or_default())
     }
 
-    fn open(&self, path: &Path) -> io::Result<File> {
-        let file = self
-            .content
-            .open_blob(self.blob(path)?)
-            .map_err(io::Error::other)?;
-        let expected = match self.entry(path).map(|entry| &entry.kind) {
-            Some(ContextEntryKind::File { size, .. }) => *size,
-            _ => 0,
-        };
-        let actual = file.metadata()?.len();
-        if actual != expected {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidData,
-                format!(
-                    "its content was damaged on the disk: {actual} bytes instead of {expected}; build again"
-                ),
-            ));
-        }
-        Ok(file)
+    fn open(&self, path: &Path) -> io::Result<Opened> {
+        let blob = self.content.open_checked(self.blob(path)?);
+        blob.map(Opened::Blob).map_err(io::Error::other)
     }
 
     fn digest(&self, path: &Path) -> io::Result<Digest> {
@@ -344,9 +356,8 @@ impl DirectoryTree {
             return false;
         };
         let mut value = [0_u8; 4];
-        let names = ["trusted.overlay.opaque", "user.overlay.opaque"];
-        names.iter().any(|name| {
-            let length = rustix::fs::fgetxattr(directory.as_fd(), *name, value.as_mut_slice());
+        OPAQUE_MARKS.into_iter().any(|name| {
+            let length = rustix::fs::fgetxattr(directory.as_fd(), name, value.as_mut_slice());
             length.is_ok_and(|length| value.get(..length) == Some(b"y".as_slice()))
         })
     }
@@ -419,9 +430,10 @@ impl Tree for DirectoryTree {
         Ok(names)
     }
 
-    fn open(&self, path: &Path) -> io::Result<File> {
+    fn open(&self, path: &Path) -> io::Result<Opened> {
         // Not blocking: what was a file when it was looked at is one still, but it costs nothing to be sure.
-        Ok(File::from(self.open_at(path, OFlags::RDONLY | OFlags::NONBLOCK)?))
+        let file = self.open_at(path, OFlags::RDONLY | OFlags::NONBLOCK)?;
+        Ok(Opened::File(File::from(file)))
     }
 
     fn digest(&self, path: &Path) -> io::Result<Digest> {
@@ -452,7 +464,7 @@ fn attributes(file: &OwnedFd) -> io::Result<Attributes> {
     list.truncate(length);
     let mut found = Attributes::new();
     for name in list.split(|byte| *byte == 0).filter(|name| !name.is_empty()) {
-        if name.starts_with(b"trusted.overlay.") || name.starts_with(b"user.overlay.") {
+        if is_overlay_attribute(name) {
             continue;
         }
         let name = OsStr::from_bytes(name);

@@ -19,6 +19,9 @@ pub enum TarError {
     /// Something that is legal in a tar archive and never found in an image layer.
     #[error("the archive holds {0}, which image layers may not")]
     Unsupported(&'static str),
+    /// There are more than anyone needs.
+    #[error("the archive has too many {0} to be unpacked here")]
+    TooMany(&'static str),
     /// Reading or writing failed.
     #[error("the archive could not be read or written: {0}")]
     Io(#[from] io::Error),
@@ -125,6 +128,14 @@ const MAGIC: Field = (257, 8);
 pub(super) const MAJOR: Field = (329, 8);
 pub(super) const MINOR: Field = (337, 8);
 const PREFIX: Field = (345, 155);
+/// In GNU's header of a sparse file: the first places that have content, whether there are more, and the length with
+/// all holes.
+const MAP: Field = (386, 96);
+const MAP_GOES_ON: usize = 482;
+const REAL_SIZE: Field = (483, 12);
+/// In the blocks that follow it.
+const CONTINUED: Field = (0, 504);
+const CONTINUED_GOES_ON: usize = 504;
 
 impl Block {
     pub(super) fn ustar() -> Self {
@@ -192,6 +203,38 @@ impl Block {
             value = value.checked_mul(8)?.checked_add(i64::from(digit - b'0'))?;
         }
         Some(value)
+    }
+
+    /// Offsets and lengths that a sparse file's header names.
+    pub(super) fn sparse_map(&self) -> Vec<(Option<i64>, Option<i64>)> {
+        self.pairs(MAP)
+    }
+
+    pub(super) fn has_more_of_the_map(&self) -> bool {
+        self.0[MAP_GOES_ON] != 0
+    }
+
+    /// The same of a block that follows the header.
+    pub(super) fn sparse_map_continued(&self) -> Vec<(Option<i64>, Option<i64>)> {
+        self.pairs(CONTINUED)
+    }
+
+    pub(super) fn goes_on(&self) -> bool {
+        self.0[CONTINUED_GOES_ON] != 0
+    }
+
+    /// A sparse file's length, its holes counted.
+    pub(super) fn real_size(&self) -> Option<u64> {
+        self.number(REAL_SIZE).and_then(|size| u64::try_from(size).ok())
+    }
+
+    /// Pairs of numbers of twelve bytes each, up to the first that nobody wrote.
+    fn pairs(&self, (start, length): Field) -> Vec<(Option<i64>, Option<i64>)> {
+        (start..start + length)
+            .step_by(24)
+            .take_while(|at| self.0.get(*at).is_some_and(|byte| *byte != 0))
+            .map(|at| (self.number((at, 12)), self.number((at + 12, 12))))
+            .collect()
     }
 
     /// Puts text into a field; `false` where it is too long.

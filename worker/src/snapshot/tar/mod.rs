@@ -5,6 +5,7 @@
 
 mod header;
 mod reader;
+mod sparse;
 mod writer;
 
 pub use header::{Entry, EntryKind, TarError};
@@ -13,6 +14,49 @@ pub use writer::TarWriter;
 
 /// Archives are made of blocks of this size.
 const BLOCK: usize = 512;
+
+/// How much of an archive is remembered and made while it is unpacked: a small one, well compressed, may hold any number
+/// of empty files, each of which costs the disk an inode, and of directories, whose times are set last.
+#[derive(Debug, Clone, Copy)]
+pub struct Most {
+    /// Entries.
+    pub entries: u64,
+    /// Bytes of the paths of all directories together.
+    pub paths: u64,
+}
+
+impl Default for Most {
+    /// Ten times what the largest images have.
+    fn default() -> Self {
+        Self {
+            entries: 4_000_000,
+            paths: 256 << 20,
+        }
+    }
+}
+
+impl Most {
+    /// Counts one entry.
+    pub fn entry(&mut self) -> Result<(), TarError> {
+        self.entries = self.entries.checked_sub(1).ok_or(TarError::TooMany("entries"))?;
+        Ok(())
+    }
+
+    /// Counts the path of a directory.
+    pub fn path(&mut self, length: usize) -> Result<(), TarError> {
+        let left = self.paths.checked_sub(length as u64);
+        self.paths = left.ok_or(TarError::TooMany("names of directories"))?;
+        Ok(())
+    }
+}
+
+/// Whether `start`, the beginning of a file, is the header of an archive's first entry.
+pub fn begins_archive(start: &[u8]) -> bool {
+    let block = start.get(..BLOCK).and_then(|block| block.try_into().ok());
+    block.is_some_and(|block: [u8; BLOCK]| {
+        block.iter().any(|byte| *byte != 0) && header::Block(block).is_sound()
+    })
+}
 
 #[cfg(test)]
 mod tests {
@@ -148,6 +192,76 @@ mod tests {
         let mut content = Vec::new();
         read.read_to_end(&mut content).unwrap();
         assert_eq!(content, b"abc");
+    }
+
+    /// A header of that type and size, and what follows it.
+    fn raw(kind: u8, size: u64, content: &[u8]) -> Vec<u8> {
+        let mut block = header::Block::ustar();
+        block.set_text(header::NAME, b"n");
+        for field in [header::MODE, header::UID, header::GID, header::MTIME] {
+            block.set_number(field, 0);
+        }
+        block.set_number(header::SIZE, i64::try_from(size).unwrap());
+        block.0[header::TYPE] = kind;
+        block.seal();
+        let mut bytes = block.0.to_vec();
+        bytes.extend_from_slice(content);
+        bytes.resize(bytes.len().next_multiple_of(BLOCK), 0);
+        bytes
+    }
+
+    fn first(bytes: &[u8]) -> Result<Option<Entry>, String> {
+        TarReader::of_any(bytes)
+            .next_entry()
+            .map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn what_is_said_about_one_file_is_bounded_at_once_and_in_pieces() {
+        let file = raw(b'0', 0, b"");
+        // Nothing of what is announced has to be there for it to be refused.
+        for kind in [b'L', b'K', b'x', b'g'] {
+            let said = first(&raw(kind, (1 << 20) + 1, b"")).unwrap_err();
+            assert!(said.contains("more than a megabyte"), "{said}");
+        }
+        let record = |number: usize| format!("20 k{number:05}={}\n", "v".repeat(9));
+        let half: String = (0..26_000).map(record).collect();
+        let pieces = |count: usize| {
+            let mut bytes = raw(b'x', half.len() as u64, half.as_bytes()).repeat(count);
+            bytes.extend_from_slice(&file);
+            bytes
+        };
+        assert!(first(&pieces(2)).unwrap().is_some());
+        assert!(first(&pieces(3)).unwrap_err().contains("more than a megabyte"));
+    }
+
+    #[test]
+    fn a_map_of_holes_without_end_is_refused() {
+        let mut header = raw(b'S', 0, b"");
+        // It goes on, says the header, and so says each block after it.
+        header[482] = 1;
+        let sum: u32 = (0..BLOCK)
+            .map(|at| {
+                if (148..156).contains(&at) {
+                    32
+                } else {
+                    u32::from(header[at])
+                }
+            })
+            .sum();
+        header[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+        let mut block = [0; BLOCK];
+        block[504] = 1;
+        header.extend(std::iter::repeat_n(block, 3000).flatten());
+        assert!(first(&header).unwrap_err().contains("more than a megabyte"));
+    }
+
+    #[test]
+    fn entries_of_unknown_types_are_passed_over_in_archives_and_refused_in_layers() {
+        let bytes = [raw(b'V', 3, b"abc"), raw(b'0', 1, b"x")].concat();
+        let mut reader = TarReader::of_any(bytes.as_slice());
+        assert_eq!(reader.next_entry().unwrap().unwrap().size(), 1);
+        assert!(TarReader::new(bytes.as_slice()).next_entry().is_err());
     }
 
     #[test]

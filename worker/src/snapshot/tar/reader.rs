@@ -5,23 +5,31 @@ use std::io::{self, Read};
 
 use super::BLOCK;
 use super::header::{Block, Entry, EntryKind, GID, LINK, MAJOR, MINOR, MODE, MTIME, SIZE, TarError, UID};
+use super::sparse::Holes;
 
-/// PAX records and long names are held in memory, so an archive may not make them arbitrarily large.
+/// All that is said about one entry beside its header (long names, PAX records, the places of holes) is held in memory,
+/// so an archive may not make it arbitrarily large, neither at once nor in many pieces.
 const MAX_EXTENSION: u64 = 1 << 20;
 
 /// Reads an archive entry by entry. Between two calls of [`next_entry`](Self::next_entry) it is itself the reader of the
 /// current entry's content.
 pub struct TarReader<R> {
     source: R,
+    /// Whether it is any archive rather than a layer.
+    any: bool,
     position: u64,
     remaining: u64,
     padding: u64,
+    /// Where the current entry has content and where it has none, if it is sparse.
+    holes: Option<Holes>,
     ended: bool,
 }
 
 /// What the extension entries before an entry said about it.
 #[derive(Default)]
 struct Extension {
+    /// Bytes of all of them together.
+    size: u64,
     name: Option<Vec<u8>>,
     link: Option<Vec<u8>>,
     pax: BTreeMap<Vec<u8>, Vec<u8>>,
@@ -32,10 +40,21 @@ impl<R: Read> TarReader<R> {
     pub fn new(source: R) -> Self {
         Self {
             source,
+            any: false,
             position: 0,
             remaining: 0,
             padding: 0,
+            holes: None,
             ended: false,
+        }
+    }
+
+    /// The same for archives that were not made to be layers: GNU's sparse files are read with zeros for their holes, so
+    /// that a small archive may hold any number of bytes, and entries of an unknown type are passed over.
+    pub fn of_any(source: R) -> Self {
+        Self {
+            any: true,
+            ..Self::new(source)
         }
     }
 
@@ -54,13 +73,17 @@ impl<R: Read> TarReader<R> {
             let size = size.ok_or(malformed("a size is not a number"))?;
             match block.type_flag() {
                 b'x' => {
-                    let records = self.extension(at, size)?;
+                    let records = self.extension(at, size, &mut extension)?;
                     parse_pax(&records, &mut extension.pax).ok_or(malformed("a PAX record is malformed"))?;
                 }
                 // Global records describe the archive; git writes its commit id into one.
-                b'g' => drop(self.extension(at, size)?),
-                b'L' => extension.name = Some(without_nul(self.extension(at, size)?)),
-                b'K' => extension.link = Some(without_nul(self.extension(at, size)?)),
+                b'g' => drop(self.extension(at, size, &mut Extension::default())?),
+                b'L' => extension.name = Some(without_nul(self.extension(at, size, &mut extension)?)),
+                b'K' => extension.link = Some(without_nul(self.extension(at, size, &mut extension)?)),
+                other if self.any && !matches!(other, 0 | b'0'..=b'7' | b'S') => {
+                    extension = Extension::default();
+                    self.expect_content(size);
+                }
                 _ => return self.entry(at, &block, size, extension).map(Some),
             }
         }
@@ -74,7 +97,12 @@ impl<R: Read> TarReader<R> {
 
     fn entry(&mut self, at: u64, block: &Block, size: u64, extension: Extension) -> Result<Entry, TarError> {
         let malformed = |what| TarError::Malformed { at, what };
-        let Extension { name, link, mut pax } = extension;
+        let Extension {
+            size: said,
+            name,
+            link,
+            mut pax,
+        } = extension;
         if pax.keys().any(|key| key.starts_with(b"GNU.sparse.")) {
             return Err(TarError::Unsupported("a sparse file"));
         }
@@ -111,6 +139,7 @@ impl<R: Read> TarReader<R> {
             return Err(malformed("a name is empty or contains a NUL"));
         }
         let device = |field| id(block.number(field)).ok_or(malformed("a device number is not a number"));
+        let mut stored = size;
         let kind = match block.type_flag() {
             // Before POSIX, a directory was a file whose name ends in a slash.
             0 | b'0' | b'7' if name.ends_with(b"/") => EntryKind::Directory,
@@ -127,6 +156,12 @@ impl<R: Read> TarReader<R> {
             },
             b'5' => EntryKind::Directory,
             b'6' => EntryKind::Fifo,
+            b'S' if self.any => {
+                let holes = self.sparse(at, block, size, said)?;
+                let size = holes.size();
+                self.holes = Some(holes);
+                EntryKind::File { size }
+            }
             b'S' => return Err(TarError::Unsupported("a sparse file")),
             _ => return Err(TarError::Unsupported("an entry of an unknown type")),
         };
@@ -146,11 +181,10 @@ impl<R: Read> TarReader<R> {
             .filter(|(name, _)| !name.is_empty() && !name.contains(&0))
             .collect();
         // Other kinds have no content, though some tools state the size of what a hard link points at.
-        match kind {
-            EntryKind::File { size } => self.expect_content(size),
-            _ if block.type_flag() == b'1' => {}
-            _ => self.expect_content(size),
+        if matches!(kind, EntryKind::HardLink(_)) {
+            stored = 0;
         }
+        self.expect_content(stored);
         Ok(Entry {
             name,
             kind,
@@ -168,18 +202,39 @@ impl<R: Read> TarReader<R> {
         self.padding = size.wrapping_neg() % BLOCK as u64;
     }
 
-    /// The content of an extension entry.
-    fn extension(&mut self, at: u64, size: u64) -> Result<Vec<u8>, TarError> {
-        if size > MAX_EXTENSION {
+    /// The content of an extension entry, which is counted to the others of the same entry.
+    fn extension(&mut self, at: u64, size: u64, with: &mut Extension) -> Result<Vec<u8>, TarError> {
+        with.size = with.size.saturating_add(size);
+        if with.size > MAX_EXTENSION {
             return Err(TarError::Malformed {
                 at,
-                what: "an extension header is larger than a megabyte",
+                what: "more than a megabyte is said about one file",
             });
         }
         self.expect_content(size);
         let mut content = Vec::new();
         self.read_to_end(&mut content)?;
         Ok(content)
+    }
+
+    /// Where a sparse file has content. The map begins in its header and goes on in blocks of its own.
+    fn sparse(&mut self, at: u64, header: &Block, stored: u64, mut said: u64) -> Result<Holes, TarError> {
+        let malformed = |what| TarError::Malformed { at, what };
+        let mut map = header.sparse_map();
+        let mut more = header.has_more_of_the_map();
+        while more {
+            said += BLOCK as u64;
+            if said > MAX_EXTENSION {
+                return Err(malformed("more than a megabyte is said about one file"));
+            }
+            let mut block = Block([0; BLOCK]);
+            if self.fill(&mut block)? < BLOCK {
+                return Err(malformed("it ends in the middle of a header"));
+            }
+            map.extend(block.sparse_map_continued());
+            more = block.goes_on();
+        }
+        Holes::new(&map, stored, header.real_size()).ok_or(malformed("the map of a sparse file is malformed"))
     }
 
     /// The next block that is not the end mark, and where it stands.
@@ -190,16 +245,7 @@ impl<R: Read> TarReader<R> {
         self.skip()?;
         let at = self.position;
         let mut block = Block([0; BLOCK]);
-        let mut filled = 0;
-        while let Some(space) = block.0.get_mut(filled..).filter(|space| !space.is_empty()) {
-            match self.source.read(space) {
-                Ok(0) => break,
-                Ok(length) => filled += length,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-        self.position += filled as u64;
+        let filled = self.fill(&mut block)?;
         // Some tools leave the end mark out; one zero block is enough of an end.
         if filled == 0 || (filled == BLOCK && block.0.iter().all(|byte| *byte == 0)) {
             self.ended = true;
@@ -214,8 +260,24 @@ impl<R: Read> TarReader<R> {
         Ok(Some((at, block)))
     }
 
+    /// Reads one block, as far as there is one.
+    fn fill(&mut self, block: &mut Block) -> io::Result<usize> {
+        let mut filled = 0;
+        while let Some(space) = block.0.get_mut(filled..).filter(|space| !space.is_empty()) {
+            match self.source.read(space) {
+                Ok(0) => break,
+                Ok(length) => filled += length,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        self.position += filled as u64;
+        Ok(filled)
+    }
+
     /// Skips the rest of the current entry.
     fn skip(&mut self) -> Result<(), TarError> {
+        self.holes = None;
         let rest = self.remaining + self.padding;
         let skipped = io::copy(&mut (&mut self.source).take(rest), &mut io::sink())?;
         self.position += skipped;
@@ -233,6 +295,18 @@ impl<R: Read> TarReader<R> {
 /// The content of the current entry.
 impl<R: Read> Read for TarReader<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let Some(mut holes) = self.holes.take() else {
+            return self.stored(buffer);
+        };
+        let read = holes.read(buffer, |buffer| self.stored(buffer));
+        self.holes = Some(holes);
+        read
+    }
+}
+
+impl<R: Read> TarReader<R> {
+    /// What the archive holds of the current entry.
+    fn stored(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let wanted = usize::try_from(self.remaining)
             .unwrap_or(usize::MAX)
             .min(buffer.len());

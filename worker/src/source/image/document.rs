@@ -7,13 +7,13 @@ use stagewright_core::digest::Digest;
 use stagewright_core::platform::Platform;
 
 use super::error::ImageError;
-use super::manifest::{Descriptor, Document, LONGEST_CONFIG, LONGEST_MANIFEST, Manifest, parse_config};
+use super::manifest::{Descriptor, Document, LONGEST_MANIFEST, Manifest, parse_config};
 use super::origin::{Origin, Place};
 use super::platform::rank;
 use super::reference::Reference;
 use super::registry::Selector;
 use super::{Inner, LayerDescriptor, PulledImage};
-use crate::content::ContentError;
+use crate::content::{ContentError, LONGEST_DOCUMENT};
 
 /// How deep indexes may nest, and how many documents are read to choose one image.
 const DEEPEST: usize = 4;
@@ -260,8 +260,9 @@ impl Search<'_> {
     }
 
     async fn config(&self, descriptor: &Descriptor) -> Result<Vec<u8>, Lack> {
-        self.bounded("its configuration has", descriptor.size, LONGEST_CONFIG, "")?;
-        self.bytes(&descriptor.digest, LONGEST_CONFIG, Kind::Config).await
+        self.bounded("its configuration has", descriptor.size, LONGEST_DOCUMENT, "")?;
+        self.bytes(&descriptor.digest, LONGEST_DOCUMENT, Kind::Config)
+            .await
     }
 
     async fn bytes(&self, digest: &Digest, limit: u64, kind: Kind) -> Result<Vec<u8>, Lack> {

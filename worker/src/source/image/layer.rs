@@ -15,6 +15,8 @@ const BUFFER: usize = 1 << 17;
 /// Reads a layer's uncompressed tar, whether its blob is gzip, zstd or plain, and checks that it is the content that
 /// the image's configuration names. What was read counts only once [`LayerReader::finish`] agreed.
 pub struct LayerReader {
+    store: ContentStore,
+    blob: Digest,
     decoder: Decoder,
     hasher: Sha256,
     expected: Digest,
@@ -51,6 +53,8 @@ pub fn layer_reader(
         Decoder::Plain(blob)
     };
     Ok(LayerReader {
+        store: store.clone(),
+        blob: layer.digest.clone(),
         decoder,
         hasher: Sha256::new(),
         expected: layer.diff_id.clone(),
@@ -63,15 +67,23 @@ impl LayerReader {
     /// Reads what is left and checks the whole. Returns the length of the tar in bytes.
     pub fn finish(mut self) -> io::Result<u64> {
         io::copy(&mut self, &mut io::sink())?;
-        let actual = Digest::from_raw(self.hasher.finalize().as_slice());
+        let actual = Digest::from_raw(self.hasher.clone().finalize().as_slice());
         if actual == self.expected {
             return Ok(self.read);
         }
+        self.still_whole()?;
         let message = format!(
             "the layer unpacks to {actual}, but the image's configuration says {}; the image is broken",
             self.expected
         );
         Err(io::Error::new(io::ErrorKind::InvalidData, message))
+    }
+
+    /// Whether the blob is still what it was when it came. Asked only where its content is not what it should be: then
+    /// either the image was broken from the beginning, or the disk damaged it here, and it goes and may be had again.
+    fn still_whole(&self) -> io::Result<()> {
+        let whole = self.store.verify(&self.blob);
+        whole.map_err(|damaged| io::Error::new(io::ErrorKind::InvalidData, damaged))
     }
 }
 
@@ -81,7 +93,15 @@ impl Read for LayerReader {
             Decoder::Plain(reader) => reader.read(buffer),
             Decoder::Gzip(reader) => reader.read(buffer),
             Decoder::Zstd(reader) => reader.read(buffer),
-        }?;
+        };
+        let count = match count {
+            Ok(count) => count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Err(error),
+            Err(error) => {
+                self.still_whole()?;
+                return Err(error);
+            }
+        };
         self.read += count as u64;
         if self.read > self.limit {
             let message = format!(
@@ -148,6 +168,26 @@ mod tests {
         let layer = layer(&store, &gzip(b"this"), b"that");
         let error = layer_reader(&store, &layer, 100).unwrap().finish().unwrap_err();
         assert!(error.to_string().contains("the image is broken"), "{error}");
+    }
+
+    #[test]
+    fn layer_that_was_damaged_here_is_told_from_one_that_was_always_broken_and_is_gone() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = ContentStore::open(directory.path()).unwrap();
+        let tar = b"a layer that is long enough to have a middle".repeat(1000);
+        let zstd = zstd::encode_all(tar.as_slice(), 1).unwrap();
+        for blob in [tar.clone(), gzip(&tar), zstd] {
+            let layer = layer(&store, &blob, &tar);
+            let mut damaged = blob.clone();
+            damaged[blob.len() / 2] ^= 1;
+            std::fs::write(store.path(&layer.digest), damaged).unwrap();
+            let error = layer_reader(&store, &layer, 1 << 20)
+                .unwrap()
+                .finish()
+                .unwrap_err();
+            assert!(error.to_string().contains("was damaged on the disk"), "{error}");
+            assert!(!store.contains(&layer.digest));
+        }
     }
 
     #[test]

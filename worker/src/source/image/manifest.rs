@@ -8,10 +8,8 @@ use serde::{Deserialize, Serialize};
 use stagewright_core::digest::Digest;
 use stagewright_core::platform::Platform;
 
-/// Longest manifest or index that is read, as registries have it too.
+/// Longest manifest or index that a registry is asked for: no registry has to take longer ones, so none should give them.
 pub(super) const LONGEST_MANIFEST: u64 = 4 << 20;
-/// Longest image configuration that is read.
-pub(super) const LONGEST_CONFIG: u64 = 8 << 20;
 /// Most layers of one image: an overlay mount takes no more.
 const MOST_LAYERS: usize = 500;
 

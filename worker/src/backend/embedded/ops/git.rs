@@ -267,7 +267,7 @@ impl Copy<'_> {
                     self.directory(&from, &to)?;
                 }
                 NodeKind::File(_) => {
-                    io::copy(&mut self.tree.open(&from)?, &mut self.target.create(&to)?)?;
+                    self.tree.open(&from)?.copy_to(&mut self.target.create(&to)?)?;
                 }
                 NodeKind::Symlink(link) => self.target.symlink(link, &to)?,
                 // git knows of no others.

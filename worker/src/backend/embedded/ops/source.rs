@@ -14,7 +14,7 @@ use super::super::rootfs::{Layer, LayerOrigin, Rootfs, chain};
 use super::super::tree::{ContextFilter, ContextTree};
 use super::{StepFailure, blocking};
 use crate::backend::timestamp;
-use crate::content::ContentStore;
+use crate::content::{ContentError, ContentStore};
 use crate::snapshot::{SnapshotId, SnapshotStore, UnpackOptions};
 use crate::source::image::{ImageError, ImageSource, PullProgress, PulledImage, layer_reader};
 use crate::source::local::Contexts;
@@ -269,10 +269,13 @@ fn unpack(
                 parents: &parents,
                 expected: Some(layer.diff_id.clone()),
                 max_bytes: Some(left),
+                ..UnpackOptions::default()
             };
             let unpacked = snapshots.unpack(&id, reader, &options).map_err(|error| {
                 // A blob that was good when it came and is not any more goes, so that the next build fetches it again.
                 match content.verify(&layer.digest) {
+                    // Whoever read it has seen that, and taken it away.
+                    Err(ContentError::Missing(_)) => StepFailure::new(format!("{error}: build again")),
                     Err(damaged) => StepFailure::new(format!("{damaged}: build again")),
                     Ok(()) => error.into(),
                 }

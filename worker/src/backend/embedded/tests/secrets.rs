@@ -125,6 +125,28 @@ async fn a_secret_or_agent_that_was_not_given_is_missed_only_where_it_is_require
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_secret_that_was_not_given_is_missed_before_a_cache_is_waited_for() {
+    if !possible() {
+        return;
+    }
+    let ground = Ground::new();
+    let worker = ground.worker();
+    let lock = "--mount=type=cache,target=/c,sharing=locked";
+    let holds = format!("FROM base\nRUN {lock} echo holding && sleep 20\n");
+    let holding = worker.start(&holds, &[]).await;
+    worker.printed(&holding, "holding").await;
+    for mount in ["type=secret,id=token", "type=ssh"] {
+        let started = std::time::Instant::now();
+        let lacks = format!("FROM base\nRUN {lock} --mount={mount},required=true true\n");
+        let refused = build(&worker, &lacks, Extras::default()).await;
+        let message = &refused.failure().message;
+        assert!(message.contains("was given none of that name"), "{message}");
+        assert!(started.elapsed().as_secs() < 10, "{:?}", started.elapsed());
+    }
+    worker.builds.cancel(&holding).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_failing_step_does_not_tell_a_secret_in_its_last_lines() {
     if !possible() {
         return;

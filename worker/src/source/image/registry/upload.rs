@@ -1,5 +1,6 @@
 //! Uploading blobs and manifests.
 
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -7,6 +8,7 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use reqwest::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, LOCATION};
 use reqwest::{Body, Client, RequestBuilder, Response, StatusCode, Url};
+use sha2::{Digest as _, Sha256};
 use stagewright_core::digest::Digest;
 use tokio_util::io::ReaderStream;
 
@@ -28,6 +30,40 @@ pub(in crate::source::image) struct Upload {
     pub(in crate::source::image) size: u64,
     /// Another repository of the registry that may hold it already.
     pub(in crate::source::image) elsewhere: Option<String>,
+}
+
+/// A blob that is another by now than it was when it was stored.
+#[derive(Debug, thiserror::Error)]
+#[error("the blob was damaged on the disk")]
+struct Changed;
+
+/// Whether an upload failed for what was to be sent.
+fn has_changed(error: &reqwest::Error) -> bool {
+    let mut source = std::error::Error::source(error);
+    while let Some(error) = source {
+        if error.is::<Changed>() {
+            return true;
+        }
+        if let Some(inner) = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref)
+            && inner.is::<Changed>()
+        {
+            return true;
+        }
+        source = error.source();
+    }
+    false
+}
+
+/// Takes a damaged blob away, and says so.
+async fn damaged(endpoint: &Endpoint, store: &ContentStore, upload: &Upload) -> Failure {
+    let (store, digest) = (store.clone(), upload.digest.clone());
+    let verified = tokio::task::spawn_blocking(move || store.verify(&digest)).await;
+    let origin = "the content store";
+    match verified {
+        Ok(Err(error)) => Failure::Lasting(ImageError::content(&endpoint.reference, origin, error)),
+        // It reads well now; so it will the next time.
+        Ok(Ok(())) | Err(_) => Failure::Passing(endpoint.unreachable("the blob could not be read")),
+    }
 }
 
 /// How a blob got there.
@@ -123,11 +159,20 @@ impl RegistryClient {
         })?;
         let sent = Arc::new(AtomicU64::new(0));
         let counted = Arc::clone(&sent);
-        let pieces =
-            ReaderStream::with_capacity(tokio::fs::File::from_std(file), PIECE).inspect(move |piece| {
-                let length = piece.as_ref().map_or(0, |bytes| bytes.len() as u64);
-                counted.fetch_add(length, Ordering::Relaxed);
-            });
+        let mut hasher = Sha256::new();
+        let (expected, size) = (upload.digest.clone(), upload.size);
+        let pieces = ReaderStream::with_capacity(tokio::fs::File::from_std(file), PIECE).map(move |piece| {
+            let piece = piece?;
+            hasher.update(&piece);
+            let length = piece.len() as u64;
+            let so_far = counted.fetch_add(length, Ordering::Relaxed) + length;
+            // The last piece goes only where all of them are those that the digest names.
+            if so_far < size || Digest::from_raw(hasher.clone().finalize().as_slice()) == expected {
+                Ok(piece)
+            } else {
+                Err(io::Error::other(Changed))
+            }
+        });
         let client = self.uploader(endpoint)?;
         let mut request = client
             .put(place.clone())
@@ -154,7 +199,10 @@ impl RegistryClient {
             }
         };
         let answer = tokio::select! {
-            answer = request.send() => answer.map_err(|error| endpoint.network(&error))?,
+            answer = request.send() => match answer {
+                Err(error) if has_changed(&error) => return Err(damaged(endpoint, store, upload).await),
+                answer => answer.map_err(|error| endpoint.network(&error))?,
+            },
             () = halted => return Err(Failure::Passing(endpoint.unreachable("it takes no more bytes"))),
         };
         match answer.status() {

@@ -283,6 +283,19 @@ async fn pushed_image_is_there_and_its_blobs_are_sent_once() {
     let sent = bench.source.push(&name("third/app:1"), &push).await.unwrap();
     assert_eq!((sent.mounted, sent.uploaded), (0, 3));
 
+    // A blob that was damaged since is not sent, and can be made or fetched anew.
+    push.origins.clear();
+    let (blob, _) = push.blobs.iter().max_by_key(|(_, size)| **size).unwrap();
+    let bytes = fs::read(bench.store.path(blob)).unwrap();
+    let mut damaged = bytes.clone();
+    *damaged.last_mut().unwrap() ^= 1;
+    fs::write(bench.store.path(blob), damaged).unwrap();
+    let error = bench.source.push(&name("fourth/app:1"), &push).await.unwrap_err();
+    assert!(error.to_string().contains("was damaged on the disk"), "{error}");
+    assert!(!bench.store.contains(blob));
+    bench.store.put(&bytes).unwrap();
+    bench.source.push(&name("fourth/app:1"), &push).await.unwrap();
+
     let fresh = Bench::new("");
     for name in ["team/app:1", "team/app:2", "other/app:1", "third/app:1"] {
         let name = format!("{}/{name}", registry.host);

@@ -51,7 +51,9 @@ impl Ground {
         ticket: &Ticket,
     ) -> Result<Self, StepFailure> {
         let mut ground = Self::default();
-        // What can be lacking is asked for before anything is waited for or copied.
+        // What can be lacking is asked for before anything is waited for or copied: a cache may be somebody else's for
+        // as long as their step takes.
+        nothing_is_lacking(op, given.extras)?;
         for variable in &op.secretenv {
             if let Some(secret) = secret(given.extras, &variable.id, variable.optional)? {
                 ground.secrets.push(secret.clone());
@@ -189,14 +191,8 @@ impl Ground {
         extras: &Extras,
     ) -> Result<Option<MountSource>, StepFailure> {
         let options: SshOpt = mount.ssh_opt.clone().unwrap_or_default();
-        let id = agent::id(&options);
-        let Some(real) = extras.agents.get(id) else {
-            if options.optional {
-                return Ok(None);
-            }
-            return Err(StepFailure::new(format!(
-                "the step needs the SSH agent {id:?}, and the build was given none of that name: build with --ssh {id}"
-            )));
+        let Some(real) = real_agent(extras, &options)? else {
+            return Ok(None);
         };
         let directory = executor.scratch();
         let lent = agent::Lent::open(directory, real, &options)
@@ -204,6 +200,34 @@ impl Ground {
         let (root, path) = lent.place();
         self.agents.push(lent);
         Ok(Some(MountSource::Bind { root, path }))
+    }
+}
+
+/// Whether the build was given every secret and agent that `op` cannot do without.
+fn nothing_is_lacking(op: &ExecOp, extras: &Extras) -> Result<(), StepFailure> {
+    for mount in &op.mounts {
+        match kind(mount)? {
+            MountType::Secret => {
+                let options = mount.secret_opt.clone().unwrap_or_default();
+                secret(extras, &options.id, options.optional)?;
+            }
+            MountType::Ssh => {
+                real_agent(extras, &mount.ssh_opt.clone().unwrap_or_default())?;
+            }
+            MountType::Bind | MountType::Cache | MountType::Tmpfs => {}
+        }
+    }
+    Ok(())
+}
+
+/// The socket of an agent that the build was given; `None` where the step can do without.
+fn real_agent<'a>(extras: &'a Extras, options: &SshOpt) -> Result<Option<&'a PathBuf>, StepFailure> {
+    let id = agent::id(options);
+    match extras.agents.get(id) {
+        None if !options.optional => Err(StepFailure::new(format!(
+            "the step needs the SSH agent {id:?}, and the build was given none of that name: build with --ssh {id}"
+        ))),
+        found => Ok(found),
     }
 }
 

@@ -1,21 +1,24 @@
 //! Unpacking: `ADD` of a local tar archive stands for what is in it.
 
-use std::io::{self, BufRead, BufReader, Read};
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read, Seek as _, SeekFrom, Write as _};
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Component, Path, PathBuf};
 
 use bzip2::bufread::MultiBzDecoder;
 use flate2::bufread::MultiGzDecoder;
 use lzma_rust2::XzReader;
 use rustix::fs::FileType;
-use tar::{Archive, EntryType, Header};
 use tokio_util::sync::CancellationToken;
 
 use super::super::super::select::Selected;
 use super::super::super::target::{Making, Metadata, Target};
 use super::super::super::tree::{Attributes, NodeKind, Tree, resolve};
 use super::{FileError, Owner};
+use crate::snapshot::is_overlay_attribute;
+use crate::snapshot::tar::{Entry, EntryKind, Most, TarError, TarReader, begins_archive};
 
-/// What an archive may unpack to at most, in bytes: a small one may hold any number of zeros.
+/// What an archive may unpack to at most, in bytes: a small one may hold any number of zeros and holes.
 const MAX_UNPACKED: u64 = 64 << 30;
 
 /// Unpacks what is selected into the directory `dest` where it is a tar archive, plain or compressed; says whether
@@ -46,71 +49,168 @@ pub(super) fn unpack(
     };
     let root = target.make_directories(Path::new(dest), &into);
     // An archive's paths and links begin and end in the directory that it is unpacked into.
-    let target = &root.and_then(|root| target.below(&root)).map_err(failed)?;
-    let mut archive = Archive::new(reader.take(MAX_UNPACKED));
-    let mut later = Vec::new();
-    for entry in archive.entries().map_err(failed)? {
-        if cancel.is_cancelled() {
-            return Err(FileError::Cancelled);
-        }
-        let mut entry = entry.map_err(failed)?;
-        let name = entry.path().map_err(failed)?.into_owned();
-        let name = confined(&name);
-        let attributes = attributes(&mut entry).map_err(failed)?;
-        let metadata = metadata(entry.header(), owner, attributes).map_err(failed)?;
-        let Some(last) = name.file_name() else { continue };
-        let above = above(target, name.parent().unwrap_or(Path::new(""))).map_err(failed)?;
-        let path = above.join(last);
-        let kind = entry.header().entry_type();
-        let there = target.tree().look(&path).map_err(failed)?;
-        if kind.is_dir() {
-            if !there.is_some_and(|node| node.is_directory()) {
-                target
-                    .remove(&path)
-                    .and_then(|()| target.make_directory(&path))
-                    .map_err(failed)?;
-            }
-            target.set(&path, &metadata).map_err(failed)?;
-            // Writing into a directory changes its time, so the times of directories come last.
-            later.extend(metadata.modified.map(|modified| (path, modified)));
-            continue;
-        }
-        target.remove(&path).map_err(failed)?;
-        match kind {
-            EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => {
-                let mut file = target.create(&path).map_err(failed)?;
-                io::copy(&mut entry, &mut file).map_err(failed)?;
-            }
-            EntryType::Symlink => {
-                let link = entry.link_name().map_err(failed)?.unwrap_or_default();
-                target.symlink(link.as_os_str(), &path).map_err(failed)?;
-            }
-            EntryType::Link => {
-                let link = entry.link_name().map_err(failed)?.unwrap_or_default();
-                let (existing, _) = resolve(target.tree(), &confined(&link), false).map_err(failed)?;
-                // What its entry says of owner and mode holds for the file under all of its names.
-                target.hard_link(&existing, &path).map_err(failed)?;
-            }
-            EntryType::Fifo => target.special(&path, FileType::Fifo, 0).map_err(failed)?,
-            EntryType::Char | EntryType::Block => {
-                let kind = if kind == EntryType::Char {
-                    FileType::CharacterDevice
-                } else {
-                    FileType::BlockDevice
-                };
-                target
-                    .special(&path, kind, device(entry.header()).map_err(failed)?)
-                    .map_err(failed)?;
-            }
-            // Headers that speak of others have been read by the library; what else there may be is passed over.
-            _ => continue,
-        }
-        target.set(&path, &metadata).map_err(failed)?;
-    }
-    for (path, modified) in later.into_iter().rev() {
-        target.set_modified(&path, modified).map_err(failed)?;
-    }
+    let root = root.and_then(|root| target.below(&root)).map_err(failed)?;
+    let mut unpacking = Unpacking {
+        target: &root,
+        owner,
+        left: Most::default(),
+        bytes: MAX_UNPACKED,
+        later: Vec::new(),
+    };
+    let unpacked = unpacking.all(reader, cancel);
+    unpacked.map_err(|error| match error {
+        Stopped::Cancelled => FileError::Cancelled,
+        Stopped::Failed(error) => failed(error),
+    })?;
     Ok(true)
+}
+
+/// Why not all of an archive was unpacked.
+enum Stopped {
+    Cancelled,
+    Failed(io::Error),
+}
+
+impl From<io::Error> for Stopped {
+    fn from(error: io::Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl From<TarError> for Stopped {
+    fn from(error: TarError) -> Self {
+        Self::Failed(match error {
+            TarError::Io(error) => error,
+            other => io::Error::new(io::ErrorKind::InvalidData, other),
+        })
+    }
+}
+
+/// An archive on its way into a directory.
+struct Unpacking<'a> {
+    target: &'a Target,
+    owner: Option<Owner>,
+    /// What may still come.
+    left: Most,
+    /// Bytes of files, holes counted, that may still come.
+    bytes: u64,
+    /// Directories and their times. Writing into a directory changes its time, so these come last.
+    later: Vec<(PathBuf, (i64, u32))>,
+}
+
+impl Unpacking<'_> {
+    fn all(&mut self, reader: Box<dyn Read>, cancel: &CancellationToken) -> Result<(), Stopped> {
+        let mut archive = TarReader::of_any(reader.take(self.bytes));
+        while let Some(entry) = archive.next_entry()? {
+            if cancel.is_cancelled() {
+                return Err(Stopped::Cancelled);
+            }
+            self.left.entry()?;
+            self.entry(&entry, &mut archive)?;
+        }
+        // What is behind the archive's end is not unpacked, but only who reads all of a blob knows that it is whole.
+        if archive.drain()?.limit() == 0 {
+            return Err(too_large().into());
+        }
+        for (path, modified) in std::mem::take(&mut self.later).into_iter().rev() {
+            self.target.set_modified(&path, modified)?;
+        }
+        Ok(())
+    }
+
+    fn entry(&mut self, entry: &Entry, content: &mut dyn Read) -> Result<(), Stopped> {
+        let target = self.target;
+        let name = confined(&entry.name);
+        let metadata = self.metadata(entry);
+        let Some(last) = name.file_name() else {
+            return Ok(());
+        };
+        let above = above(target, name.parent().unwrap_or(Path::new("")))?;
+        let path = above.join(last);
+        let there = target.tree().look(&path)?;
+        if entry.kind == EntryKind::Directory {
+            if !there.is_some_and(|node| node.is_directory()) {
+                target.remove(&path).and_then(|()| target.make_directory(&path))?;
+            }
+            target.set(&path, &metadata)?;
+            self.left.path(path.as_os_str().len())?;
+            self.later
+                .extend(metadata.modified.map(|modified| (path, modified)));
+            return Ok(());
+        }
+        target.remove(&path)?;
+        match &entry.kind {
+            EntryKind::File { .. } => {
+                let mut file = target.create(&path)?;
+                self.bytes = fill(content, &mut file, self.bytes)?;
+            }
+            EntryKind::Symlink(link) => target.symlink(std::ffi::OsStr::from_bytes(link), &path)?,
+            EntryKind::HardLink(link) => {
+                let (existing, _) = resolve(target.tree(), &confined(link), false)?;
+                // What its entry says of owner and mode holds for the file under all of its names.
+                target.hard_link(&existing, &path)?;
+            }
+            EntryKind::Fifo => target.special(&path, FileType::Fifo, 0)?,
+            EntryKind::CharDevice { major, minor } => {
+                target.special(
+                    &path,
+                    FileType::CharacterDevice,
+                    rustix::fs::makedev(*major, *minor),
+                )?;
+            }
+            EntryKind::BlockDevice { major, minor } => {
+                target.special(&path, FileType::BlockDevice, rustix::fs::makedev(*major, *minor))?;
+            }
+            EntryKind::Directory => {}
+        }
+        Ok(target.set(&path, &metadata)?)
+    }
+
+    fn metadata(&self, entry: &Entry) -> Metadata {
+        let is_link = matches!(entry.kind, EntryKind::Symlink(_));
+        let attributes: Attributes = entry
+            .attributes
+            .iter()
+            .filter(|(name, _)| !is_overlay_attribute(name))
+            .map(|(name, value)| (std::ffi::OsStr::from_bytes(name).to_owned(), value.clone()))
+            .collect();
+        Metadata {
+            owner: self.owner.map_or((entry.uid, entry.gid), Owner::numbers),
+            mode: (!is_link).then_some(entry.mode),
+            modified: Some((entry.mtime, entry.mtime_nanos)),
+            attributes,
+        }
+    }
+}
+
+fn too_large() -> io::Error {
+    let reason = format!("it unpacks to more than {} GiB", MAX_UNPACKED >> 30);
+    io::Error::new(io::ErrorKind::FileTooLarge, reason)
+}
+
+/// Writes all of `content`, which has at most `left` bytes, and says how many may still come. Zeros become holes, so
+/// that a bomb of them takes no room on the disk.
+fn fill(content: &mut dyn Read, file: &mut File, mut left: u64) -> io::Result<u64> {
+    let mut buffer = vec![0; 1 << 17];
+    let mut size = 0_u64;
+    loop {
+        let count = match content.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(count) => count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error),
+        };
+        left = left.checked_sub(count as u64).ok_or_else(too_large)?;
+        size += count as u64;
+        let piece = buffer.get(..count).unwrap_or_default();
+        if piece.iter().all(|byte| *byte == 0) {
+            file.seek(SeekFrom::Start(size))?;
+        } else {
+            file.write_all(piece)?;
+        }
+    }
+    file.set_len(size)?;
+    Ok(left)
 }
 
 /// What comes out of a file, decompressed by its first bytes; `None` where it is empty.
@@ -154,23 +254,7 @@ fn is_archive(reader: Option<Box<dyn Read>>) -> io::Result<bool> {
         }
         Err(error) => return Err(error),
     }
-    let Ok(block) = <[u8; 512]>::try_from(block) else {
-        return Ok(false);
-    };
-    let mut header = Header::new_old();
-    header.as_mut_bytes().copy_from_slice(&block);
-    let sum: u32 = block
-        .iter()
-        .enumerate()
-        .map(|(at, byte)| {
-            if (148..156).contains(&at) {
-                32
-            } else {
-                u32::from(*byte)
-            }
-        })
-        .sum();
-    Ok(block.iter().any(|byte| *byte != 0) && header.cksum().is_ok_and(|expected| expected == sum))
+    Ok(begins_archive(&block))
 }
 
 /// The directory that an entry goes into. One that the archive does not mention is root's, whoever gets the rest.
@@ -188,9 +272,9 @@ fn above(target: &Target, path: &Path) -> io::Result<PathBuf> {
 }
 
 /// A plain path from an archive's. One that leads upwards ends at the top.
-fn confined(path: &Path) -> PathBuf {
+fn confined(path: &[u8]) -> PathBuf {
     let mut plain = PathBuf::new();
-    for component in path.components() {
+    for component in Path::new(std::ffi::OsStr::from_bytes(path)).components() {
         match component {
             Component::Normal(part) => plain.push(part),
             Component::ParentDir => drop(plain.pop()),
@@ -200,53 +284,109 @@ fn confined(path: &Path) -> PathBuf {
     plain
 }
 
-fn metadata(header: &Header, owner: Option<Owner>, attributes: Attributes) -> io::Result<Metadata> {
-    let number = |number: u64| u32::try_from(number).map_err(|_| io::Error::from(io::ErrorKind::InvalidData));
-    // A field that nobody wrote is a zero to every tar.
-    let old = header.as_old();
-    let blank = |field: &[u8]| field.iter().all(|byte| matches!(byte, 0 | b' '));
-    let uid = if blank(&old.uid) { 0 } else { header.uid()? };
-    let gid = if blank(&old.gid) { 0 } else { header.gid()? };
-    let mode = if blank(&old.mode) {
-        0
-    } else {
-        header.mode()? & 0o7777
-    };
-    let modified = if blank(&old.mtime) { 0 } else { header.mtime()? };
-    let owner = match owner {
-        Some(owner) => owner.numbers(),
-        None => (number(uid)?, number(gid)?),
-    };
-    let is_link = header.entry_type() == EntryType::Symlink;
-    let modified = i64::try_from(modified).unwrap_or(0);
-    Ok(Metadata {
-        owner,
-        mode: (!is_link).then_some(mode),
-        modified: Some((modified, 0)),
-        attributes,
-    })
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::snapshot::tar::TarWriter;
+    use std::os::unix::fs::MetadataExt as _;
 
-fn attributes<R: Read>(entry: &mut tar::Entry<'_, R>) -> io::Result<Attributes> {
-    let mut found = Attributes::new();
-    if let Some(extensions) = entry.pax_extensions()? {
-        for extension in extensions {
-            let extension = extension?;
-            if let Some(name) = extension
-                .key()
-                .ok()
-                .and_then(|key| key.strip_prefix("SCHILY.xattr."))
-                && !name.contains(".overlay.")
-            {
-                found.insert(name.into(), extension.value_bytes().to_vec());
-            }
+    /// Unpacks an archive into a new directory, with as much room as `set` leaves.
+    fn unpacked(
+        archive: &[u8],
+        set: impl FnOnce(&mut Unpacking<'_>),
+    ) -> (tempfile::TempDir, Result<(), String>) {
+        let directory = tempfile::tempdir().unwrap();
+        let target = Target::open(directory.path()).unwrap();
+        let mut unpacking = Unpacking {
+            target: &target,
+            owner: None,
+            left: Most::default(),
+            bytes: MAX_UNPACKED,
+            later: Vec::new(),
+        };
+        set(&mut unpacking);
+        let result = unpacking.all(
+            Box::new(io::Cursor::new(archive.to_vec())),
+            &CancellationToken::new(),
+        );
+        let result = result.map_err(|stopped| match stopped {
+            Stopped::Cancelled => "cancelled".to_owned(),
+            Stopped::Failed(error) => error.to_string(),
+        });
+        (directory, result)
+    }
+
+    fn archive(entries: &[(&str, EntryKind, &[u8])]) -> Vec<u8> {
+        let mut writer = TarWriter::new(Vec::new());
+        for (name, kind, content) in entries {
+            let entry = Entry {
+                kind: kind.clone(),
+                ..Entry::new(name.as_bytes().to_vec())
+            };
+            writer.append(&entry, &mut &**content).unwrap();
+        }
+        writer.finish().unwrap()
+    }
+
+    /// A GNU archive with one sparse file of `size` bytes, of which the archive holds the last.
+    fn sparse(size: u64) -> Vec<u8> {
+        let mut header = tar::Header::new_gnu();
+        header.set_entry_type(tar::EntryType::GNUSparse);
+        header.set_path("hole").unwrap();
+        header.set_mode(0o644);
+        header.set_uid(0);
+        header.set_gid(0);
+        header.set_mtime(0);
+        header.set_size(1);
+        let octal = |number: u64| format!("{number:011o}\0").into_bytes();
+        let gnu = header.as_gnu_mut().unwrap();
+        gnu.sparse[0].offset.copy_from_slice(&octal(size - 1));
+        gnu.sparse[0].numbytes.copy_from_slice(&octal(1));
+        gnu.realsize.copy_from_slice(&octal(size));
+        header.set_cksum();
+        let mut bytes = header.as_bytes().to_vec();
+        bytes.push(b'x');
+        bytes.resize(4 * 512, 0);
+        bytes
+    }
+
+    #[test]
+    fn a_huge_sparse_file_takes_no_room_and_counts_as_long_as_it_is() {
+        let (directory, result) = unpacked(&sparse(1 << 30), |_| {});
+        result.unwrap();
+        let made = std::fs::metadata(directory.path().join("hole")).unwrap();
+        assert_eq!(made.len(), 1 << 30);
+        assert!(made.blocks() < 1000, "{} blocks", made.blocks());
+        let (_directory, result) = unpacked(&sparse(1 << 30), |unpacking| unpacking.bytes = 1 << 29);
+        assert!(result.unwrap_err().contains("it unpacks to more than"));
+    }
+
+    #[test]
+    fn a_bomb_of_zeros_takes_no_room_and_is_stopped() {
+        let zeros = vec![0; 3 << 20];
+        let bomb = archive(&[("a", EntryKind::File { size: 3 << 20 }, &zeros)]);
+        let (directory, result) = unpacked(&bomb, |_| {});
+        result.unwrap();
+        let made = std::fs::metadata(directory.path().join("a")).unwrap();
+        assert_eq!((made.len(), made.blocks()), (3 << 20, 0));
+        for most in [1 << 20, bomb.len() as u64] {
+            let (_directory, result) = unpacked(&bomb, |unpacking| unpacking.bytes = most);
+            assert!(result.is_err(), "{most}");
         }
     }
-    Ok(found)
-}
 
-fn device(header: &Header) -> io::Result<u64> {
-    let major = header.device_major()?.unwrap_or(0);
-    let minor = header.device_minor()?.unwrap_or(0);
-    Ok(rustix::fs::makedev(major, minor))
+    #[test]
+    fn more_files_or_directories_than_anyone_needs_are_not_made() {
+        let names: Vec<String> = (0..10).map(|number| format!("directory-{number}")).collect();
+        let entries: Vec<_> = names
+            .iter()
+            .map(|name| (name.as_str(), EntryKind::Directory, &b""[..]))
+            .collect();
+        let bytes = archive(&entries);
+        let (directory, result) = unpacked(&bytes, |unpacking| unpacking.left.entries = 4);
+        assert!(result.unwrap_err().contains("too many entries"));
+        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 4);
+        let (_directory, result) = unpacked(&bytes, |unpacking| unpacking.left.paths = 50);
+        assert!(result.unwrap_err().contains("too many names"));
+    }
 }

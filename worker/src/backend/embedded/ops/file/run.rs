@@ -175,7 +175,7 @@ macro_rules! as_tree {
             fn names(&$self, path: &Path) -> std::io::Result<Vec<std::ffi::OsString>> {
                 $inner.names(path)
             }
-            fn open(&$self, path: &Path) -> std::io::Result<std::fs::File> {
+            fn open(&$self, path: &Path) -> std::io::Result<super::super::super::tree::Opened> {
                 $inner.open(path)
             }
             fn digest(&$self, path: &Path) -> std::io::Result<stagewright_core::digest::Digest> {
