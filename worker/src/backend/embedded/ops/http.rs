@@ -160,9 +160,11 @@ impl RemoteFile {
             .unwrap_or_else(|| "download".to_owned());
         let failed = |error: std::io::Error| StepFailure::new(format!("cannot write {name}: {error}"));
         let mut file = File::create_new(active.upper().join(&name)).map_err(failed)?;
-        let mut sums = vec![Sum::new(Kind::Sha256)];
         let expected = self.checksum.as_deref().and_then(Sum::expecting);
-        sums.extend(expected.as_ref().map(|(kind, _)| Sum::new(*kind)));
+        // The first names the file here; where that is what it was asked to have, once is enough.
+        let mut sums = vec![Sum::new(Kind::Sha256)];
+        let other = expected.as_ref().filter(|(kind, _)| *kind != Kind::Sha256);
+        sums.extend(other.map(|(kind, _)| Sum::new(*kind)));
         let started = timestamp();
         let report = |current, total, completed| {
             tell(News::Progress(Part {
@@ -193,10 +195,10 @@ impl RemoteFile {
             }
         }
         report(received, received, true);
-        let mut found = sums.into_iter().map(Sum::hex);
-        let digest = found.next().unwrap_or_default();
-        if let (Some((kind, wanted)), Some(found)) = (expected, found.next())
-            && wanted != found
+        let found: Vec<String> = sums.into_iter().map(Sum::hex).collect();
+        let digest = found.first().cloned().unwrap_or_default();
+        if let (Some((kind, wanted)), Some(found)) = (expected, found.last())
+            && wanted != *found
         {
             let (url, kind) = (shown(&self.url), kind.name());
             return Err(StepFailure::new(format!(
@@ -266,7 +268,7 @@ fn seconds(text: &str) -> Option<u64> {
     u64::try_from(time.unix_timestamp()).ok()
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Sha256,
     Sha384,
