@@ -45,8 +45,10 @@ impl RegistryClient {
             match failure {
                 // Whoever brought bytes and then fell silent is asked again, too.
                 Failure::Lasting(ImageError::Unreachable { .. }) if ingest.offset() > before => {}
-                Failure::Passing(_) if fruitless < FRUITLESS => {}
-                failure => return Err(failure.into_error()),
+                failure => {
+                    self.before_another(failure, fruitless, FRUITLESS).await?;
+                    continue;
+                }
             }
             self.pause(fruitless).await;
         }

@@ -1,5 +1,7 @@
 //! One repository at one registry, and what its answers mean.
 
+use std::time::Duration;
+
 use reqwest::header::RETRY_AFTER;
 use reqwest::{Response, StatusCode};
 use stagewright_core::digest::Digest;
@@ -36,6 +38,15 @@ pub(super) fn innermost(error: &dyn std::error::Error) -> String {
         deepest = source;
     }
     deepest.to_string()
+}
+
+/// How long a registry wants us to wait, where it says so in seconds.
+fn retry_after(response: &Response) -> Option<Duration> {
+    let text = response.headers().get(RETRY_AFTER)?.to_str().ok()?;
+    let plain = text.len() < 10 && text.bytes().all(|byte| byte.is_ascii_digit());
+    plain
+        .then(|| text.parse().ok().map(Duration::from_secs))
+        .flatten()
 }
 
 impl Endpoint {
@@ -76,21 +87,24 @@ impl Endpoint {
             }
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Err(Failure::Lasting(self.denied())),
             StatusCode::TOO_MANY_REQUESTS => {
-                let after = response
-                    .headers()
-                    .get(RETRY_AFTER)
-                    .and_then(|value| value.to_str().ok());
-                let after =
-                    after.filter(|text| text.len() < 10 && text.bytes().all(|byte| byte.is_ascii_digit()));
-                Err(Failure::Lasting(ImageError::RateLimited {
+                let after = retry_after(&response);
+                let error = ImageError::RateLimited {
                     reference: self.boxed(),
                     registry: self.registry.clone(),
-                    after: after.map(str::to_owned),
-                }))
+                    after: after.map(|after| after.as_secs().to_string()),
+                };
+                Err(match after {
+                    Some(after) => Failure::Later(error, after),
+                    None => Failure::Lasting(error),
+                })
             }
-            _ if status.is_server_error() => Err(Failure::Passing(
-                self.answer(format!("failed ({status}); try again later")),
-            )),
+            _ if status.is_server_error() => {
+                let error = self.answer(format!("failed ({status}); try again later"));
+                Err(match retry_after(&response) {
+                    Some(after) => Failure::Later(error, after),
+                    None => Failure::Passing(error),
+                })
+            }
             _ => Err(Failure::Lasting(self.answer(format!(
                 "gave an answer that a registry should not give ({status})"
             )))),

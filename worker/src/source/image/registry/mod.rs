@@ -37,6 +37,10 @@ pub(super) struct Patience {
     pub(super) document: Duration,
     /// Before the first new attempt; doubled for each one that follows.
     pub(super) pause: Duration,
+    /// For a registry that asks to be asked again later; one that wants more is not waited for.
+    pub(super) later: Duration,
+    /// For a registry that takes no bytes of an upload, or has all of them and says nothing.
+    pub(super) halt: Duration,
 }
 
 impl Default for Patience {
@@ -46,6 +50,8 @@ impl Default for Patience {
             read: Duration::from_secs(20),
             document: Duration::from_secs(30),
             pause: Duration::from_millis(250),
+            later: Duration::from_mins(1),
+            halt: Duration::from_mins(1),
         }
     }
 }
@@ -64,6 +70,8 @@ pub(super) struct RegistryClient {
 pub(super) enum Failure {
     /// Trying again may help.
     Passing(ImageError),
+    /// Trying again may help after that time, as the registry says.
+    Later(ImageError, Duration),
     /// Trying again will not help.
     Lasting(ImageError),
 }
@@ -71,7 +79,7 @@ pub(super) enum Failure {
 impl Failure {
     pub(super) fn into_error(self) -> ImageError {
         match self {
-            Self::Passing(error) | Self::Lasting(error) => error,
+            Self::Passing(error) | Self::Later(error, _) | Self::Lasting(error) => error,
         }
     }
 }
@@ -139,11 +147,20 @@ impl RegistryClient {
                 Err(_) => Failure::Lasting(endpoint.unreachable("it took too long to answer")),
             };
             attempt += 1;
-            match failure {
-                Failure::Passing(_) if attempt < ATTEMPTS => self.pause(attempt).await,
-                failure => return Err(failure.into_error()),
-            }
+            self.before_another(failure, attempt, ATTEMPTS).await?;
         }
+    }
+
+    /// Waits until it is time for another attempt after `attempt` that failed; the error where there is to be none.
+    async fn before_another(&self, failure: Failure, attempt: u32, most: u32) -> Result<(), ImageError> {
+        match failure {
+            Failure::Passing(_) if attempt < most => self.pause(attempt).await,
+            Failure::Later(_, after) if attempt < most && after <= self.patience.later => {
+                tokio::time::sleep(after).await;
+            }
+            failure => return Err(failure.into_error()),
+        }
+        Ok(())
     }
 
     async fn pause(&self, attempt: u32) {

@@ -18,8 +18,8 @@ use crate::source::image::error::ImageError;
 
 /// For one blob as a whole. What comes to a halt is given up long before.
 pub(super) const LONGEST: Duration = Duration::from_hours(12);
-/// How long a registry may take no bytes at all.
-const HALT: Duration = Duration::from_mins(1);
+/// Bytes that a registry hashes and puts away in a second, at the least, once it has all of them.
+const PUT_AWAY: u64 = 4 << 20;
 /// Bytes that are read at once.
 const PIECE: usize = 1 << 18;
 
@@ -92,11 +92,29 @@ impl RegistryClient {
                 Err(failure) => failure,
             };
             attempt += 1;
-            match failure {
-                Failure::Passing(_) if attempt < ATTEMPTS => self.pause(attempt).await,
-                failure => return Err(failure.into_error()),
-            }
+            self.before_another(failure, attempt, ATTEMPTS).await?;
         }
+    }
+
+    /// Whether the repository has a blob.
+    pub(in crate::source::image) async fn has_blob(
+        &self,
+        endpoint: &Endpoint,
+        digest: &Digest,
+    ) -> Result<bool, ImageError> {
+        let asked = async {
+            let there = endpoint.address(&format!("blobs/{digest}"))?;
+            let answer = self
+                .ask(endpoint, &endpoint.scope("pull"), |client| {
+                    client.head(there.clone())
+                })
+                .await?;
+            match answer.status() {
+                StatusCode::NOT_FOUND => Ok(false),
+                _ => endpoint.accept(answer).map(|_| true),
+            }
+        };
+        asked.await.map_err(Failure::into_error)
     }
 
     async fn push_blob_once(
@@ -186,28 +204,40 @@ impl RegistryClient {
         {
             request = request.header(AUTHORIZATION, token.header);
         }
-        let halted = async {
-            let mut before = 0;
-            loop {
-                tokio::time::sleep(HALT).await;
-                let now = sent.load(Ordering::Relaxed);
-                // Once all of it is sent, the registry may take its time with what it got.
-                if now == before && now < upload.size {
-                    return;
-                }
-                before = now;
-            }
-        };
         let answer = tokio::select! {
             answer = request.send() => match answer {
                 Err(error) if has_changed(&error) => return Err(damaged(endpoint, store, upload).await),
                 answer => answer.map_err(|error| endpoint.network(&error))?,
             },
-            () = halted => return Err(Failure::Passing(endpoint.unreachable("it takes no more bytes"))),
+            why = self.halted(&sent, upload.size) => return Err(Failure::Passing(endpoint.unreachable(why))),
         };
         match answer.status() {
             StatusCode::CREATED | StatusCode::NO_CONTENT => Ok(()),
+            StatusCode::UNAUTHORIZED if place.origin() == own.origin() => {
+                // A token may end while a large blob is under way. With a new one it is sent again from its beginning.
+                self.authorize(endpoint, scope, &answer).await?;
+                Err(Failure::Passing(refused(endpoint, answer).into_error()))
+            }
             _ => Err(refused(endpoint, answer)),
+        }
+    }
+
+    /// Ends once a registry has taken no bytes for too long, or has all of them and says nothing. Says which.
+    async fn halted(&self, sent: &AtomicU64, size: u64) -> &'static str {
+        let mut before = 0;
+        loop {
+            let all = before >= size;
+            // Once all of it is sent, the registry may take its time with what it got.
+            let more = if all { size / PUT_AWAY } else { 0 };
+            tokio::time::sleep(self.patience.halt + Duration::from_secs(more)).await;
+            let now = sent.load(Ordering::Relaxed);
+            match (now == before, all) {
+                (true, true) => {
+                    return "it has all bytes of a part of the image and does not say that it took them";
+                }
+                (true, false) => return "it takes no more bytes",
+                (false, _) => before = now,
+            }
         }
     }
 
@@ -219,23 +249,29 @@ impl RegistryClient {
         media_type: &str,
         bytes: &[u8],
     ) -> Result<(), ImageError> {
-        let put = async {
-            let place = endpoint.address(&format!("manifests/{selector}"))?;
-            let answer = self
-                .ask(endpoint, &endpoint.scope("pull,push"), |client| {
-                    client
-                        .put(place.clone())
-                        .header(CONTENT_TYPE, media_type)
-                        .body(bytes.to_vec())
-                })
-                .await?;
-            if answer.status().is_success() {
-                Ok(())
-            } else {
-                Err(refused(endpoint, answer))
-            }
-        };
-        put.await.map_err(Failure::into_error)
+        let mut attempt = 0;
+        loop {
+            let put = async {
+                let place = endpoint.address(&format!("manifests/{selector}"))?;
+                let answer = self
+                    .ask(endpoint, &endpoint.scope("pull,push"), |client| {
+                        client
+                            .put(place.clone())
+                            .header(CONTENT_TYPE, media_type)
+                            .body(bytes.to_vec())
+                    })
+                    .await?;
+                if answer.status().is_success() {
+                    Ok(())
+                } else {
+                    Err(refused(endpoint, answer))
+                }
+            };
+            let Err(failure) = put.await else { return Ok(()) };
+            attempt += 1;
+            // The same bytes under the same name: if the answer was lost, sending them again changes nothing.
+            self.before_another(failure, attempt, ATTEMPTS).await?;
+        }
     }
 
     fn uploader(&self, endpoint: &Endpoint) -> Result<&Client, Failure> {

@@ -154,6 +154,8 @@ impl Bench {
             read,
             document: Duration::from_secs(30),
             pause: Duration::from_millis(5),
+            later: Duration::from_secs(2),
+            halt: read,
         };
         let source = ImageSource::with_patience(config, store.clone(), patience);
         Self {

@@ -7,6 +7,7 @@ mod hostile;
 mod layouts;
 mod real_registry;
 mod server;
+mod uploads;
 
 use std::io::Read as _;
 use std::sync::atomic::{AtomicBool, Ordering};

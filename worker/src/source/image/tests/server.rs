@@ -10,10 +10,13 @@ use tokio::task::JoinHandle;
 /// What came.
 #[derive(Debug, Clone)]
 pub(super) struct Request {
+    pub(super) method: String,
     /// With the query.
     pub(super) path: String,
     /// Names in lower case.
     pub(super) headers: BTreeMap<String, String>,
+    /// What of the body was read before the answer.
+    pub(super) body: Vec<u8>,
 }
 
 impl Request {
@@ -41,6 +44,10 @@ pub(super) struct Reply {
     pub(super) cut: Option<usize>,
     /// Never finish the body: send what is to be cut, and wait.
     pub(super) stall: bool,
+    /// Read no more of the request's body than that; the connection then ends with a reset.
+    pub(super) take: Option<usize>,
+    /// Say nothing at all.
+    pub(super) silent: bool,
 }
 
 impl Reply {
@@ -119,14 +126,31 @@ async fn serve(mut stream: TcpStream, handler: Handler, log: Arc<Mutex<Vec<Reque
     }
     let head = String::from_utf8(head).unwrap();
     let mut lines = head.lines();
-    let path = lines.next().unwrap().split(' ').nth(1).unwrap().to_owned();
+    let mut words = lines.next().unwrap().split(' ').map(str::to_owned);
+    let (method, path) = (words.next().unwrap(), words.next().unwrap());
     let headers = lines
         .filter_map(|line| line.split_once(": "))
         .map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()))
         .collect();
-    let request = Request { path, headers };
-    log.lock().unwrap().push(request.clone());
+    let mut request = Request {
+        method,
+        path,
+        headers,
+        body: Vec::new(),
+    };
     let reply = handler(&request);
+    let length: usize = request.header("content-length").parse().unwrap_or(0);
+    let mut body = vec![0; length.min(reply.take.unwrap_or(length))];
+    let arrived = stream.read_exact(&mut body).await.is_ok();
+    request.body = body;
+    log.lock().unwrap().push(request);
+    if reply.take.is_some() || !arrived {
+        // What was not read makes the end a reset.
+        return;
+    }
+    if reply.silent {
+        std::future::pending::<()>().await;
+    }
     let mut text = format!(
         "HTTP/1.1 {} X\r\nConnection: close\r\nContent-Length: {}\r\n",
         reply.status,
