@@ -16,6 +16,7 @@ pub mod export;
 pub mod lease;
 pub mod sandbox;
 pub mod server;
+pub mod sharing;
 pub mod snapshot;
 pub mod source;
 pub mod storage;

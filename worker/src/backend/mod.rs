@@ -24,6 +24,7 @@ use crate::source::secret::Secrets;
 use graph::Graph;
 
 use crate::export::{ImageOptions, Naming};
+use crate::sharing::{CacheExport, Place};
 use crate::source::image::reference::Reference;
 use crate::source::image::{Push, Pushed};
 
@@ -115,6 +116,12 @@ pub struct Extras {
     pub files: Arc<Vec<FilesOutput>>,
     /// Whether to tell of what is done once all steps are, too, as steps of their own.
     pub tell_exports: bool,
+    /// Caches of other machines that steps may come from.
+    pub cache_from: Arc<Vec<Place>>,
+    /// Caches that are to be written, which gather what the build has to share.
+    pub cache_to: Arc<Vec<Arc<CacheExport>>>,
+    /// Whether the image carries what is known of its steps.
+    pub inline_cache: bool,
 }
 
 /// Where the files of a build's result go, outside of the worker.

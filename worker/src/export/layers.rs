@@ -113,6 +113,22 @@ impl LayerIndex {
         Ok((diff_id, made))
     }
 
+    /// Takes a blob that came from elsewhere as what the layer is encoded to: its digest, its length, and that of the tar
+    /// in it. Whoever says so has looked at all of it.
+    pub fn adopt(
+        &self,
+        encoding: Encoding,
+        diff_id: &Digest,
+        (digest, size, unpacked_size): (Digest, u64, u64),
+    ) {
+        let known = CompressedLayer {
+            digest,
+            size,
+            unpacked_size,
+        };
+        self.remember(&encoding.folder(), diff_id, &known);
+    }
+
     /// What the layer is called once no file in it is younger than `epoch`, where that was found out before.
     pub fn rewritten(&self, diff_id: &Digest, epoch: i64) -> Option<Digest> {
         self.recall(&format!("at-{epoch}"), diff_id)

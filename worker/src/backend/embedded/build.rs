@@ -2,6 +2,7 @@
 
 mod context;
 mod remote;
+mod sharing;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,6 +13,7 @@ use stagewright_core::platform::Platform;
 use stagewright_core::protocol::{BuildFailure, ImageSummary};
 use tokio_util::sync::CancellationToken;
 
+use self::sharing::Notes;
 use super::cache::{LastSeen, StoredResult};
 use super::deliver::deliver;
 use super::engine::Engine;
@@ -30,6 +32,7 @@ use super::select::Selection;
 use super::tree::{ContextTree, DirectoryTree, Tree};
 use crate::backend::graph::GraphVertex;
 use crate::backend::{EventSink, FilesOutput, SolveRequest, timestamp};
+use crate::sharing::Imported;
 use crate::snapshot::SnapshotId;
 
 /// One build under way.
@@ -41,6 +44,9 @@ pub(crate) struct Build {
     seen: Mutex<Vec<(Digest, LastSeen)>>,
     /// Images whose unpacking this build is told of already.
     watched: Mutex<BTreeSet<Digest>>,
+    /// What the caches know that the build names.
+    imported: Imported,
+    notes: Notes,
 }
 
 impl Build {
@@ -52,23 +58,32 @@ impl Build {
         cancel: CancellationToken,
     ) -> Result<ImageSummary, BuildFailure> {
         let progress = Progress::announce(events, &request.graph, engine.build_log);
+        let imported = tokio::select! {
+            biased;
+            () = cancel.cancelled() => Imported::default(),
+            imported = sharing::read(&engine, &request, &progress) => imported,
+        };
         let build = Arc::new(Self {
+            notes: Notes::of(&request),
             engine,
             request,
             progress,
             seen: Mutex::default(),
             watched: Mutex::default(),
+            imported,
         });
         build.check()?;
         let result = build.steps(&cancel).await;
         build.remember().await;
-        let files = result?;
-        let request = &build.request;
-        let (config, options) = (&request.image_config, &request.extras.image);
+        let files = build.obtain(result?, &cancel).await?;
+        let options = &build.request.extras.image;
         build.deliver(&files, &cancel).await?;
-        let image = image::finish(&build.engine, &files, config, options, &build.progress, &cancel);
+        let config = build.configuration(&files).await?;
+        let image = image::finish(&build.engine, &files, &config, options, &build.progress, &cancel);
         let told = build.request.extras.tell_exports && !options.unmade;
-        build.export(told, "exporting layers", image).await
+        let image = build.export(told, "exporting layers", image).await?;
+        build.share(&files, &cancel).await;
+        Ok(image)
     }
 
     /// Writes the files of the result to where they are wanted.
@@ -209,14 +224,14 @@ impl Build {
         };
         let work = async {
             match &vertex.op.kind {
-                Some(OpKind::Source(source)) => self.source(vertex, source).await,
+                Some(OpKind::Source(source)) => self.source(vertex, source, false).await,
                 Some(OpKind::Merge(merge)) => {
                     self.progress.tell(&vertex.digest, &News::Started(timestamp()));
                     let inputs = self.grounds(vertex, &uses(&vertex.op), &inputs).await?;
                     merge::merge(merge, &inputs).map(|files| (Output::Files(files), End::Ran))
                 }
                 Some(OpKind::File(_) | OpKind::Exec(_) | OpKind::Diff(_)) => {
-                    self.keyed(vertex, &inputs).await
+                    self.keyed(vertex, &inputs, false).await
                 }
                 Some(OpKind::Build(_) | OpKind::Passthrough(_)) | None => {
                     Err(StepFailure::new("an op of a kind that this worker does not run"))
@@ -230,6 +245,7 @@ impl Build {
         };
         match result {
             Ok((output, end)) => {
+                self.notes.output(index, &output);
                 self.progress.end(&vertex.digest, &end);
                 Ok(output)
             }
@@ -248,13 +264,19 @@ impl Build {
         }
     }
 
-    async fn source(&self, vertex: &GraphVertex, op: &SourceOp) -> Result<(Output, End), StepFailure> {
+    /// Brings files from outside; with `anew` also where a cache of another machine knows them.
+    async fn source(
+        &self,
+        vertex: &GraphVertex,
+        op: &SourceOp,
+        anew: bool,
+    ) -> Result<(Output, End), StepFailure> {
         self.progress.tell(&vertex.digest, &News::Started(timestamp()));
         match Source::of(op) {
             Source::Image(reference) => self.image(vertex, reference).await,
             Source::Local(name) => self.context(vertex, op, name),
-            Source::Web => self.web(vertex, op).await,
-            Source::Git => self.git(vertex, op).await,
+            Source::Web => self.web(vertex, op, anew).await,
+            Source::Git => self.git(vertex, op, anew).await,
             Source::Unsupported(what) => Err(unsupported(what)),
         }
     }
@@ -275,29 +297,36 @@ impl Build {
         Ok((Output::Files(files), end))
     }
 
-    /// A step whose result is kept.
+    /// A step whose result is kept; with `anew` one whose files are needed, and that no cache of another machine gives.
     async fn keyed(
         self: &Arc<Self>,
         vertex: &GraphVertex,
         given: &[Output],
+        anew: bool,
     ) -> Result<(Output, End), StepFailure> {
         let uses = uses(&vertex.op);
-        let inputs = self.grounds(vertex, &uses, given).await?;
-        let key = self.key(vertex, &uses, given, &inputs).await?;
+        let mut inputs = self.grounds(vertex, &uses, given).await?;
+        self.readable(vertex, &uses, &mut inputs).await?;
+        let mut key = self.key(vertex, &uses, given, &inputs).await?;
+        let mut base = base(vertex, &inputs)?;
+        let ignored = self.ignores_cache(vertex);
+        let mut found = self.result(vertex, &key, &base, anew);
+        // What it is to run on has to be here, and where it was made again it may be something else now.
+        if found.is_none() && self.runnable(vertex, &mut inputs).await? {
+            key = self.key(vertex, &uses, given, &inputs).await?;
+            base = self::base(vertex, &inputs)?;
+            found = self.result(vertex, &key, &base, anew);
+        }
+        self.notes.key(&vertex.digest, &key.digest);
         let identity = Identity::new(&self.request.title, &vertex.name, &key.own);
-        let base = base(vertex, &inputs)?;
         let last = identity.last_seen(&self.engine.cache);
         let seen = identity.seen(&self.request.build, &key);
         self.seen
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .extend(seen);
-        let ignored = self.ignores_cache(vertex);
-        if ignored.is_none()
-            && let Some(result) = self.engine.found(&key.digest)
-        {
-            self.progress
-                .reason(&vertex.digest, reason::cached(&key, &result.build));
+        if let Some((result, why)) = found {
+            self.progress.reason(&vertex.digest, why);
             let blob = self.engine.layers.compressed(&result.diff_id);
             let media_type = crate::export::LayerIndex::MEDIA_TYPE;
             let blob = blob.map(|blob| (blob.digest, blob.size, media_type.to_owned()));
@@ -310,6 +339,9 @@ impl Build {
         }
         let why = match ignored {
             Some(why) => why.to_owned(),
+            None if anew => {
+                "rerun: its files are needed, and no cache that the build names has them".to_owned()
+            }
             None => reason::rerun(&key, last, &|index, context| {
                 self.listing(&uses, given, index, context)
             }),
@@ -329,6 +361,25 @@ impl Build {
         let ended = self.engine.flights.join(&flight, listener, work).await;
         let result = ended.unwrap_or_else(|| Err(StepFailure::internal("a step ended without a result")))?;
         Ok((Output::Files(stacked(&base, vertex, result)?), End::Ran))
+    }
+
+    /// The result of a step where it need not run, and why it need not: this worker's own, or that of a cache.
+    fn result(
+        &self,
+        vertex: &GraphVertex,
+        key: &Key,
+        base: &Rootfs,
+        anew: bool,
+    ) -> Option<(StoredResult, String)> {
+        if self.ignores_cache(vertex).is_some() {
+            return None;
+        }
+        if let Some(result) = self.engine.found(&key.digest) {
+            let why = reason::cached(key, &result.build);
+            return Some((result, why));
+        }
+        let imported = (!anew).then(|| self.imported(&key.digest, base)).flatten();
+        imported.map(|(result, cache)| (result, format!("cached, from {cache}")))
     }
 
     /// Why a step is to run although a result of it may be kept; `None` where that result will do.
@@ -414,25 +465,28 @@ impl Build {
         files: &Rootfs,
         from: &str,
     ) -> Result<Digest, StepFailure> {
-        let of = Digest::of(format!("{}\0{}", files.chain(), selection.text()).as_bytes());
-        if let Some(known) = self.engine.cache.checksum(&of) {
+        let of = sharing::of(selection, files);
+        if let Some(known) = self.known_checksum(&of) {
+            self.notes.checksum(&of, &known);
             return Ok(known);
         }
         self.ready(files).await?;
         let (engine, selection, files) = (Arc::clone(&self.engine), selection.clone(), files.clone());
-        let place = format!("in the files of {from}, ");
-        blocking(move || {
+        let (place, question) = (format!("in the files of {from}, "), of.clone());
+        let checksum = blocking(move || {
             let mounted = engine.snapshots.view(&files.snapshots())?;
             let tree = DirectoryTree::open_root(mounted.path()).map_err(StepFailure::internal)?;
             let checksum = selection
                 .checksum(&tree)
                 .map_err(|error| StepFailure::new(format!("{place}{error}")))?;
-            if let Err(error) = engine.cache.put_checksum(&of, &checksum) {
+            if let Err(error) = engine.cache.put_checksum(&question, &checksum) {
                 tracing::warn!(%error, "a checksum could not be remembered");
             }
             Ok(checksum)
         })
-        .await
+        .await?;
+        self.notes.checksum(&of, &checksum);
+        Ok(checksum)
     }
 
     /// Sees to it that all layers of `files` can be mounted.

@@ -48,6 +48,8 @@ pub(crate) struct Engine {
     pub(crate) steps: Semaphore,
     /// Steps that run.
     pub(crate) flights: Flights<Arc<StoredResult>, StepFailure>,
+    /// Layers of shared caches that are being unpacked.
+    pub(crate) shared_layers: Flights<bool, StepFailure>,
     /// Bytes of one build's output that are kept.
     pub(crate) build_log: u64,
     scratch: PathBuf,
@@ -125,6 +127,7 @@ impl Engine {
             // Steps wait for disks as much as for processors.
             steps: Semaphore::new(config.limits.parallel_steps.clamp(4, Semaphore::MAX_PERMITS)),
             flights: Flights::default(),
+            shared_layers: Flights::default(),
             build_log: BUILD_LOG,
             scratch,
             next_scratch: AtomicU64::new(0),

@@ -43,7 +43,7 @@ pub(crate) async fn finish(
         let export = Export {
             engine: &engine,
             options: &options,
-            progress: &progress,
+            progress: Some(&progress),
         };
         for layer in files.layers() {
             if cancel.is_cancelled() {
@@ -84,11 +84,29 @@ fn told(layer: &Layer, diff_id: Digest) -> LayerHistory {
     }
 }
 
+/// The blob of a layer that a step made and that is here.
+pub(crate) fn layer_blob(
+    engine: &Engine,
+    layer: &Layer,
+    options: &ImageOptions,
+) -> Result<LayerDescriptor, StepFailure> {
+    let LayerOrigin::Step { result, lowers, .. } = &layer.origin else {
+        return Err(StepFailure::internal("a layer of an image is no step's"));
+    };
+    let export = Export {
+        engine,
+        options,
+        progress: None,
+    };
+    export.step(layer, result, lowers)
+}
+
 /// How layers become blobs; what was encoded once is not encoded again.
 struct Export<'a> {
     engine: &'a Engine,
     options: &'a ImageOptions,
-    progress: &'a Progress,
+    /// Who is told of the layers as they stand in the image.
+    progress: Option<&'a Progress>,
 }
 
 impl Export<'_> {
@@ -101,10 +119,10 @@ impl Export<'_> {
             LayerOrigin::Step { result, lowers, .. } => {
                 let blob = self.step(layer, result, lowers)?;
                 let told = (blob.digest.clone(), blob.size, blob.media_type.clone());
-                self.progress.tell(
-                    &layer.vertex,
-                    &News::Layer(LayerNews::of_result(result, Some(told))),
-                );
+                if let Some(progress) = self.progress {
+                    let news = News::Layer(LayerNews::of_result(result, Some(told)));
+                    progress.tell(&layer.vertex, &news);
+                }
                 Ok(blob)
             }
         }
@@ -199,7 +217,7 @@ impl Export<'_> {
 }
 
 /// Whether a blob of that media type, in the OCI's words or Docker's, is encoded so, whatever the level.
-fn same_kind(media_type: &str, encoding: Encoding) -> bool {
+pub(crate) fn same_kind(media_type: &str, encoding: Encoding) -> bool {
     let kind = |text: &str| {
         let ending = ["gzip", "zstd"].into_iter().find(|ending| text.ends_with(ending));
         ending.unwrap_or("tar").to_owned()

@@ -34,6 +34,7 @@ mod remembering;
 mod remote;
 mod repositories;
 mod secrets;
+mod sharing;
 
 const BASE: &str = "docker.io/library/base:latest";
 

@@ -2,6 +2,7 @@
 
 mod annotation;
 mod answer;
+mod cache;
 mod call;
 mod deliver;
 mod display;
@@ -28,6 +29,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::annotation::Annotation;
 use self::answer::Files;
+use self::cache::{CacheFrom, CacheTo, Caches};
 use self::call::Call;
 use self::display::{Display, Manner};
 use self::output::Output;
@@ -88,6 +90,16 @@ pub(super) struct Arguments {
     /// index-descriptor, each for one platform where it ends in [OS/ARCH]
     #[arg(long, value_name = "NAME=VALUE", value_parser = Annotation::read)]
     annotation: Vec<Annotation>,
+
+    /// Take steps from a cache of another machine: a name in a registry, type=registry,ref=NAME or
+    /// type=local,src=FOLDER; may be given several times
+    #[arg(long, value_name = "CACHE", value_parser = CacheFrom::read)]
+    cache_from: Vec<CacheFrom>,
+
+    /// Write a cache for other machines: type=registry,ref=NAME, type=local,dest=FOLDER or type=inline; with mode=max
+    /// the layers of all steps are in it; may be given several times
+    #[arg(long, value_name = "CACHE", value_parser = CacheTo::read)]
+    cache_to: Vec<CacheTo>,
 
     /// Run every step again
     #[arg(long)]
@@ -246,12 +258,28 @@ async fn build(
         ),
         named: folders,
     };
+    let caches = Caches::of(&arguments.cache_from, &arguments.cache_to);
     let mut contexts = BTreeMap::new();
     let mut ids = Vec::new();
     for plan in &planned {
-        ids.push(start(arguments, wanted, builds, plan, &sources, &mut contexts)?);
+        let extras = extras(arguments, wanted, plan, &caches)?;
+        ids.push(start(
+            arguments,
+            wanted,
+            builds,
+            plan,
+            &sources,
+            &mut contexts,
+            extras,
+        )?);
     }
-    let ended = carry_out(arguments, wanted, &machine, &planned, &ids, &stop, &mut display).await;
+    let followed = Followed {
+        machine: &machine,
+        planned: &planned,
+        caches: &caches,
+        stop: &stop,
+    };
+    let ended = carry_out(arguments, wanted, &followed, &ids, &mut display).await;
     catching.abort();
     let storage = machine.storage.clone();
     // What was wanted is written, so what is too much may go.
@@ -259,16 +287,28 @@ async fn build(
     ended
 }
 
+/// Builds under way.
+struct Followed<'a> {
+    machine: &'a Machine,
+    planned: &'a [Planned],
+    caches: &'a Caches,
+    stop: &'a CancellationToken,
+}
+
 /// Follows the builds to their end, and puts out what they gave.
 async fn carry_out(
     arguments: &Arguments,
     wanted: &Wanted,
-    machine: &Machine,
-    planned: &[Planned],
+    followed: &Followed<'_>,
     ids: &[String],
-    stop: &CancellationToken,
     display: &mut Display,
 ) -> Result<ExitCode, Failure> {
+    let Followed {
+        machine,
+        planned,
+        caches,
+        stop,
+    } = followed;
     let images = match running::follow(&machine.builds, ids, stop, display).await? {
         End::Done(images) => images,
         End::Failed(index, failure) => {
@@ -282,6 +322,10 @@ async fn carry_out(
         built = finish::finish(wanted, machine, planned, &images, display) => built?,
         () = stop.cancelled() => return Ok(ExitCode::from(INTERRUPTED)),
     };
+    tokio::select! {
+        written = caches.write(machine, display) => written?,
+        () = stop.cancelled() => return Ok(ExitCode::from(INTERRUPTED)),
+    }
     display.finish();
     arguments.files.write(built.as_ref())?;
     if let Some(built) = built {
@@ -347,6 +391,33 @@ async fn plan(
     Ok(planned)
 }
 
+/// What a build brings along beside its plan.
+fn extras(
+    arguments: &Arguments,
+    wanted: &Wanted,
+    plan: &Planned,
+    caches: &Caches,
+) -> Result<Extras, Failure> {
+    Ok(Extras {
+        no_cache: Arc::new(
+            plan.analysis
+                .definition
+                .as_ref()
+                .map(request::afresh)
+                .unwrap_or_default(),
+        ),
+        secrets: Arc::new(arguments.secrets.secrets()?),
+        agents: Arc::new(arguments.secrets.agents()?),
+        local: true,
+        image: wanted.image_options(&plan.platform),
+        files: Arc::new(wanted.files(&plan.platform)),
+        tell_exports: true,
+        cache_from: Arc::clone(&caches.from),
+        cache_to: Arc::clone(&caches.to),
+        inline_cache: caches.inline,
+    })
+}
+
 /// Starts the build for one platform.
 fn start(
     arguments: &Arguments,
@@ -355,6 +426,7 @@ fn start(
     plan: &Planned,
     sources: &Sources<'_>,
     contexts: &mut BTreeMap<String, Digest>,
+    extras: Extras,
 ) -> Result<String, Failure> {
     let (Some(definition), Some(config)) = (&plan.analysis.definition, &plan.analysis.image_config) else {
         return Err(Failure::new(Failure::WORK, "there is no plan to build"));
@@ -367,15 +439,6 @@ fn start(
         contexts: contexts.clone(),
         title: wanted.title(),
         no_cache: arguments.no_cache,
-    };
-    let extras = Extras {
-        no_cache: Arc::new(request::afresh(definition)),
-        secrets: Arc::new(arguments.secrets.secrets()?),
-        agents: Arc::new(arguments.secrets.agents()?),
-        local: true,
-        image: wanted.image_options(&plan.platform),
-        files: Arc::new(wanted.files(&plan.platform)),
-        tell_exports: true,
     };
     builds
         .start_with(request, extras)

@@ -259,37 +259,39 @@ impl Keys {
     }
 
     fn encoding(&mut self) -> Result<Encoding, String> {
-        let kind = self.take("compression");
-        let level = self.take("compression-level");
-        let kind = kind.as_deref().unwrap_or("gzip");
-        let within = |lowest: u8, highest: u8, usual: u8| {
-            let Some(level) = &level else {
-                return Ok(usual);
-            };
-            level
-                .parse()
-                .ok()
-                .filter(|level| (lowest..=highest).contains(level))
-                .ok_or_else(|| {
-                    format!("compression-level is {level:?}; of {kind} it is {lowest} to {highest}")
-                })
+        let (kind, level) = (self.take("compression"), self.take("compression-level"));
+        compression(kind.as_deref(), level.as_deref())
+    }
+}
+
+/// How layers are written, by the names that docker build has for it.
+pub(super) fn compression(kind: Option<&str>, level: Option<&str>) -> Result<Encoding, String> {
+    let kind = kind.unwrap_or("gzip");
+    let within = |lowest: u8, highest: u8, usual: u8| {
+        let Some(level) = level else {
+            return Ok(usual);
         };
-        match kind {
-            "gzip" => Ok(Encoding::Gzip(within(0, 9, Encoding::GZIP_LEVEL)?)),
-            "zstd" => Ok(Encoding::Zstd(within(1, 22, Encoding::ZSTD_LEVEL)?)),
-            "uncompressed" => match level {
-                Some(_) => Err("what is not compressed has no compression-level".into()),
-                None => Ok(Encoding::Plain),
-            },
-            other => Err(format!(
-                "compression is {other:?}, and can be gzip, zstd or uncompressed"
-            )),
-        }
+        level
+            .parse()
+            .ok()
+            .filter(|level| (lowest..=highest).contains(level))
+            .ok_or_else(|| format!("compression-level is {level:?}; of {kind} it is {lowest} to {highest}"))
+    };
+    match kind {
+        "gzip" => Ok(Encoding::Gzip(within(0, 9, Encoding::GZIP_LEVEL)?)),
+        "zstd" => Ok(Encoding::Zstd(within(1, 22, Encoding::ZSTD_LEVEL)?)),
+        "uncompressed" => match level {
+            Some(_) => Err("what is not compressed has no compression-level".into()),
+            None => Ok(Encoding::Plain),
+        },
+        other => Err(format!(
+            "compression is {other:?}, and can be gzip, zstd or uncompressed"
+        )),
     }
 }
 
 /// Splits at commas, but not within quotes (RFC 4180): `type=image,"name=a,b"`.
-fn fields(text: &str) -> Result<Vec<String>, String> {
+pub(super) fn fields(text: &str) -> Result<Vec<String>, String> {
     let mut fields = Vec::new();
     let mut rest = text;
     loop {

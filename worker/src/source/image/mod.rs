@@ -11,6 +11,7 @@
 //! Everything is known by its digest and looked for in the content store first, so that an image which was pulled
 //! once is there without the network. Only a tag has to be asked for.
 
+mod artifact;
 mod document;
 pub mod error;
 mod layer;

@@ -68,12 +68,14 @@ impl ImageSource {
     }
 }
 
-struct Download {
-    inner: Arc<Inner>,
-    reference: Reference,
-    origins: Vec<Origin>,
-    report: Report,
-    stop: CancellationToken,
+/// Brings layers of one image, or of something like it.
+pub(super) struct Download {
+    pub(super) inner: Arc<Inner>,
+    pub(super) reference: Reference,
+    /// Where to look for them, the best first.
+    pub(super) origins: Vec<Origin>,
+    pub(super) report: Report,
+    pub(super) stop: CancellationToken,
 }
 
 impl Download {
@@ -102,7 +104,8 @@ impl Download {
         Ok(())
     }
 
-    async fn layer(&self, descriptor: Arc<Descriptor>) -> Result<(), ImageError> {
+    /// Brings one layer.
+    pub(super) async fn layer(&self, descriptor: Arc<Descriptor>) -> Result<(), ImageError> {
         let mut errors = Vec::new();
         for origin in &self.origins {
             match self.layer_from(origin, &descriptor).await {

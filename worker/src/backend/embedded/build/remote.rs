@@ -21,22 +21,28 @@ impl Build {
         &self,
         vertex: &GraphVertex,
         op: &SourceOp,
+        anew: bool,
     ) -> Result<(Output, End), StepFailure> {
         let file = RemoteFile::of(op)?;
         let identity = file.identity();
         let asked_again = self.ignores_cache(vertex);
-        let before = self.fetched(&identity);
+        let own = self.fetched(&identity).map(|(result, fetched)| {
+            let build = format!("build {}", fetched.build);
+            (result, fetched, build)
+        });
+        let before = own.or_else(|| self.imported_answer(&identity).filter(|_| !anew));
         let kept = before.clone().filter(|_| asked_again.is_none());
-        if let Some((result, fetched)) = &kept
+        if let Some((result, fetched, whose)) = &kept
             && file.checksum.is_some()
             && file.checksum == fetched.checksum
         {
-            let why = format!("cached: build {} got the file with this checksum", fetched.build);
+            let why = format!("cached: {whose} got the file with this checksum");
+            self.noted(vertex, &identity, fetched);
             return self.unchanged(vertex, result, why);
         }
         // Whether what is here has a checksum that is asked for the first time is seen by fetching it again.
         let comparable = kept.as_ref().filter(|_| file.checksum.is_none());
-        let known = comparable.map(|(_, fetched)| Known {
+        let known = comparable.map(|(_, fetched, _)| Known {
             etag: fetched.etag.clone(),
             last_modified: fetched.last_modified.clone(),
         });
@@ -49,11 +55,9 @@ impl Build {
             comparable,
         ) {
             (Answer::File(download), _) => download,
-            (Answer::Unchanged, Some((result, fetched))) => {
-                let why = format!(
-                    "cached: the server says that it did not change since build {}",
-                    fetched.build
-                );
+            (Answer::Unchanged, Some((result, fetched, whose))) => {
+                let why = format!("cached: the server says that it did not change since {whose}");
+                self.noted(vertex, &identity, fetched);
                 return self.unchanged(vertex, result, why);
             }
             (Answer::Unchanged, None) => {
@@ -71,16 +75,10 @@ impl Build {
         let why = match (asked_again, &before) {
             (Some(why), _) => why.to_owned(),
             (None, None) => "first download of this address".to_owned(),
-            (None, Some((_, fetched))) if fetched.result == key => {
-                format!(
-                    "downloaded again, and it is the same file as in build {}",
-                    fetched.build
-                )
+            (None, Some((_, fetched, whose))) if fetched.result == key => {
+                format!("downloaded again, and it is the same file as in {whose}")
             }
-            (None, Some((_, fetched))) => format!(
-                "rerun: the server has another file than in build {}",
-                fetched.build
-            ),
+            (None, Some((_, _, whose))) => format!("rerun: the server has another file than in {whose}"),
         };
         self.progress.reason(&vertex.digest, why);
         let fetched = Fetched {
@@ -90,6 +88,7 @@ impl Build {
             checksum: file.checksum.clone(),
             result: key.clone(),
         };
+        self.noted(vertex, &identity, &fetched);
         let result = stored(&self.request.build, &vertex.name, made);
         self.keep_fetched(identity, fetched, key, result.clone()).await?;
         self.fresh(vertex, result)
@@ -100,6 +99,7 @@ impl Build {
         &self,
         vertex: &GraphVertex,
         op: &SourceOp,
+        anew: bool,
     ) -> Result<(Output, End), StepFailure> {
         let checkout = Checkout::of(op)?;
         let identity = checkout.identity();
@@ -116,6 +116,7 @@ impl Build {
             checksum: None,
             result: key.clone(),
         };
+        self.noted(vertex, &identity, &fetched);
         if asked_again.is_none()
             && let Some(result) = self.engine.found(&key)
         {
@@ -126,6 +127,12 @@ impl Build {
             };
             let why = format!("cached: {still}build {} got commit {short}", result.build);
             return self.unchanged(vertex, &result, why);
+        }
+        if asked_again.is_none()
+            && !anew
+            && let Some((result, cache)) = self.imported(&key, &Rootfs::default())
+        {
+            return self.unchanged(vertex, &result, format!("cached, commit {short} from {cache}"));
         }
         let why = match (asked_again, &before) {
             (Some(why), _) => why.to_owned(),
@@ -152,6 +159,12 @@ impl Build {
     pub(super) fn fetched(&self, identity: &Digest) -> Option<(StoredResult, Fetched)> {
         let fetched = self.engine.cache.fetched(identity)?;
         Some((self.engine.found(&fetched.result)?, fetched))
+    }
+
+    /// Notes what an address gave for those who share this build's cache.
+    fn noted(&self, vertex: &GraphVertex, identity: &Digest, fetched: &Fetched) {
+        self.notes.key(&vertex.digest, &fetched.result);
+        self.notes.answer(identity, fetched);
     }
 
     /// Remembers what came from an address.

@@ -88,6 +88,11 @@ impl Images {
         }
     }
 
+    /// Bytes that a layer may unpack to at most.
+    pub(crate) fn unpacked_limit(&self) -> u64 {
+        self.unpacked_limit
+    }
+
     /// The files of an image, none of which need be here yet.
     pub(crate) async fn open(
         &self,
