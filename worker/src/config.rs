@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use stagewright_core::digest::Digest;
 
+use crate::source::address::Network;
 use crate::source::image::reference::Reference;
 
 /// A configuration file with every key in it, each explained and set to its default or to an example.
@@ -28,6 +29,8 @@ pub struct Config {
     /// The registries that images may come from, by `host[:port]`; `None` where any may be used. Mirrors and
     /// substitutes are the owner's own choice and need not be listed.
     pub allowed_registries: Option<Vec<String>>,
+    /// Private networks that builds of others than the owner may get files from all the same.
+    pub private_networks: Vec<Network>,
     /// Images that come from elsewhere than their name says.
     pub substitutes: Vec<Substitute>,
     /// What builds may use up.

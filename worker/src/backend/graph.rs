@@ -6,6 +6,8 @@ use stagewright_core::digest::Digest;
 use stagewright_core::llb::{Edge, Op, Vertices};
 use stagewright_core::protocol::WireOp;
 
+use crate::source::http::told;
+
 /// The ops of a build that its result needs: every op stands after its inputs.
 #[derive(Debug, Clone, Default)]
 pub struct Graph {
@@ -74,7 +76,8 @@ impl Graph {
                 digest: vertex.digest,
                 op: vertex.op,
                 bytes: wire.bytes,
-                name: wire.name,
+                // It is shown, recorded, and becomes a part of the image's history.
+                name: told(&wire.name),
                 inputs: vertex.inputs,
             })
             .collect();

@@ -106,7 +106,8 @@ pub struct Extras {
     pub no_cache: Arc<BTreeSet<Digest>>,
     /// What steps may ask for as `RUN --mount=type=secret`.
     pub secrets: Arc<Secrets>,
-    /// Whether files may be fetched from addresses of this machine, as its owner may. What others ask for may not.
+    /// Whether files may be fetched from addresses of this machine and of private networks, as its owner may. What others
+    /// ask for may not.
     pub local: bool,
     /// Sockets of SSH agents by id, for `RUN --mount=type=ssh`.
     pub agents: Arc<BTreeMap<String, PathBuf>>,

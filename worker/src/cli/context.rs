@@ -3,10 +3,13 @@
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
-use std::io::Read as _;
-use std::os::unix::fs::PermissionsExt as _;
+use std::io::{self, Read as _, Seek as _};
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, openat, readlinkat, statat};
+use rustix::io::Errno;
 use sha2::{Digest as _, Sha256};
 use stagewright_core::digest::Digest;
 use stagewright_core::glob;
@@ -15,6 +18,7 @@ use stagewright_core::protocol::{ContextEntry, ContextEntryKind, OfferContext};
 
 use super::Failure;
 use crate::content::{ContentError, ContentStore};
+use crate::snapshot::Confined;
 
 /// Takes every file of `folder` that `ignore` lets in into `content`, and lists what is there; of the names at the top
 /// only those that are `wanted`. What is no file, directory or link (a socket, a device) cannot be in a context and is
@@ -25,17 +29,27 @@ pub(super) fn scan(
     wanted: &Wanted,
     content: &ContentStore,
 ) -> Result<OfferContext, Failure> {
+    let root = Confined::open(folder).map_err(|error| cannot(folder, &error))?;
     let mut scan = Scan {
+        folder,
+        root: &root,
         ignore,
         wanted,
         content,
         entries: Vec::new(),
     };
-    scan.walk(folder, "", None)?;
+    scan.walk()?;
     Ok(OfferContext {
         name: "context".into(),
         entries: scan.entries,
     })
+}
+
+fn cannot(path: &Path, error: &dyn std::fmt::Display) -> Failure {
+    Failure::new(
+        Failure::USAGE,
+        format!("cannot read {} of the build context: {error}", path.display()),
+    )
 }
 
 /// The names at the top of a context that a build reads. What it does not read is not kept: it may be large, and it
@@ -102,55 +116,124 @@ impl Wanted {
 }
 
 struct Scan<'s> {
+    folder: &'s Path,
+    /// The same, from where everything is read: whoever else may write to the context may put a link in the place of a
+    /// file or folder at any moment, and it must not lead anywhere.
+    root: &'s Confined,
     ignore: &'s Ignore,
     wanted: &'s Wanted,
     content: &'s ContentStore,
     entries: Vec<ContextEntry>,
 }
 
+/// A folder that is being walked.
+struct Level {
+    /// What it is known as in the context.
+    under: String,
+    /// Names in it that were not looked at yet.
+    names: std::vec::IntoIter<OsString>,
+    /// What the patterns say of it; `None` for the context itself.
+    looked: Option<Looked>,
+    /// How many entries there were with its own.
+    before: usize,
+    /// Open while its names are looked at, and not while what is below it is walked: a context may be deeper than files
+    /// may be open.
+    directory: Option<OwnedFd>,
+}
+
 impl Scan<'_> {
-    /// Lists what is in `folder`, which is known as `under` in the context.
-    fn walk(&mut self, folder: &Path, under: &str, looked: Option<&Looked>) -> Result<(), Failure> {
-        let cannot = |path: &Path, error: &dyn std::fmt::Display| {
-            Failure::new(
-                Failure::USAGE,
-                format!("cannot read {} of the build context: {error}", path.display()),
-            )
-        };
+    /// Lists everything. Not recursive: how deep a context is decides whoever made it.
+    fn walk(&mut self) -> Result<(), Failure> {
+        let mut levels = vec![self.enter(String::new(), None)?];
+        while let Some(level) = levels.last_mut() {
+            if let Some(name) = level.names.next() {
+                if let Some((under, looked)) = self.look(level, &name)? {
+                    level.directory = None;
+                    let below = self.enter(under, Some(looked))?;
+                    levels.push(below);
+                }
+                continue;
+            }
+            let enters = level.looked.as_ref().is_none_or(|looked| looked.verdict.enters);
+            // A folder that is kept out comes along for the sake of what is in it, or not at all.
+            if !enters && self.entries.len() == level.before {
+                self.entries.pop();
+            }
+            levels.pop();
+        }
+        Ok(())
+    }
+
+    fn open(&self, under: &str) -> Result<OwnedFd, Failure> {
+        let path = if under.is_empty() { "." } else { under };
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW;
+        let opened = self.root.open_at(Path::new(path), flags, Mode::empty());
+        opened.map_err(|error| cannot(&self.folder.join(under), &error))
+    }
+
+    /// Begins with a folder.
+    fn enter(&self, under: String, looked: Option<Looked>) -> Result<Level, Failure> {
+        let failed = |error: Errno| cannot(&self.folder.join(&under), &io::Error::from(error));
+        let directory = self.open(&under)?;
         let mut names = Vec::new();
-        for entry in fs::read_dir(folder).map_err(|error| cannot(folder, &error))? {
-            names.push(entry.map_err(|error| cannot(folder, &error))?.file_name());
+        // Nothing in it is looked at where all of it is left out.
+        if looked.as_ref().is_none_or(|looked| !looked.is_closed()) {
+            for entry in Dir::read_from(&directory).map_err(failed)? {
+                let entry = entry.map_err(failed)?;
+                let name = entry.file_name().to_bytes();
+                if name != b"." && name != b".." {
+                    names.push(OsStr::from_bytes(name).to_owned());
+                }
+            }
         }
         if under.is_empty() {
             names.retain(|name| self.wanted.takes(name));
         }
         names.sort();
-        for name in names {
-            let place = folder.join(&name);
-            let Some(name) = name.to_str() else {
-                return Err(cannot(&place, &"its name is not UTF-8"));
-            };
-            let path = if under.is_empty() {
-                name.to_owned()
-            } else {
-                format!("{under}/{name}")
-            };
-            let metadata = fs::symlink_metadata(&place).map_err(|error| cannot(&place, &error))?;
-            let looked = self.ignore.look(&path, metadata.is_dir(), looked);
-            let enters = looked.verdict.enters;
-            let mode = metadata.permissions().mode() & 0o7777;
-            let kind = if metadata.is_dir() {
-                ContextEntryKind::Directory
-            } else if !enters {
-                continue;
-            } else if metadata.is_symlink() {
-                let target = fs::read_link(&place).map_err(|error| cannot(&place, &error))?;
-                let Some(target) = target.to_str().map(str::to_owned) else {
+        Ok(Level {
+            under,
+            names: names.into_iter(),
+            looked,
+            before: self.entries.len(),
+            directory: Some(directory),
+        })
+    }
+
+    /// Looks at one name in a folder. Gives what it is known as, where it is a folder.
+    fn look(&mut self, level: &mut Level, name: &OsStr) -> Result<Option<(String, Looked)>, Failure> {
+        let place = self.folder.join(&level.under).join(name);
+        let failed = |error: Errno| cannot(&place, &io::Error::from(error));
+        let Some(name) = name.to_str() else {
+            return Err(cannot(&place, &"its name is not UTF-8"));
+        };
+        let path = if level.under.is_empty() {
+            name.to_owned()
+        } else {
+            format!("{}/{name}", level.under)
+        };
+        let directory = match level.directory.take() {
+            Some(directory) => directory,
+            None => self.open(&level.under)?,
+        };
+        let directory = level.directory.insert(directory);
+        let found = statat(&*directory, name, AtFlags::SYMLINK_NOFOLLOW).map_err(failed)?;
+        let file_type = FileType::from_raw_mode(found.st_mode);
+        let looked = self.ignore.look(&path, file_type.is_dir(), level.looked.as_ref());
+        let kind = match file_type {
+            FileType::Directory => ContextEntryKind::Directory,
+            _ if !looked.verdict.enters => return Ok(None),
+            FileType::Symlink => {
+                let target = readlinkat(&*directory, name, Vec::new()).map_err(failed)?;
+                let Ok(target) = target.into_string() else {
                     return Err(cannot(&place, &"it points to a name that is not UTF-8"));
                 };
                 ContextEntryKind::Symlink { target }
-            } else if metadata.is_file() {
-                let taken = take(&place, self.content).map_err(|error| match error {
+            }
+            FileType::RegularFile => {
+                // Not blocking: a pipe may have taken its place.
+                let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+                let file = openat(&*directory, name, flags, Mode::empty()).map_err(failed)?;
+                let taken = take(File::from(file), &place, self.content).map_err(|error| match error {
                     ContentError::Io { path, source, .. } if path == place => cannot(&place, &source),
                     // It is not the file that is at fault.
                     error => Failure::new(
@@ -160,39 +243,28 @@ impl Scan<'_> {
                 });
                 let (digest, size) = taken?;
                 ContextEntryKind::File { digest, size }
-            } else {
-                tracing::warn!(path = %place.display(), "left out of the build context: it is no file");
-                continue;
-            };
-            let directory = kind == ContextEntryKind::Directory;
-            self.entries.push(ContextEntry {
-                path: path.clone(),
-                mode,
-                kind,
-            });
-            if directory {
-                let before = self.entries.len();
-                if !looked.is_closed() {
-                    self.walk(&place, &path, Some(&looked))?;
-                }
-                // A folder that is kept out comes along for the sake of what is in it, or not at all.
-                if !enters && self.entries.len() == before {
-                    self.entries.pop();
-                }
             }
-        }
-        Ok(())
+            _ => {
+                tracing::warn!(path = %place.display(), "left out of the build context: it is no file");
+                return Ok(None);
+            }
+        };
+        self.entries.push(ContextEntry {
+            path: path.clone(),
+            mode: found.st_mode & 0o7777,
+            kind,
+        });
+        Ok(file_type.is_dir().then_some((path, looked)))
     }
 }
 
 /// Hashes first and copies only what is not there yet: most files of a context do not change between builds.
-fn take(path: &Path, content: &ContentStore) -> Result<(Digest, u64), ContentError> {
+fn take(mut file: File, path: &Path, content: &ContentStore) -> Result<(Digest, u64), ContentError> {
     let read = |source| ContentError::Io {
         action: "read",
         path: path.to_owned(),
         source,
     };
-    let mut file = File::open(path).map_err(read)?;
     let mut hasher = Sha256::new();
     let mut buffer = vec![0; 1 << 17];
     let mut size = 0;
@@ -209,7 +281,7 @@ fn take(path: &Path, content: &ContentStore) -> Result<(Digest, u64), ContentErr
         return Ok((digest, size));
     }
     // What is copied is hashed again: should the file have changed in between, it is the copy that counts.
-    let mut file = File::open(path).map_err(read)?;
+    file.rewind().map_err(read)?;
     let mut writer = content.writer()?;
     loop {
         let count = file.read(&mut buffer).map_err(read)?;
@@ -223,6 +295,76 @@ fn take(path: &Path, content: &ContentStore) -> Result<(Digest, u64), ContentErr
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::PermissionsExt as _;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    /// Puts one in the place of the other, and that in the place of the first, again and again.
+    fn swap(one: &Path, other: &Path, end: &AtomicBool) {
+        use rustix::fs::{CWD, RenameFlags, renameat_with};
+        while !end.load(Ordering::Relaxed) {
+            renameat_with(CWD, one, CWD, other, RenameFlags::EXCHANGE).unwrap();
+        }
+    }
+
+    #[test]
+    fn links_that_take_the_place_of_files_and_folders_while_they_are_read_lead_nowhere() {
+        let (state, all) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let content = ContentStore::open(state.path()).unwrap();
+        let path = |name: &str| all.path().join(name);
+        for folder in ["context/folder", "secret"] {
+            fs::create_dir_all(path(folder)).unwrap();
+        }
+        fs::write(path("secret/x"), "outside").unwrap();
+        fs::write(path("context/folder/x"), "inside").unwrap();
+        fs::write(path("context/file"), "inside").unwrap();
+        std::os::unix::fs::symlink(path("secret"), path("link-to-folder")).unwrap();
+        std::os::unix::fs::symlink(path("secret/x"), path("link-to-file")).unwrap();
+        let end = AtomicBool::new(false);
+        let mut went_well = 0;
+        std::thread::scope(|scope| {
+            scope.spawn(|| swap(&path("context/folder"), &path("link-to-folder"), &end));
+            scope.spawn(|| swap(&path("context/file"), &path("link-to-file"), &end));
+            for _ in 0..2000 {
+                let scanned = scan(&path("context"), &Ignore::default(), &Wanted::All, &content);
+                went_well += u32::from(scanned.is_ok());
+            }
+            end.store(true, Ordering::Relaxed);
+        });
+        assert!(went_well > 0);
+        assert!(content.contains(&Digest::of(b"inside")));
+        assert!(!content.contains(&Digest::of(b"outside")));
+    }
+
+    #[test]
+    fn a_context_deeper_than_files_may_be_open_is_read_and_one_deeper_than_paths_refused() {
+        let (state, all) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let content = ContentStore::open(state.path()).unwrap();
+        let deep = vec!["d"; 1500].join("/");
+        fs::create_dir_all(all.path().join(&deep)).unwrap();
+        let offer = scan(all.path(), &Ignore::default(), &Wanted::All, &content).unwrap();
+        assert_eq!(offer.entries.len(), 1500);
+        // Made by moving one into the other: no path names the last.
+        fs::create_dir(all.path().join("e")).unwrap();
+        fs::rename(all.path().join("d"), all.path().join("e/d")).unwrap();
+        let below = vec!["f"; 1000].join("/");
+        fs::create_dir_all(all.path().join(&below)).unwrap();
+        let last = Confined::open(&all.path().join(&below)).unwrap();
+        rustix::fs::renameat(rustix::fs::CWD, all.path().join("e"), last.root(), "e").unwrap();
+        let refused = scan(all.path(), &Ignore::default(), &Wanted::All, &content).unwrap_err();
+        assert!(refused.message.contains("too long"), "{}", refused.message);
+    }
+
+    #[test]
+    fn what_is_no_file_is_left_out_and_not_waited_for() {
+        let (state, all) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let content = ContentStore::open(state.path()).unwrap();
+        rustix::fs::mkfifoat(rustix::fs::CWD, all.path().join("pipe"), Mode::RWXU).unwrap();
+        let _socket = std::os::unix::net::UnixListener::bind(all.path().join("socket")).unwrap();
+        fs::write(all.path().join("file"), "x").unwrap();
+        let offer = scan(all.path(), &Ignore::default(), &Wanted::All, &content).unwrap();
+        let names: Vec<&str> = offer.entries.iter().map(|entry| entry.path.as_str()).collect();
+        assert_eq!(names, ["file"]);
+    }
 
     #[test]
     fn folder_becomes_entries_in_order_and_its_content_is_stored() {

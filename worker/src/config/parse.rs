@@ -13,12 +13,15 @@ use super::{
     Config, ConfigError, Credentials, LayoutImage, Limits, Mirror, RegistryConfig, StorageLimits, Substitute,
     SubstituteSource,
 };
+use crate::source::address::Network;
 use crate::source::image::reference::{Reference, is_registry_name};
 
 #[derive(Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 struct File {
     allowed_registries: Option<Vec<Spanned<String>>>,
+    #[serde(default)]
+    private_networks: Vec<Spanned<String>>,
     #[serde(default)]
     registry: BTreeMap<Spanned<String>, RegistryTable>,
     #[serde(default)]
@@ -113,6 +116,11 @@ fn convert(file: File, directory: &Path) -> Result<Config, Problem> {
         .allowed_registries
         .map(|names| names.iter().map(registry_name).collect())
         .transpose()?;
+    let private_networks = file
+        .private_networks
+        .iter()
+        .map(network)
+        .collect::<Result<_, _>>()?;
     let mut substitutes: Vec<Substitute> = Vec::new();
     for table in file.substitute {
         let substitute = convert_substitute(&table, directory)?;
@@ -140,6 +148,7 @@ fn convert(file: File, directory: &Path) -> Result<Config, Problem> {
     Ok(Config {
         registries,
         allowed_registries,
+        private_networks,
         substitutes,
         limits,
         storage,
@@ -154,6 +163,16 @@ fn registry_name(name: &Spanned<String>) -> Result<String, Problem> {
     let message =
         format!("{text:?} is not a registry's name; write host or host:port, such as \"docker.io\"");
     Err(Problem::at(name, message))
+}
+
+fn network(text: &Spanned<String>) -> Result<Network, Problem> {
+    text.get_ref().parse().map_err(|()| {
+        let message = format!(
+            "{:?} is no network: write its first address and how many bits all of them share, such as \"10.1.0.0/16\"",
+            text.get_ref()
+        );
+        Problem::at(text, message)
+    })
 }
 
 fn convert_registry(table: RegistryTable, directory: &Path) -> Result<RegistryConfig, Problem> {

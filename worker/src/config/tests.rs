@@ -44,6 +44,8 @@ fn sample_shows_every_key_and_the_default_limits() {
         }
     );
     assert_eq!(config.storage, StorageLimits::default());
+    let networks = ["10.1.0.0/16", "fd00:1::/32"].map(|network| network.parse().unwrap());
+    assert_eq!(config.private_networks, networks);
     assert!(config.allows_registry("ghcr.io") && !config.allows_registry("quay.io"));
     assert_eq!(
         config.substitute_notes().into_iter().collect::<Vec<_>>(),
@@ -118,6 +120,10 @@ fn wrong_values_are_refused_with_their_place() {
         (
             "allowed-registries = [\"a/b\"]",
             "<configuration>:1:23: \"a/b\" is not a registry's name",
+        ),
+        (
+            "private-networks = [\"10.1.2.3/8\"]",
+            "<configuration>:1:21: \"10.1.2.3/8\" is no network",
         ),
         ("limits = [", "<configuration>:1:11: "),
     ] {

@@ -1,22 +1,27 @@
 //! Files from git repositories, by the machine's own `git`.
 //!
 //! A repository is a stranger's. Nothing of this machine's configuration is used, no hook runs, only network protocols
-//! are spoken, and what proves who asks is handed over in the environment, where other users cannot see it.
+//! are spoken, and what proves who asks is handed over in the environment, where other users cannot see it: a password
+//! that stands in an address is taken out of it first. Where others than the owner ask, git connects to the addresses
+//! that were checked, whatever its own look-up of the name would say.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io;
+use std::net::SocketAddr;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use base64::Engine as _;
 use rustix::process::{Pid, Signal, kill_process_group};
 use stagewright_core::digest::Digest;
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::process::Command;
 
-use super::http::{is_local, is_local_name, shown};
+use super::address::Reach;
+use super::http::shown;
 use super::secret::Secret;
 
 /// What of a command's output is kept.
@@ -31,7 +36,7 @@ pub struct Repositories {
 /// A repository elsewhere, and how to get at it.
 #[derive(Debug, Clone, Default)]
 pub struct Remote {
-    /// What git is asked for.
+    /// What is asked for. A password may stand in it.
     pub url: String,
     /// A header that proves who asks.
     pub proof: Option<Secret>,
@@ -39,8 +44,8 @@ pub struct Remote {
     pub agent: Option<PathBuf>,
     /// Lines of a `known_hosts` file.
     pub known_hosts: Option<String>,
-    /// Whether it may be an address of this machine.
-    pub local: bool,
+    /// How far its address may lead.
+    pub reach: Reach,
 }
 
 /// What a name stands for in a repository.
@@ -62,9 +67,10 @@ pub enum GitError {
         "git repositories are read by the program git, which is not on this machine: install it (apt-get install git)"
     )]
     Missing,
-    /// It leads to this machine, and the build may not.
+    /// It leads to this machine or a private network, and the build may not.
     #[error(
-        "{0} is an address of the worker's own machine or network, from which builds that others start get no files"
+        "{0} is an address of the worker's own machine or of a private network, from which builds that others start get \
+         no files; its owner can allow a network (private-networks in the worker's configuration)"
     )]
     Local(String),
     /// It is no address to read from.
@@ -136,22 +142,18 @@ impl Repositories {
         if name.starts_with('-') || name.bytes().any(|byte| byte.is_ascii_control()) {
             return Err(no_such_name(remote, name, ""));
         }
-        remote.check().await?;
-        let git = Git::new(&self.root, remote)?;
+        let git = Git::new(&self.root, remote)?.pinned(remote).await?;
         let head = if name.is_empty() { "HEAD" } else { name };
         let peeled = format!("{head}^{{}}");
         let said = git
-            .run(
-                "read",
-                &["ls-remote", "--symref", "--", &remote.url, head, &peeled],
-            )
+            .run("read", &["ls-remote", "--symref", "--", &git.url, head, &peeled])
             .await?;
         find(&said, name).ok_or_else(|| no_such_name(remote, head, &said))
     }
 
     /// Where what was fetched of a repository is kept.
     pub fn place(&self, remote: &Remote) -> PathBuf {
-        self.root.join(Digest::of(remote.url.as_bytes()).hex())
+        self.root.join(Digest::of(remote.plain_url().as_bytes()).hex())
     }
 
     /// Writes the files of a commit to the empty directory `target`. Nobody else uses the repository meanwhile.
@@ -227,13 +229,12 @@ async fn fetch(git: &Git, directory: &Path, remote: &Remote, wanted: &Resolved) 
     for lock in ["shallow.lock", "config.lock"] {
         remove_file(&directory.join(lock))?;
     }
-    git.run("make room for", &["config", "remote.origin.url", &remote.url])
+    git.run("make room for", &["config", "remote.origin.url", &git.url])
         .await?;
     let commit = format!("{}^{{commit}}", wanted.object);
     if git.run("read", &["cat-file", "-e", &commit]).await.is_ok() {
         return Ok(());
     }
-    remote.check().await?;
     // First what is wanted alone; where a server does not hand that out, its branches and tags, one deep; then all.
     let kept = format!("+{}:refs/stagewright/{}", wanted.object, wanted.object);
     let named = format!("+{}:refs/stagewright/named", wanted.name);
@@ -249,8 +250,7 @@ async fn fetch(git: &Git, directory: &Path, remote: &Remote, wanted: &Resolved) 
     }
     let mut last = None;
     for attempt in attempts {
-        remote.check().await?;
-        match git.run("fetch from", &attempt).await {
+        match git.pinned(remote).await?.run("fetch from", &attempt).await {
             Ok(_) if git.run("read", &["cat-file", "-e", &commit]).await.is_ok() => return Ok(()),
             Ok(_) => {}
             Err(error) => last = Some(error),
@@ -258,7 +258,7 @@ async fn fetch(git: &Git, directory: &Path, remote: &Remote, wanted: &Resolved) 
     }
     Err(last.unwrap_or_else(|| GitError::Failed {
         what: "fetch from",
-        url: shown(&remote.url),
+        url: git.url.clone(),
         said: format!("the commit {} is not there", wanted.object),
     }))
 }
@@ -337,7 +337,7 @@ async fn submodules(
     options: &CheckOut,
     target: &Path,
 ) -> Result<(), GitError> {
-    if !remote.local {
+    if matches!(remote.reach, Reach::Public(_)) {
         // Their addresses are the repository's to choose.
         return Err(GitError::Failed {
             what: "follow the submodules of",
@@ -376,27 +376,62 @@ async fn submodules(
 }
 
 impl Remote {
-    /// Refuses addresses that the build may not read from.
-    async fn check(&self) -> Result<(), GitError> {
+    /// The addresses that git may connect to: those that were checked. None where any will do.
+    async fn checked(&self) -> Result<Option<(Host, Vec<SocketAddr>)>, GitError> {
         let host = self.host().ok_or_else(|| GitError::Address(shown(&self.url)))?;
-        if self.local {
-            return Ok(());
+        if matches!(self.reach, Reach::Anywhere) {
+            return Ok(None);
         }
-        let outside = !is_local_name(&host)
-            && match tokio::net::lookup_host((host.as_str(), 0)).await {
-                Ok(mut found) => !found.any(|address| is_local(address.ip())),
-                // Whoever asks next says what is wrong with the name.
-                Err(_) => true,
-            };
-        if outside {
-            Ok(())
-        } else {
-            Err(GitError::Local(shown(&self.url)))
+        if !self.reach.allows_host(&host.name) {
+            return Err(GitError::Local(shown(&self.url)));
+        }
+        match self.reach.find(&host.name, host.port).await {
+            Ok(found) if found.is_empty() => Err(GitError::Local(shown(&self.url))),
+            Ok(found) => Ok(Some((host, found))),
+            Err(error) => Err(GitError::Failed {
+                what: "find the host of",
+                url: shown(&self.url),
+                said: error.to_string(),
+            }),
         }
     }
 
+    /// The address as git gets it: no password is in it. Who asks stays, where the protocol has no other place for it.
+    fn plain_url(&self) -> String {
+        match reqwest::Url::parse(&self.url) {
+            Ok(mut url) if url.scheme() == "ssh" && url.password().is_some() => {
+                // Fails for addresses that have no host, and so no password either.
+                _ = url.set_password(None);
+                url.to_string()
+            }
+            Ok(url) if url.scheme() == "ssh" => self.url.clone(),
+            _ => shown(&self.url),
+        }
+    }
+
+    /// The header that proves who asks: one that was given, or of what stands in the address.
+    fn proof(&self) -> Option<Secret> {
+        if self.proof.is_some() {
+            return self.proof.clone();
+        }
+        let url = reqwest::Url::parse(&self.url).ok()?;
+        if !matches!(url.scheme(), "http" | "https")
+            || (url.username().is_empty() && url.password().is_none())
+        {
+            return None;
+        }
+        let pair = [
+            decoded(url.username()),
+            b":".to_vec(),
+            decoded(url.password().unwrap_or_default()),
+        ]
+        .concat();
+        let encoded = base64::engine::general_purpose::STANDARD.encode(pair);
+        Some(Secret::new(format!("basic {encoded}").into_bytes()))
+    }
+
     /// The host of `https://host/path`, or of `user@host:path`.
-    fn host(&self) -> Option<String> {
+    fn host(&self) -> Option<Host> {
         if let Some((scheme, rest)) = self.url.split_once("://") {
             if !matches!(scheme, "http" | "https" | "ssh" | "git") {
                 return None;
@@ -407,7 +442,17 @@ impl Remote {
             if self.url.contains('\\') || authority.contains('%') {
                 return None;
             }
-            return Some(url.host_str()?.trim_matches(['[', ']']).to_owned());
+            let (scheme, usual) = match url.scheme() {
+                "http" => (Scheme::Web, 80),
+                "https" => (Scheme::Web, 443),
+                "ssh" => (Scheme::Ssh, 22),
+                _ => (Scheme::Git, 9418),
+            };
+            return Some(Host {
+                scheme,
+                name: url.host_str()?.trim_matches(['[', ']']).to_owned(),
+                port: url.port().unwrap_or(usual),
+            });
         }
         // With two colons it is a program of git's that is asked for.
         let (before, _) = self
@@ -416,7 +461,11 @@ impl Remote {
             .filter(|(_, path)| !path.starts_with(':'))?;
         let host = before.rsplit('@').next()?;
         let plain = !host.is_empty() && !host.starts_with(['-', '[']) && !before.starts_with('-');
-        plain.then(|| host.to_owned())
+        plain.then(|| Host {
+            scheme: Scheme::Ssh,
+            name: host.to_owned(),
+            port: 22,
+        })
     }
 
     /// The error of a commit that is another than it has to be.
@@ -427,6 +476,38 @@ impl Remote {
             wanted: wanted.to_owned(),
         }
     }
+}
+
+/// Where git is to connect to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Host {
+    scheme: Scheme,
+    name: String,
+    port: u16,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Scheme {
+    Web,
+    Ssh,
+    Git,
+}
+
+/// What a part of an address says once its `%` are worked out.
+fn decoded(text: &str) -> Vec<u8> {
+    let hex = |digit: Option<&u8>| digit.and_then(|digit| char::from(*digit).to_digit(16));
+    let (bytes, mut at, mut plain) = (text.as_bytes(), 0, Vec::new());
+    while let Some(byte) = bytes.get(at) {
+        let number = hex(bytes.get(at + 1)).zip(hex(bytes.get(at + 2)));
+        if let (b'%', Some((high, low))) = (byte, number) {
+            plain.push(u8::try_from(high * 16 + low).unwrap_or_default());
+            at += 3;
+        } else {
+            plain.push(*byte);
+            at += 1;
+        }
+    }
+    plain
 }
 
 fn no_such_name(remote: &Remote, name: &str, said: &str) -> GitError {
@@ -491,10 +572,10 @@ fn find(said: &str, name: &str) -> Option<Resolved> {
 #[derive(Clone)]
 struct Git {
     directory: PathBuf,
-    /// As it may be told.
+    /// What it is asked for: as it may be told, too.
     url: String,
-    /// As it is.
-    secret_url: String,
+    /// How it connects by SSH.
+    ssh: String,
     environment: BTreeMap<OsString, OsString>,
     protocols: Vec<&'static str>,
     settings: Vec<(String, OsString)>,
@@ -505,8 +586,8 @@ impl Git {
         std::fs::create_dir_all(directory)?;
         let mut git = Self {
             directory: directory.to_owned(),
-            url: shown(&remote.url),
-            secret_url: remote.url.clone(),
+            url: remote.plain_url(),
+            ssh: String::new(),
             environment: BTreeMap::new(),
             protocols: vec!["http", "https", "ssh", "git"],
             settings: vec![
@@ -524,7 +605,7 @@ impl Git {
                 ),
             ],
         };
-        if !remote.local {
+        if matches!(remote.reach, Reach::Public(_)) {
             git.settings.push(("http.followRedirects".into(), "false".into()));
         }
         for name in [
@@ -568,12 +649,12 @@ impl Git {
             }
             None => "no -o UserKnownHostsFile=/dev/null".to_owned(),
         };
-        let ssh = format!("ssh -F /dev/null -o BatchMode=yes -o StrictHostKeyChecking={known}");
-        git.environment("GIT_SSH_COMMAND", ssh);
+        git.ssh = format!("ssh -F /dev/null -o BatchMode=yes -o StrictHostKeyChecking={known}");
+        git.environment("GIT_SSH_COMMAND", git.ssh.clone());
         if let Some(agent) = &remote.agent {
             git.environment("SSH_AUTH_SOCK", agent);
         }
-        if let (Some(proof), Ok(mut url)) = (&remote.proof, reqwest::Url::parse(&remote.url)) {
+        if let (Some(proof), Ok(mut url)) = (remote.proof(), reqwest::Url::parse(&remote.url)) {
             // For this server only: not for one that it redirects to, and not for those of submodules.
             url.set_path("/");
             url.set_query(None);
@@ -592,6 +673,51 @@ impl Git {
 
     fn allow(&mut self, protocol: &'static str) {
         self.protocols.push(protocol);
+    }
+
+    /// The same, which connects to no other address than those that were just checked.
+    async fn pinned(&self, remote: &Remote) -> Result<Self, GitError> {
+        let mut git = self.clone();
+        if let Some((host, addresses)) = remote.checked().await? {
+            git.pin(&host, &addresses);
+        }
+        Ok(git)
+    }
+
+    fn pin(&mut self, host: &Host, addresses: &[SocketAddr]) {
+        let (name, port) = (&host.name, host.port);
+        if name.parse::<std::net::IpAddr>().is_ok() {
+            // It is not looked up.
+            return;
+        }
+        let Some(first) = addresses.first() else { return };
+        match host.scheme {
+            Scheme::Web => {
+                let all: Vec<String> = addresses.iter().map(|address| written(*address)).collect();
+                self.settings.push((
+                    "http.curloptResolve".into(),
+                    format!("{name}:{port}:{}", all.join(",")).into(),
+                ));
+            }
+            Scheme::Ssh => {
+                // The host's key is still looked for under its own name.
+                let known = if port == 22 {
+                    name.clone()
+                } else {
+                    format!("[{name}]:{port}")
+                };
+                let ssh = format!("{} -o HostName={} -o HostKeyAlias={known}", self.ssh, first.ip());
+                self.environment("GIT_SSH_COMMAND", ssh);
+            }
+            Scheme::Git => {
+                let authority = self.url.find("://").map_or(0, |at| at + 3);
+                let rest = self.url.get(authority..).unwrap_or_default();
+                let end = rest.find('/').map_or(self.url.len(), |at| authority + at + 1);
+                let prefix = self.url.get(..end).unwrap_or_default().to_owned();
+                let instead = format!("url.git://{}:{port}/.insteadOf", written(*first));
+                self.settings.push((instead, prefix.into()));
+            }
+        }
     }
 
     /// Runs git to its end, and gives what it printed. Dropping the future ends it, and what it started.
@@ -627,7 +753,7 @@ impl Git {
         if status.success() {
             return Ok(printed);
         }
-        let mut said = last_lines(&said).replace(&self.secret_url, &self.url);
+        let mut said = last_lines(&said);
         if said.is_empty() {
             said = match (status.code(), status.signal()) {
                 (Some(code), _) => format!("it ended with {code} and said nothing"),
@@ -662,6 +788,14 @@ async fn collected(stream: Option<impl AsyncRead + Unpin>) -> String {
         _ = tokio::io::copy(&mut stream, &mut tokio::io::sink()).await;
     }
     String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// An address as it stands in one with a port.
+fn written(address: SocketAddr) -> String {
+    match address {
+        SocketAddr::V4(address) => address.ip().to_string(),
+        SocketAddr::V6(address) => format!("[{}]", address.ip()),
+    }
 }
 
 /// What git said last, without what only people at a terminal need.
@@ -720,6 +854,7 @@ mod tests {
                 ..Remote::default()
             }
             .host()
+            .map(|host| host.name)
         };
         assert_eq!(
             host("https://me@example.com:8443/a.git").as_deref(),
@@ -748,11 +883,163 @@ mod tests {
         for url in ["file:///etc", "/etc", "ext::sh -c id"] {
             let remote = Remote {
                 url: url.into(),
-                local: true,
+                reach: Reach::Anywhere,
                 ..Remote::default()
             };
             let refused = repositories.resolve(&remote, "").await;
             assert!(matches!(refused, Err(GitError::Address(_))), "{url}");
         }
+    }
+
+    fn remote(url: &str) -> Remote {
+        Remote {
+            url: url.into(),
+            ..Remote::default()
+        }
+    }
+
+    #[test]
+    fn a_password_in_an_address_is_handed_over_as_a_header_and_stands_in_no_address() {
+        let directory = tempfile::tempdir().unwrap();
+        for (url, plain, pair) in [
+            (
+                "https://me:w%40rd@example.com/a.git",
+                "https://example.com/a.git",
+                Some("me:w@rd"),
+            ),
+            (
+                "http://t0ken@example.com:8080/a",
+                "http://example.com:8080/a",
+                Some("t0ken:"),
+            ),
+            ("https://example.com/a b", "https://example.com/a b", None),
+            ("ssh://git:word@example.com/a", "ssh://git@example.com/a", None),
+            ("ssh://git@example.com/a", "ssh://git@example.com/a", None),
+            ("git@example.com:a/b.git", "git@example.com:a/b.git", None),
+        ] {
+            let remote = remote(url);
+            let git = Git::new(directory.path(), &remote).unwrap();
+            assert_eq!(git.url, plain, "{url}");
+            let header = pair.map(|pair| {
+                let encoded = base64::engine::general_purpose::STANDARD.encode(pair);
+                OsString::from(format!("Authorization: basic {encoded}"))
+            });
+            let set = git
+                .settings
+                .iter()
+                .find(|(name, _)| name.ends_with(".extraHeader"));
+            assert_eq!(set.map(|(_, value)| value.clone()), header, "{url}");
+            if let Some((name, _)) = set {
+                assert!(!name.contains('@'), "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn git_is_told_the_addresses_that_were_checked() {
+        let directory = tempfile::tempdir().unwrap();
+        let pinned = |url: &str| {
+            let remote = remote(url);
+            let mut git = Git::new(directory.path(), &remote).unwrap();
+            let addresses = ["192.0.2.1:1".parse().unwrap(), "[2001:db8::1]:1".parse().unwrap()];
+            git.pin(&remote.host().unwrap(), &addresses);
+            let ssh = git.environment[&OsString::from("GIT_SSH_COMMAND")].clone();
+            let last = git.settings.pop().unwrap();
+            (last.0, last.1.into_string().unwrap(), ssh.into_string().unwrap())
+        };
+        let (name, value, _) = pinned("https://example.com/a.git");
+        assert_eq!(
+            (name.as_str(), value.as_str()),
+            ("http.curloptResolve", "example.com:443:192.0.2.1,[2001:db8::1]")
+        );
+        let (name, value, _) = pinned("git://example.com:99/a.git");
+        assert_eq!(
+            (name.as_str(), value.as_str()),
+            ("url.git://192.0.2.1:99/.insteadOf", "git://example.com:99/")
+        );
+        let (.., ssh) = pinned("git@example.com:a.git");
+        assert!(
+            ssh.ends_with("-o HostName=192.0.2.1 -o HostKeyAlias=example.com"),
+            "{ssh}"
+        );
+        let (.., ssh) = pinned("ssh://git@example.com:2222/a.git");
+        assert!(
+            ssh.ends_with("-o HostName=192.0.2.1 -o HostKeyAlias=[example.com]:2222"),
+            "{ssh}"
+        );
+        assert_ne!(pinned("https://192.0.2.9/a.git").0, "http.curloptResolve");
+    }
+
+    /// A server of a repository's list of branches, as any web server can be one.
+    fn web_server() -> u16 {
+        use std::io::{Read as _, Write as _};
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut stream = stream.unwrap();
+                let mut request = [0; 4096];
+                let length = stream.read(&mut request).unwrap();
+                let refs = format!("{ONE}\trefs/heads/main\n");
+                let asked = String::from_utf8_lossy(&request[..length]).contains("/info/refs");
+                let (status, body) = if asked {
+                    ("200 OK", refs.as_str())
+                } else {
+                    ("404 Not Found", "")
+                };
+                let head = format!(
+                    "HTTP/1.1 {status}\r\nContent-Type: text/plain\r\nContent-Length: {}",
+                    body.len()
+                );
+                write!(stream, "{head}\r\nConnection: close\r\n\r\n{body}").unwrap();
+            }
+        });
+        port
+    }
+
+    #[tokio::test]
+    async fn a_name_that_leads_elsewhere_a_moment_later_gains_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        let port = web_server();
+        // The name is nobody's, so only who was told the address can connect to it.
+        let remote = remote(&format!("http://rebound.invalid:{port}/a"));
+        let mut git = Git::new(directory.path(), &remote).unwrap();
+        let url = git.url.clone();
+        let ask = ["ls-remote", "--", &url];
+        assert!(git.run("read", &ask).await.is_err());
+        git.pin(
+            &remote.host().unwrap(),
+            &[SocketAddr::from(([127, 0, 0, 1], port))],
+        );
+        let said = git.run("read", &ask).await.unwrap();
+        assert!(said.contains("refs/heads/main"), "{said}");
+    }
+
+    #[tokio::test]
+    async fn what_only_this_machine_and_its_network_reach_is_not_asked() {
+        let directory = tempfile::tempdir().unwrap();
+        let repositories = Repositories::open(&directory.path().join("git")).unwrap();
+        let port = web_server();
+        for host in [
+            "127.0.0.1",
+            "localhost",
+            "[::1]",
+            "10.0.0.1",
+            "169.254.169.254",
+            "[fd00::1]",
+        ] {
+            for url in [
+                format!("http://{host}:{port}/a"),
+                format!("ssh://git@{host}:{port}/a"),
+            ] {
+                let refused = repositories.resolve(&remote(&url), "main").await;
+                assert!(matches!(refused, Err(GitError::Local(_))), "{url}: {refused:?}");
+            }
+        }
+        let allowed = Remote {
+            reach: Reach::Public(["127.0.0.0/8".parse().unwrap()].into()),
+            ..remote(&format!("http://localhost:{port}/a"))
+        };
+        assert_eq!(repositories.resolve(&allowed, "main").await.unwrap().commit, ONE);
     }
 }

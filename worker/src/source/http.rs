@@ -1,9 +1,10 @@
 //! Files from web servers.
 //!
 //! An address may come from a stranger and so may an answer: every answer has a longest length, every wait an end,
-//! HTTPS never becomes HTTP on the way, and unless the build's owner is who asks, no address leads to this machine.
+//! HTTPS never becomes HTTP on the way, and unless the build's owner is who asks, no address leads to this machine or
+//! into a private network, at first or by a redirect.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -13,6 +14,8 @@ use reqwest::header::{
 };
 use reqwest::{Client, Response, StatusCode, Url, redirect};
 
+use super::address::{Network, Reach, is_this_machine};
+
 const MOST_REDIRECTS: usize = 10;
 const CONNECT: Duration = Duration::from_secs(10);
 /// For the next bytes.
@@ -21,6 +24,8 @@ const READ: Duration = Duration::from_mins(1);
 /// A client for files of builds. Connections are kept and shared.
 pub struct Web {
     limit: u64,
+    /// How far addresses lead that others than the owner ask for.
+    public: Reach,
     clients: [OnceLock<Result<Client, String>>; 3],
 }
 
@@ -33,7 +38,7 @@ pub struct Question {
     pub headers: HeaderMap,
     /// What is known from an earlier answer.
     pub known: Known,
-    /// Whether it may be an address of this machine.
+    /// Whether it may be an address of this machine, or of a private network.
     pub local: bool,
 }
 
@@ -73,9 +78,10 @@ pub enum WebError {
         /// Why not.
         reason: String,
     },
-    /// It leads to this machine, and the build may not.
+    /// It leads to this machine or a private network, and the build may not.
     #[error(
-        "{0} is an address of the worker's own machine or network, from which builds that others start get no files"
+        "{0} is an address of the worker's own machine or of a private network, from which builds that others start get \
+         no files; its owner can allow a network (private-networks in the worker's configuration)"
     )]
     Local(String),
     /// No answer came.
@@ -117,10 +123,12 @@ enum Way {
 }
 
 impl Web {
-    /// A client that takes files of up to `limit` bytes.
-    pub fn new(limit: u64) -> Self {
+    /// A client that takes files of up to `limit` bytes, and where others than the owner ask, those of public addresses
+    /// and of `networks` only.
+    pub fn new(limit: u64, networks: &[Network]) -> Self {
         Self {
             limit,
+            public: Reach::Public(networks.into()),
             clients: [const { OnceLock::new() }; 3],
         }
     }
@@ -137,10 +145,16 @@ impl Web {
             return Err(address(&"it is neither http nor https"));
         }
         let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
-        if !question.local && is_local_name(host) {
-            return Err(WebError::Local(written));
+        if !question.local {
+            let port = url.port_or_known_default().unwrap_or_default();
+            // Where a proxy stands between, it is the proxy that looks the name up; so it is looked up here, too. Whoever
+            // asks next says what is wrong with a name that has no address.
+            let found = self.public.find(host, port).await;
+            if !self.public.allows_host(host) || found.is_ok_and(|found| found.is_empty()) {
+                return Err(WebError::Local(written));
+            }
         }
-        let way = match (question.local, is_local_name(host)) {
+        let way = match (question.local, is_this_machine(host)) {
             (false, _) => Way::Outside,
             // What is on this machine no proxy has.
             (true, true) => Way::Direct,
@@ -168,7 +182,9 @@ impl Web {
 
     fn client(&self, way: Way) -> Result<&Client, &str> {
         let slot = self.clients.get(way as usize).ok_or("there is no such way")?;
-        slot.get_or_init(|| client(way)).as_ref().map_err(String::as_str)
+        slot.get_or_init(|| client(way, &self.public))
+            .as_ref()
+            .map_err(String::as_str)
     }
 }
 
@@ -266,6 +282,28 @@ pub fn shown(url: &str) -> String {
     }
 }
 
+/// A text with addresses in it, such as an instruction, as it may be told to people and kept.
+pub fn told(text: &str) -> String {
+    let (mut rest, mut told) = (text, String::with_capacity(text.len()));
+    while let Some(at) = rest.find("://") {
+        let (before, after) = rest.split_at(at + 3);
+        told.push_str(before);
+        let ends = |character: char| character.is_whitespace() || "/?#\"',".contains(character);
+        let (authority, behind) = after.split_at(after.find(ends).unwrap_or(after.len()));
+        let web = ["http://", "https://"]
+            .iter()
+            .any(|scheme| before.ends_with(scheme));
+        // Over the web whoever is named alone is named by a token; elsewhere it is only a user.
+        match authority.rsplit_once('@') {
+            Some((who, host)) if web || who.contains(':') => told.push_str(host),
+            _ => told.push_str(authority),
+        }
+        rest = behind;
+    }
+    told.push_str(rest);
+    told
+}
+
 /// The last part of an address's path, to call a file by.
 pub fn file_name(url: &str) -> Option<String> {
     let url = Url::parse(url).ok()?;
@@ -287,58 +325,25 @@ pub fn plain_name(name: &str) -> Option<String> {
     plain.then(|| name.to_owned())
 }
 
-/// Whether a host is this machine by its name alone, or by its address.
-pub(crate) fn is_local_name(host: &str) -> bool {
-    if let Ok(address) = host.parse::<IpAddr>() {
-        return is_local(address);
-    }
-    let host = host.trim_end_matches('.').to_ascii_lowercase();
-    host == "localhost" || host.ends_with(".localhost")
-}
+/// Looks names up, and gives those of their addresses that may be reached: what was checked is what is connected to.
+struct Checked(Reach);
 
-/// Whether an address is this machine's, or one that needs no router.
-pub(crate) fn is_local(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(address) => {
-            address.octets()[0] == 0
-                || address.is_loopback()
-                || address.is_link_local()
-                || is_own(address.into())
-        }
-        IpAddr::V6(address) => match address.to_ipv4_mapped() {
-            Some(address) => is_local(address.into()),
-            None => {
-                address.is_loopback()
-                    || address.is_unspecified()
-                    || address.is_unicast_link_local()
-                    || is_own(address.into())
-            }
-        },
-    }
-}
-
-/// Whether an address is one of this machine's: only then can it be listened on.
-fn is_own(address: IpAddr) -> bool {
-    std::net::UdpSocket::bind((address, 0)).is_ok()
-}
-
-/// Looks names up, and leaves out what is on this machine.
-struct OutsideOnly;
-
-impl Resolve for OutsideOnly {
+impl Resolve for Checked {
     fn resolve(&self, name: Name) -> Resolving {
+        let reach = self.0.clone();
         Box::pin(async move {
-            let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
-            let outside: Vec<SocketAddr> = found.filter(|address| !is_local(address.ip())).collect();
-            if outside.is_empty() {
-                return Err("its name leads to the worker's own machine only".into());
+            let found: Vec<SocketAddr> = reach.find(name.as_str(), 0).await?;
+            if found.is_empty() {
+                return Err(
+                    "its name leads to the worker's own machine or into a private network only".into(),
+                );
             }
-            Ok(Box::new(outside.into_iter()) as Addrs)
+            Ok(Box::new(found.into_iter()) as Addrs)
         })
     }
 }
 
-fn client(way: Way) -> Result<Client, String> {
+fn client(way: Way, public: &Reach) -> Result<Client, String> {
     // Fails where another part of the process has chosen one already, which is as good.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let builder = || {
@@ -346,11 +351,11 @@ fn client(way: Way) -> Result<Client, String> {
             .user_agent(concat!("stagewright/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(CONNECT)
             .read_timeout(READ)
-            .redirect(redirects(way));
+            .redirect(redirects(way, public.clone()));
         match way {
             Way::Direct => builder.no_proxy(),
             Way::Proxied => builder,
-            Way::Outside => builder.dns_resolver(Arc::new(OutsideOnly)),
+            Way::Outside => builder.dns_resolver(Arc::new(Checked(public.clone()))),
         }
     };
     builder().build().or_else(|error| {
@@ -370,22 +375,18 @@ fn client(way: Way) -> Result<Client, String> {
     })
 }
 
-fn redirects(way: Way) -> redirect::Policy {
+fn redirects(way: Way, public: Reach) -> redirect::Policy {
     redirect::Policy::custom(move |attempt| {
         let was_secure = attempt
             .previous()
             .last()
             .is_some_and(|from| from.scheme() == "https");
-        let host = attempt
-            .url()
-            .host_str()
-            .unwrap_or_default()
-            .trim_matches(['[', ']']);
-        let leaves = matches!(way, Way::Outside) && is_local_name(host);
+        let host = attempt.url().host_str().unwrap_or_default();
+        let leaves = matches!(way, Way::Outside) && !public.allows_host(host);
         if was_secure && attempt.url().scheme() != "https" {
             attempt.error("it redirects from HTTPS to an address without")
         } else if leaves {
-            attempt.error("it redirects to the worker's own machine")
+            attempt.error("it redirects to the worker's own machine or into a private network")
         } else if attempt.previous().len() > MOST_REDIRECTS {
             attempt.error("it redirects without end")
         } else {
@@ -447,29 +448,11 @@ mod tests {
     }
 
     #[test]
-    fn addresses_of_this_machine_are_known_in_every_spelling() {
-        for host in [
-            "localhost",
-            "LocalHost.",
-            "a.localhost",
-            "127.0.0.1",
-            "127.1.2.3",
-            "0.0.0.0",
-            "::1",
-            "::ffff:127.0.0.1",
-            "169.254.169.254",
-            "fe80::1",
-        ] {
-            assert!(is_local_name(host), "{host}");
+    fn other_spellings_of_an_address_are_made_one_by_the_parser_of_addresses() {
+        for host in ["0x7f.1", "2130706433", "127.1", "0177.0.0.1"] {
+            let url = Url::parse(&format!("http://{host}/")).unwrap();
+            assert_eq!(url.host_str(), Some("127.0.0.1"), "{host}");
         }
-        for host in ["example.com", "localhost.example.com", "192.0.2.1", "2001:db8::1"] {
-            assert!(!is_local_name(host), "{host}");
-        }
-        // Other spellings of an address are made one by the parser of addresses.
-        assert_eq!(
-            Url::parse("http://0x7f.1/").unwrap().host_str(),
-            Some("127.0.0.1")
-        );
     }
 
     #[test]
@@ -478,17 +461,109 @@ mod tests {
         assert_eq!(shown("https://example.com/a b"), "https://example.com/a b");
     }
 
-    #[tokio::test]
-    async fn builds_of_others_get_nothing_from_this_machine() {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    #[test]
+    fn what_proves_who_asks_is_not_told_in_an_instruction() {
+        for (text, expected) in [
+            (
+                "[2/3] ADD https://me:w@rd@example.com/a https://t0ken@example.com /b/",
+                "[2/3] ADD https://example.com/a https://example.com /b/",
+            ),
+            ("ADD ssh://git:word@h/a.git /", "ADD ssh://h/a.git /"),
+            ("ADD ssh://git@h/a.git /", "ADD ssh://git@h/a.git /"),
+            (
+                "RUN echo 'x://y@z' \"http://a:b@c\"",
+                "RUN echo 'x://y@z' \"http://c\"",
+            ),
+            (
+                "FROM docker-image://a/b@sha256:1",
+                "FROM docker-image://a/b@sha256:1",
+            ),
+            ("COPY a /mail@example.com/", "COPY a /mail@example.com/"),
+            ("https://", "https://"),
+        ] {
+            assert_eq!(told(text), expected);
+        }
+    }
+
+    /// A server that answers everything with a redirect to `location`, or with a file where there is none.
+    async fn server(address: &str, location: Option<String>) -> u16 {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+        let listener = tokio::net::TcpListener::bind((address, 0)).await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        for host in ["127.0.0.1", "localhost", "[::ffff:127.0.0.1]", "2130706433"] {
-            let question = Question {
-                url: format!("http://{host}:{port}/"),
-                ..Question::default()
-            };
-            let refused = Web::new(1).ask(&question).await.err().unwrap();
-            assert!(matches!(refused, WebError::Local(_)), "{refused}");
+        tokio::spawn(async move {
+            loop {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let mut request = [0; 4096];
+                _ = stream.read(&mut request).await;
+                let answer = match &location {
+                    Some(location) => {
+                        format!("HTTP/1.1 302 Found\r\nLocation: {location}\r\nContent-Length: 0")
+                    }
+                    None => "HTTP/1.1 200 OK\r\nContent-Length: 1".to_owned(),
+                };
+                _ = stream
+                    .write_all(format!("{answer}\r\nConnection: close\r\n\r\nx").as_bytes())
+                    .await;
+            }
+        });
+        port
+    }
+
+    async fn asked(networks: &[&str], url: String) -> Result<(), String> {
+        let networks: Vec<Network> = networks.iter().map(|text| text.parse().unwrap()).collect();
+        let question = Question {
+            url,
+            ..Question::default()
+        };
+        let answer = Web::new(10, &networks).ask(&question).await;
+        answer.map(drop).map_err(|error| error.to_string())
+    }
+
+    #[tokio::test]
+    async fn builds_of_others_get_nothing_from_this_machine_or_its_networks() {
+        let port = server("127.0.0.1", None).await;
+        for host in [
+            "127.0.0.1",
+            "localhost",
+            "[::ffff:127.0.0.1]",
+            "2130706433",
+            "[::1]",
+        ] {
+            let refused = asked(&[], format!("http://{host}:{port}/")).await.unwrap_err();
+            assert!(refused.contains("private-networks"), "{refused}");
+        }
+        for host in [
+            "10.0.0.1",
+            "192.168.0.1",
+            "172.16.0.1",
+            "100.64.0.1",
+            "169.254.169.254",
+            "[fd00::1]",
+        ] {
+            let refused = asked(&[], format!("http://{host}:1/")).await.unwrap_err();
+            assert!(refused.contains("private-networks"), "{refused}");
+        }
+        // Only the rule stands between: with the owner's word there is an answer.
+        for host in ["127.0.0.1", "localhost", "[::ffff:127.0.0.1]"] {
+            asked(&["127.0.0.0/8"], format!("http://{host}:{port}/"))
+                .await
+                .unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn a_redirect_leads_builds_of_others_into_no_private_network() {
+        let hidden = server("127.0.0.1", None).await;
+        for host in ["127.0.0.1", "localhost"] {
+            let door = server("127.0.0.2", Some(format!("http://{host}:{hidden}/"))).await;
+            let url = format!("http://127.0.0.2:{door}/");
+            // The first step is allowed, the second is not.
+            let refused = asked(&["127.0.0.2"], url.clone()).await.unwrap_err();
+            assert!(
+                refused.contains("it redirects to the worker's own machine"),
+                "{refused}"
+            );
+            asked(&["127.0.0.0/8"], url).await.unwrap();
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Where a build's files come from.
 
+pub mod address;
 pub mod git;
 pub mod http;
 pub mod image;

@@ -16,6 +16,7 @@ use crate::config::Config;
 use crate::export::LayerIndex;
 use crate::sandbox::{Limits, Sandbox, SandboxConfig};
 use crate::snapshot::SnapshotStore;
+use crate::source::address::Network;
 use crate::source::git::Repositories;
 use crate::source::http::Web;
 use crate::source::image::ImageSource;
@@ -38,6 +39,8 @@ pub(crate) struct Engine {
     pub(crate) executor: Executor,
     /// Results and how steps last looked.
     pub(crate) cache: Cache,
+    /// Private networks that builds of others may get files from.
+    pub(crate) networks: Arc<[Network]>,
     /// Files from web servers.
     pub(crate) web: Web,
     /// Git repositories.
@@ -122,7 +125,8 @@ impl Engine {
             executor,
             cache,
             repositories: Repositories::open(&state.join("git")).map_err(OpenError::of)?,
-            web: Web::new(config.limits.download_size),
+            web: Web::new(config.limits.download_size, &config.private_networks),
+            networks: config.private_networks.as_slice().into(),
             layers,
             // Steps wait for disks as much as for processors.
             steps: Semaphore::new(config.limits.parallel_steps.clamp(4, Semaphore::MAX_PERMITS)),

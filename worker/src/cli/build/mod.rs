@@ -45,6 +45,7 @@ use super::style::Style;
 use super::{Failure, dockerfile, machine, print, report, secrets};
 use crate::backend::Extras;
 use crate::build::Builds;
+use crate::source::http::shown;
 use crate::source::image::reference::Reference;
 use crate::storage::names::ImageNames;
 
@@ -165,7 +166,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     };
     arguments.machine.run(async {
         if arguments.manner().speaks() {
-            tell(&format!("fetching {}\n", arguments.dockerfile.place().display()));
+            let place = arguments.dockerfile.place().to_string_lossy();
+            tell(&format!("fetching {}\n", shown(&place)));
         }
         let checkout = Checkout::fetch(&address).await?;
         let place = checkout.arguments(&arguments.dockerfile)?;

@@ -5,7 +5,9 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use crate::cli::{Failure, dockerfile};
+use crate::source::address::Reach;
 use crate::source::git::{CheckOut, Remote, Repositories};
+use crate::source::http::shown;
 
 /// A repository, and what of it is the context.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,7 +32,8 @@ impl Address {
             return Err(Failure::new(
                 Failure::USAGE,
                 format!(
-                    "{url} is no address of a git repository, and other things are not fetched as a context"
+                    "{} is no address of a git repository, and other things are not fetched as a context",
+                    shown(url)
                 ),
             )
             .hint("write https://HOST/REPOSITORY.git#BRANCH:FOLDER, or fetch it and name the folder"));
@@ -79,7 +82,7 @@ impl Checkout {
         let remote = Remote {
             url: address.url.clone(),
             agent: std::env::var_os("SSH_AUTH_SOCK").map(PathBuf::from),
-            local: true,
+            reach: Reach::Anywhere,
             ..Remote::default()
         };
         let found = repositories.resolve(&remote, &address.name).await;

@@ -105,7 +105,7 @@ impl Build {
         let identity = checkout.identity();
         let asked_again = self.ignores_cache(vertex);
         let before = self.engine.cache.fetched(&identity);
-        let remote = checkout.remote(&self.request.extras)?;
+        let remote = checkout.remote(&self.request.extras, &self.engine.networks)?;
         let found = checkout.resolve(&self.engine.repositories, &remote).await?;
         let short = found.commit.get(..12).unwrap_or_default();
         let key = checkout.result(&found);

@@ -15,7 +15,9 @@ use super::super::tree::{Attributes, DirectoryTree, Node, NodeKind, Tree, resolv
 use super::{StepFailure, blocking};
 use crate::backend::Extras;
 use crate::snapshot::SnapshotStore;
+use crate::source::address::{Network, Reach};
 use crate::source::git::{CheckOut, Remote, Repositories, Resolved, is_commit};
+use crate::source::http::shown;
 use crate::source::secret::{Secret, Secrets};
 
 /// A part of a repository that an op asks for.
@@ -80,7 +82,7 @@ impl Checkout {
 
     /// Names the question: what the answer to the same one was before is kept under it.
     pub(crate) fn identity(&self) -> Digest {
-        Digest::of(format!("git {:?} {:?}", self.url, self.reference).as_bytes())
+        Digest::of(format!("git {:?} {:?}", shown(&self.url), self.reference).as_bytes())
     }
 
     /// Whether the answer can only be one.
@@ -89,14 +91,18 @@ impl Checkout {
     }
 
     /// How to get at the repository.
-    pub(crate) fn remote(&self, extras: &Extras) -> Result<Remote, StepFailure> {
+    pub(crate) fn remote(&self, extras: &Extras, networks: &[Network]) -> Result<Remote, StepFailure> {
         let agent = self.agent.as_ref().and_then(|id| extras.agents.get(id)).cloned();
         Ok(Remote {
             url: self.url.clone(),
             proof: self.proof(&extras.secrets)?,
             agent,
             known_hosts: self.known_hosts.clone(),
-            local: extras.local,
+            reach: if extras.local {
+                Reach::Anywhere
+            } else {
+                Reach::Public(networks.into())
+            },
         })
     }
 
@@ -167,7 +173,7 @@ impl Checkout {
 
     /// Names what comes out.
     pub(crate) fn result(&self, found: &Resolved) -> Digest {
-        let kept = (&self.url, &found.name, &found.object);
+        let kept = (shown(&self.url), &found.name, &found.object);
         let kept = self.options.keep_repository.then_some(kept);
         let (directory, submodules) = (&self.directory, self.options.submodules);
         let text = format!(
