@@ -19,6 +19,7 @@ use crate::backend::embedded::EmbeddedBackend;
 use crate::build::{BuildLimits, Builds};
 use crate::config::Config;
 use crate::content::ContentStore;
+use crate::rootless;
 use crate::sandbox;
 use crate::source::local::{ContextLimits, Contexts};
 use crate::storage::Storage;
@@ -65,6 +66,8 @@ impl Arguments {
     /// What has to be done while the process has one thread.
     pub(super) fn prepare(&self) -> Result<(), Failure> {
         log(self.verbose)?;
+        // Before the first thread, too: a process with threads cannot make itself root of what is its user's.
+        rootless::enter();
         // Before the first thread: mounts that are made from here on are seen by this process and its steps only, and
         // the kernel takes them away with the last of them, however they end. A machine that does not let us runs no
         // builds either, and says so itself.
@@ -87,6 +90,8 @@ impl Arguments {
     /// The state folder, to be read whether or not a worker is at work in it.
     pub(super) fn look(&self) -> Result<Look, Failure> {
         log(self.verbose)?;
+        // Layers belong to the ids that a worker has, so what looks at them has to have them as well.
+        rootless::enter();
         Look::at(self.state.as_deref())
     }
 

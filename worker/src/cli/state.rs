@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::Failure;
+use crate::rootless::{self, Ids, Standing};
 
 /// How a folder that a worker has is refused.
 const IN_USE: &str = "another worker uses the state folder";
@@ -79,7 +80,9 @@ impl State {
                     .iter()
                     .try_for_each(|part| close(&path.join(part)))
                     .map_err(|error| cannot("close to others what is in", &error))?;
-                Ok(Self { path, _lock: lock })
+                let state = Self { path, _lock: lock };
+                state.belongs_to(Ids::here())?;
+                Ok(state)
             }
             Err(TryLockError::WouldBlock) => Err(Failure::new(
                 Failure::PLACE,
@@ -88,6 +91,29 @@ impl State {
             .hint("stop it, or give this worker a folder of its own with --state")),
             Err(TryLockError::Error(error)) => Err(cannot("lock", &error)),
         }
+    }
+
+    /// Refuses a folder whose layers belong to others than this worker would take them for: root's and an ordinary user's
+    /// worker, or one that was given other ids since, know the same owners by different numbers.
+    fn belongs_to(&self, ids: &Ids) -> Result<(), Failure> {
+        let place = self.path.join("owners");
+        let ours = ids.fingerprint();
+        let result = match fs::read_to_string(&place) {
+            Ok(theirs) if theirs == ours => return Ok(()),
+            Ok(_) => {
+                let message = format!(
+                    "the state folder {} is of a worker with other user and group ids",
+                    self.path.display()
+                );
+                return Err(Failure::new(Failure::PLACE, message).hint(
+                    "use it as the user that made it and with the /etc/subuid and /etc/subgid of then, or name another with --state",
+                ));
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => fs::write(&place, ours),
+            Err(error) => Err(error),
+        };
+        result
+            .map_err(|error| Failure::new(Failure::PLACE, format!("cannot use {}: {error}", place.display())))
     }
 }
 
@@ -138,7 +164,7 @@ impl Look {
 pub(super) fn place(given: Option<&Path>) -> Result<PathBuf, Failure> {
     match given {
         Some(path) => Ok(path.to_owned()),
-        None => default_path(rustix::process::geteuid().is_root(), |name| {
+        None => default_path(rootless::standing() == Standing::Root, |name| {
             std::env::var_os(name)
         }),
     }
@@ -197,6 +223,18 @@ mod tests {
             Path::new("/var/lib/stagewright")
         );
         assert!(with(false, None, None).is_err());
+    }
+
+    #[test]
+    fn a_folder_of_other_owners_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        drop(State::open(Some(folder.path())).unwrap());
+        fs::write(folder.path().join("owners"), "users 0-1000-1\ngroups 0-1000-1\n").unwrap();
+        let refused = State::open(Some(folder.path())).err().unwrap();
+        assert!(
+            refused.to_string().contains("other user and group ids"),
+            "{refused}"
+        );
     }
 
     #[test]

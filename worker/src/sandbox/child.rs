@@ -35,7 +35,8 @@ pub(super) struct ChildPlan {
     pub(super) ulimits: Vec<(Resource, Rlimit)>,
     pub(super) uid: Uid,
     pub(super) gid: Gid,
-    pub(super) groups: Vec<Gid>,
+    /// `None` where a process may not choose its groups.
+    pub(super) groups: Option<Vec<Gid>>,
     /// The paths to try, in turn.
     pub(super) programs: Vec<CString>,
     pub(super) arguments: Strings,
@@ -326,7 +327,9 @@ fn give_up_rights(kernel: &impl Kernel, plan: &ChildPlan) -> Result<(), Failure>
 }
 
 fn become_user(kernel: &impl Kernel, plan: &ChildPlan) -> Call {
-    kernel.set_groups(&plan.groups)?;
+    if let Some(groups) = &plan.groups {
+        kernel.set_groups(groups)?;
+    }
     kernel.set_group(plan.gid)?;
     kernel.set_user(plan.uid)
 }

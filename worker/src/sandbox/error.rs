@@ -5,6 +5,7 @@ use std::io;
 use rustix::io::Errno;
 
 use super::child::Step;
+use crate::rootless::Ids;
 use crate::snapshot::SnapshotError;
 
 /// A process did not start, or could not be watched. A process that ran and failed is an
@@ -59,7 +60,10 @@ impl SandboxError {
 
 fn advice(errno: Errno) -> &'static str {
     match errno {
-        Errno::PERM | Errno::ACCESS => "; the worker must run as root with the SYS_ADMIN capability",
+        Errno::PERM | Errno::ACCESS if Ids::here().are_the_machines() => {
+            "; the worker must run as root with the SYS_ADMIN capability"
+        }
+        Errno::PERM | Errno::ACCESS => "; the machine does not allow it to an ordinary user",
         Errno::NOSYS => "; Linux 6.8 or newer is needed",
         Errno::NOSPC | Errno::MFILE | Errno::NFILE | Errno::NOMEM => "; the machine is out of that resource",
         _ => "",

@@ -21,6 +21,7 @@ use super::network::{Exit, Exits};
 use super::secret::secret_file;
 use super::user::{Identity, identify};
 use super::{MountSource, Network, ProcessSpec, SandboxError, Ulimit, floor, syscall};
+use crate::rootless::Ids;
 use crate::snapshot::{Confined, DirAttributes, mount_detached};
 
 /// What all steps of a worker share.
@@ -70,7 +71,7 @@ const RDONLY: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_RDONLY;
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 pub(super) fn prepare(shop: &Workshop, spec: &ProcessSpec) -> Result<Prepared, SandboxError> {
-    let mut mounts = system_mounts()?;
+    let mut mounts = system_mounts(spec.network)?;
     for (target, content) in [
         ("etc/hosts", hosts(spec)),
         ("etc/resolv.conf", resolver(spec.network)),
@@ -96,6 +97,12 @@ pub(super) fn prepare(shop: &Workshop, spec: &ProcessSpec) -> Result<Prepared, S
     ))?;
     let confined = Confined::from_fd(again);
     let identity = identify(&spec.user, &confined)?;
+    if let Some(lacking) = Ids::here().lacking((identity.uid, identity.gid)) {
+        return Err(SandboxError::Unusable(format!(
+            "the step cannot run as the user {:?}: {lacking}",
+            spec.user
+        )));
+    }
     let cwd = working_directory(spec, &confined, &identity)?;
     if spec.readonly_root {
         syscall::set_mount_attributes(root.as_fd(), RDONLY, false).map_err(SandboxError::system(
@@ -148,7 +155,9 @@ pub(super) fn prepare(shop: &Workshop, spec: &ProcessSpec) -> Result<Prepared, S
         ulimits: spec.ulimits.iter().map(limit).collect(),
         uid: Uid::from_raw(identity.uid),
         gid: Gid::from_raw(identity.gid),
-        groups: identity.groups.iter().copied().map(Gid::from_raw).collect(),
+        groups: Ids::here()
+            .may_set_groups()
+            .then(|| identity.groups.iter().copied().map(Gid::from_raw).collect()),
         programs: programs(spec)?,
         arguments: Strings::new(texts("an argument", &spec.args)?),
         environment: Strings::new(environment(spec, &identity)?),
@@ -166,7 +175,7 @@ pub(super) fn prepare(shop: &Workshop, spec: &ProcessSpec) -> Result<Prepared, S
 }
 
 /// `/proc`, `/dev`, `/sys` and what is in them.
-fn system_mounts() -> Result<Vec<Planned>, SandboxError> {
+fn system_mounts(network: Network) -> Result<Vec<Planned>, SandboxError> {
     let own = |kind: &std::ffi::CStr, attributes| OwnFileSystem {
         kind: kind.to_owned(),
         flags: Vec::new(),
@@ -179,6 +188,7 @@ fn system_mounts() -> Result<Vec<Planned>, SandboxError> {
         what,
     };
     let safe = NODEV | NOSUID | NOEXEC;
+    let ids = Ids::here();
     let mut mounts = vec![
         dir("proc", MountWhat::Own(own(c"proc", safe))),
         dir("dev", MountWhat::Prepared(device_directory()?)),
@@ -188,7 +198,12 @@ fn system_mounts() -> Result<Vec<Planned>, SandboxError> {
             MountWhat::Prepared(file_system(
                 "devpts",
                 &["newinstance"],
-                &[("ptmxmode", "0666"), ("mode", "0620"), ("gid", "5")],
+                // Terminals belong to the group `tty`, where there is one.
+                &[
+                    ("ptmxmode", "0666"),
+                    ("mode", "0620"),
+                    ("gid", if ids.has_group(5) { "5" } else { "0" }),
+                ],
                 NOSUID | NOEXEC,
             )?),
         ),
@@ -202,8 +217,13 @@ fn system_mounts() -> Result<Vec<Planned>, SandboxError> {
             )?),
         ),
         dir("dev/mqueue", MountWhat::Optional(own(c"mqueue", safe))),
-        dir("sys", MountWhat::Own(own(c"sysfs", safe | RDONLY))),
     ];
+    if network == Network::Host && !ids.are_the_machines() {
+        // This file system is of a network, and the machine's is not an ordinary user's.
+        mounts.push(bind("sys", Path::new("/sys"), safe | RDONLY)?);
+    } else {
+        mounts.push(dir("sys", MountWhat::Own(own(c"sysfs", safe | RDONLY))));
+    }
     for device in DEVICES {
         // The worker's node is shown, not a new one made: `/dev` itself can then refuse devices, and a step that makes nodes,
         // which it has the capability for, can open none of them.

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::cgroup::Cgroups;
 use super::filter;
+use crate::rootless::{Ids, Standing, standing};
 use crate::snapshot::{SnapshotError, SnapshotStore};
 
 /// One thing a worker needs or makes use of.
@@ -42,12 +43,13 @@ impl Report {
 
 /// Tries out what a worker with its state in `state_dir` could do. Leaves nothing behind.
 pub fn probe(state_dir: &Path) -> Report {
-    Report {
+    let standing = standing();
+    let mut report = Report {
         capabilities: vec![
             Capability {
                 name: "privileges",
                 required: true,
-                state: privileges(),
+                state: privileges(&standing),
             },
             Capability {
                 name: "namespaces",
@@ -75,15 +77,36 @@ pub fn probe(state_dir: &Path) -> Report {
                 state: network(),
             },
         ],
+    };
+    if let Some(state) = owners(&standing) {
+        let owners = Capability {
+            name: "owners",
+            required: false,
+            state,
+        };
+        report.capabilities.insert(1, owners);
+    }
+    report
+}
+
+/// Who files can belong to and steps can be, where that is not everybody.
+fn owners(standing: &Standing) -> Option<Result<String, String>> {
+    match standing {
+        Standing::Root | Standing::Refused(_) => None,
+        Standing::User => Some(Ok(format!(
+            "{} users and as many groups that files can belong to",
+            Ids::here().count()
+        ))),
+        Standing::Alone(reason) => Some(Err(format!(
+            "All files belong to one user, so steps that change owners or users fail, apt-get among them: {reason}."
+        ))),
     }
 }
 
-fn privileges() -> Result<String, String> {
+fn privileges(standing: &Standing) -> Result<String, String> {
     let advice = "run it as root (in a container: with --privileged); plans and checks work without";
-    if !rustix::process::geteuid().is_root() {
-        return Err(format!(
-            "The worker is not root, so it cannot run build steps: {advice}."
-        ));
+    if let Standing::Refused(reason) = standing {
+        return Err(reason.clone());
     }
     // Bits as in capability.h: CHOWN, SETGID, SETUID, SETPCAP, SYS_CHROOT, SYS_ADMIN, MKNOD.
     let needed = [
@@ -102,7 +125,11 @@ fn privileges() -> Result<String, String> {
         .map(|(_, name)| *name)
         .collect();
     if missing.is_empty() {
-        Ok("root with the capabilities that are needed".to_owned())
+        Ok(match standing {
+            Standing::Root | Standing::Refused(_) => "root with the capabilities that are needed",
+            Standing::User | Standing::Alone(_) => "an ordinary user, as root in a user namespace of its own",
+        }
+        .to_owned())
     } else {
         Err(format!(
             "The worker is root without the capabilities {}: {advice}.",

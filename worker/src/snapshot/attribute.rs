@@ -11,10 +11,17 @@ use rustix::fs::llistxattr;
 use rustix::fs::{XattrFlags, lgetxattr, lsetxattr};
 use rustix::io::Errno;
 
-/// Marks a directory that hides everything of that name in the layers below.
-pub(super) const OPAQUE: &str = "trusted.overlay.opaque";
-/// The names that this mark has: mounts in a user namespace have one of their own.
-pub(crate) const OPAQUE_MARKS: [&str; 2] = [OPAQUE, "user.overlay.opaque"];
+use crate::rootless::Ids;
+
+/// Marks a directory that hides everything of that name in the layers below. The kernel goes by the one only that a worker
+/// may set, as its overlays are mounted.
+pub(crate) fn opaque() -> &'static str {
+    if Ids::here().are_the_machines() {
+        "trusted.overlay.opaque"
+    } else {
+        "user.overlay.opaque"
+    }
+}
 
 /// Whether the name belongs to overlay's bookkeeping. Such attributes never leave or enter a layer: some are random, and a
 /// `redirect` from a foreign archive would point the kernel at a directory of the archive's choice.
@@ -25,7 +32,7 @@ pub(crate) fn is_overlay(name: &[u8]) -> bool {
 /// Whether the directory at `path` hides the layers below.
 pub(super) fn is_opaque(path: &Path) -> io::Result<bool> {
     let mut value = [0; 4];
-    match lgetxattr(path, OPAQUE, &mut value) {
+    match lgetxattr(path, opaque(), &mut value) {
         Ok(length) => Ok(value.get(..length) == Some(b"y")),
         Err(Errno::NODATA | Errno::NOTSUP | Errno::RANGE) => Ok(false),
         Err(error) => Err(error.into()),

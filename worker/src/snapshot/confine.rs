@@ -13,10 +13,12 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{
-    AtFlags, FileType, Mode, OFlags, ResolveFlags, Timespec, Timestamps, fstat, futimens, mkdirat, openat,
-    openat2, readlinkat, statat, unlinkat,
+    AtFlags, FileType, Gid, Mode, OFlags, ResolveFlags, Timespec, Timestamps, Uid, fstat, futimens, mkdirat,
+    openat, openat2, readlinkat, statat, unlinkat,
 };
 use rustix::io::Errno;
+
+use crate::rootless::Ids;
 
 /// As many links as the kernel follows in one path.
 const MAX_LINKS: usize = 40;
@@ -273,9 +275,11 @@ fn make_dir(
 ) -> io::Result<Created> {
     let before = times(parent)?;
     mkdirat(parent, name, Mode::from_raw_mode(0o700))?;
-    let path = descriptor_path(parent).join(name);
     if rustix::process::geteuid().is_root() {
-        std::os::unix::fs::lchown(&path, Some(attributes.uid), Some(attributes.gid))?;
+        let owner = (attributes.uid, attributes.gid);
+        let ids = (Some(Uid::from_raw(owner.0)), Some(Gid::from_raw(owner.1)));
+        rustix::fs::chownat(parent, name, ids.0, ids.1, AtFlags::SYMLINK_NOFOLLOW)
+            .map_err(|error| Ids::here().explain(error, owner))?;
     }
     rustix::fs::chmodat(
         parent,

@@ -24,7 +24,7 @@ mod unpack;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use attribute::{OPAQUE_MARKS, is_overlay as is_overlay_attribute};
+pub(crate) use attribute::{is_overlay as is_overlay_attribute, opaque};
 pub use confine::{Confined, Created, DirAttributes};
 pub use diff::{DiffOptions, DiffStats, diff};
 pub use error::SnapshotError;

@@ -14,6 +14,7 @@ use rustix::mount::{
 
 use super::SnapshotError;
 use super::confine::descriptor_path;
+use crate::rootless::Ids;
 
 /// The kernel stacks no more lower layers than this (`OVL_MAX_STACK`).
 pub const MAX_LAYERS: usize = 500;
@@ -141,6 +142,10 @@ pub(crate) fn mount_detached(
         // Nothing is synced at unmount: what is committed is synced by the store, and a torn workdir is never reused.
         configure(fsconfig_set_flag(&context, "volatile"))?;
     }
+    // Marks in attributes that others than the machine's root may set.
+    if !Ids::here().are_the_machines() {
+        configure(fsconfig_set_flag(&context, "userxattr"))?;
+    }
     // Layers must mean the same anywhere, so features that put references between them into attributes stay off. `nofollow`
     // because plain `off` would still obey a redirect that a foreign layer brings along.
     for (option, value) in [
@@ -193,8 +198,12 @@ fn refused(doing: &str, error: Errno, context: Option<&OwnedFd>) -> SnapshotErro
     let advice = match error {
         Errno::NODEV => "this kernel has no overlay file system; load it with `modprobe overlay`",
         Errno::NOSYS => "this kernel is too old for it; Linux 6.8 or newer is needed",
-        Errno::PERM | Errno::ACCESS => {
+        Errno::PERM | Errno::ACCESS if Ids::here().are_the_machines() => {
             "it is not permitted; run the worker as root, in a container with the SYS_ADMIN capability"
+        }
+        Errno::PERM | Errno::ACCESS => {
+            "this kernel does not let ordinary users mount layers; run the worker as root, or use a kernel that does (since \
+             Linux 5.11, where no security module forbids it)"
         }
         Errno::INVAL => {
             "the state directory's file system may not be able to hold layers (it must support extended attributes and not be \

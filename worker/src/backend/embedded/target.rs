@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Timespec, Timestamps, Uid, XattrFlags};
 use rustix::io::Errno;
 
+use crate::rootless::Ids;
+
 use super::tree::{Attributes, DirectoryTree, Node, NodeKind, Tree, resolve};
 
 /// The root of a layer in the making.
@@ -181,7 +183,8 @@ impl Target {
         let (uid, gid) = metadata.owner;
         let flags = AtFlags::SYMLINK_NOFOLLOW;
         let (owner, group) = (Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)));
-        rustix::fs::chownat(&parent, name, owner, group, flags)?;
+        rustix::fs::chownat(&parent, name, owner, group, flags)
+            .map_err(|error| Ids::here().explain(error, metadata.owner))?;
         if let Some(mode) = metadata.mode {
             // The kernel would give the mode to what a link leads to, which may be anywhere; and what was a directory
             // or a file when an archive named it may be a link by now.
@@ -216,7 +219,8 @@ impl Target {
             .tree
             .open_at(Path::new(""), OFlags::RDONLY | OFlags::DIRECTORY)?;
         let (uid, gid) = metadata.owner;
-        rustix::fs::fchown(&root, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?;
+        rustix::fs::fchown(&root, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))
+            .map_err(|error| Ids::here().explain(error, metadata.owner))?;
         if let Some(mode) = metadata.mode {
             rustix::fs::fchmod(&root, Mode::from_raw_mode(mode))?;
         }

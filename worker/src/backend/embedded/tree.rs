@@ -20,7 +20,7 @@ use stagewright_core::digest::Digest;
 use stagewright_core::protocol::ContextEntryKind;
 
 use crate::content::{CheckedBlob, ContentStore};
-use crate::snapshot::{OPAQUE_MARKS, is_overlay_attribute};
+use crate::snapshot::{is_overlay_attribute, opaque};
 use crate::source::local::{Manifest, ManifestEntry};
 use stagewright_core::ignore;
 use stagewright_core::ignore::Ignore;
@@ -356,10 +356,8 @@ impl DirectoryTree {
             return false;
         };
         let mut value = [0_u8; 4];
-        OPAQUE_MARKS.into_iter().any(|name| {
-            let length = rustix::fs::fgetxattr(directory.as_fd(), name, value.as_mut_slice());
-            length.is_ok_and(|length| value.get(..length) == Some(b"y".as_slice()))
-        })
+        let length = rustix::fs::fgetxattr(directory.as_fd(), opaque(), value.as_mut_slice());
+        length.is_ok_and(|length| value.get(..length) == Some(b"y".as_slice()))
     }
 
     /// The files under the directory at a plain path.

@@ -201,7 +201,7 @@ fn plan(uid: u32) -> ChildPlan {
         )],
         uid: Uid::from_raw(uid),
         gid: Gid::from_raw(5),
-        groups: vec![Gid::from_raw(5)],
+        groups: Some(vec![Gid::from_raw(5)]),
         programs: vec![c"/usr/bin/x".into(), c"/bin/x".into()],
         arguments: Strings::new(vec![c"x".into()]),
         environment: Strings::new(Vec::new()),

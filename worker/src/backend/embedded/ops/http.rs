@@ -2,10 +2,11 @@
 
 use std::fs::File;
 use std::io::Write as _;
-use std::os::unix::fs::{PermissionsExt as _, fchown};
+use std::os::unix::fs::PermissionsExt as _;
 use std::time::{Duration, SystemTime};
 
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
+use rustix::fs::{Gid, Uid, fchown};
 use sha2::{Digest as _, Sha256, Sha384, Sha512};
 use stagewright_core::digest::Digest;
 use stagewright_core::llb::SourceOp;
@@ -17,6 +18,7 @@ use super::super::progress::{News, Part};
 use super::super::rootfs::Rootfs;
 use super::{StepFailure, blocking};
 use crate::backend::timestamp;
+use crate::rootless::Ids;
 use crate::snapshot::SnapshotStore;
 use crate::source::http::{Download, Known, Question, file_name, plain_name, shown};
 use crate::source::secret::Secrets;
@@ -218,7 +220,8 @@ impl RemoteFile {
         let made = blocking(move || {
             let finished = || {
                 if rustix::process::geteuid().is_root() {
-                    fchown(&file, Some(uid), Some(gid))?;
+                    fchown(&file, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))
+                        .map_err(|error| Ids::here().explain(error, (uid, gid)))?;
                 }
                 file.set_permissions(std::fs::Permissions::from_mode(permissions))?;
                 file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(modified))
