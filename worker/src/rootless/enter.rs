@@ -1,5 +1,6 @@
 //! Entering the user namespace in which an ordinary user is root.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -68,8 +69,7 @@ fn attempt() -> Standing {
     if let Err(errno) = entered {
         return Standing::Refused(refused(errno));
     }
-    let mapped = mapper.and_then(Mapper::map);
-    let standing = match mapped {
+    let standing = match mapper.and_then(Mapper::map) {
         Ok(()) => Standing::User,
         Err(reason) => match map_self(uid, gid) {
             Ok(()) => Standing::Alone(reason),
@@ -166,11 +166,8 @@ impl Mapper {
                 format!("the program {program} is missing: install it (Debian's package is uidmap)")
             })?;
             let map = subordinate::map(own, &given);
-            commands.push_str(&format!(
-                " && '{}' {} {map}",
-                program.display(),
-                std::process::id()
-            ));
+            let pid = std::process::id();
+            _ = write!(commands, " && '{}' {pid} {map}", program.display());
         }
         Command::new("/bin/sh")
             .arg("-c")

@@ -1,5 +1,7 @@
 //! Which ids the machine's owner set aside for a user: `/etc/subuid` and `/etc/subgid`.
 
+use std::fmt::Write as _;
+
 /// The first id of a run of ids, and how many there are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Run {
@@ -43,7 +45,7 @@ pub(super) fn map(own: u32, given: &[Run]) -> String {
         if count == 0 {
             break;
         }
-        words.push_str(&format!(" {next} {} {count}", run.first));
+        _ = write!(words, " {next} {} {count}", run.first);
         next += count;
     }
     words

@@ -512,22 +512,35 @@ fn hosts(spec: &ProcessSpec) -> String {
 
 /// The machine's resolver configuration. A server on its loopback cannot be reached from another network.
 fn resolver(network: Network) -> String {
-    let text = std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
+    let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+    let text = read("/etc/resolv.conf");
     match network {
         Network::Host => text,
+        // Where a resolver runs on the machine itself, this has the servers that it asks.
+        Network::None | Network::Default if names_only_loopback(&text) => {
+            reachable_resolvers(&read("/run/systemd/resolve/resolv.conf"))
+        }
         Network::None | Network::Default => reachable_resolvers(&text),
     }
 }
 
+/// Whether a line names a resolver, and whether that is on the machine's loopback.
+fn resolver_on_loopback(line: &str) -> Option<bool> {
+    let mut words = line.split_whitespace();
+    if words.next() != Some("nameserver") {
+        return None;
+    }
+    let address = words.next()?.split('%').next()?.parse::<std::net::IpAddr>();
+    Some(address.is_ok_and(|address| address.is_loopback()))
+}
+
+fn names_only_loopback(text: &str) -> bool {
+    let mut resolvers = text.lines().filter_map(resolver_on_loopback).peekable();
+    resolvers.peek().is_some() && resolvers.all(|loopback| loopback)
+}
+
 fn reachable_resolvers(text: &str) -> String {
-    let is_loopback = |line: &str| {
-        let mut words = line.split_whitespace();
-        words.next() == Some("nameserver")
-            && words
-                .next()
-                .and_then(|address| address.split('%').next()?.parse::<std::net::IpAddr>().ok())
-                .is_some_and(|address| address.is_loopback())
-    };
+    let is_loopback = |line: &str| resolver_on_loopback(line) == Some(true);
     let mut result = String::new();
     for line in text.lines().filter(|line| !is_loopback(line)) {
         result.push_str(line);
@@ -559,6 +572,8 @@ mod tests {
             reachable_resolvers(text),
             "# made by hand\nsearch example.org\nnameserver 10.0.0.1\n"
         );
+        assert!(!names_only_loopback(text) && !names_only_loopback("search example.org\n"));
+        assert!(names_only_loopback("nameserver 127.0.0.53\noptions edns0\n"));
         assert_eq!(
             reachable_resolvers("nameserver 127.0.0.1\n"),
             "nameserver 8.8.8.8\nnameserver 8.8.4.4\n"

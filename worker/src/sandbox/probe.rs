@@ -196,10 +196,9 @@ fn limits() -> Result<String, String> {
 }
 
 fn network() -> Result<String, String> {
-    match super::network::Firewall::find() {
-        Ok(_) => Ok("steps reach the network around the machine, but not the machine".to_owned()),
-        Err(reason) => Err(format!("Steps have no way out to the network: {reason}.")),
-    }
+    super::network::probe()
+        .map(ToOwned::to_owned)
+        .map_err(|reason| format!("Steps have no way out to the network: {reason}."))
 }
 
 fn capitalised(text: &str) -> String {

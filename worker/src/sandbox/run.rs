@@ -67,7 +67,7 @@ impl Sandbox {
             passing: part("passing")?,
             filter: filter.into(),
             cgroups: Cgroups::detect(),
-            exits: Exits::default(),
+            exits: Exits::new(part("network")?),
         };
         let spawner = Spawner::start().map_err(SandboxError::system("a thread cannot be started"))?;
         Ok(Self {

@@ -219,3 +219,15 @@ pub(super) fn set_mount_attributes(
     };
     check(result).map(drop)
 }
+
+/// The user namespace that another namespace belongs to. It is shown only where it is this process's or one inside of that.
+pub(super) fn owner_of(namespace: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
+    // `_IO(0xb7, 1)`
+    const NS_GET_USERNS: libc::c_ulong = 0xb701;
+    // SAFETY: the request takes no argument, and gives a new descriptor that is owned by nobody else.
+    unsafe {
+        let result = libc::syscall(libc::SYS_ioctl, namespace.as_raw_fd(), NS_GET_USERNS);
+        let number = RawFd::try_from(check(result)?).map_err(|_| Errno::BADF)?;
+        Ok(OwnedFd::from_raw_fd(number))
+    }
+}

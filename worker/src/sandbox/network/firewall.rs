@@ -1,14 +1,16 @@
 //! The packet filter's rules, by whichever tool the machine has.
 
+use std::fmt::Write as _;
 use std::io::Write as _;
 use std::net::Ipv4Addr;
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use super::PREFIX;
 
 /// A tool that sets rules.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::sandbox) enum Firewall {
+pub(super) enum Firewall {
     /// `iptables`. Preferred: a Docker engine drops forwarded packets by it, and only it can make an exception.
     Iptables,
     /// `nft`.
@@ -20,7 +22,7 @@ type Rule = (&'static str, &'static str, Vec<String>);
 
 impl Firewall {
     /// The tool that works here, or a sentence on what is missing.
-    pub(in crate::sandbox) fn find() -> Result<Self, String> {
+    pub(super) fn find() -> Result<Self, String> {
         let works = |program: &str, arguments: &[&str]| {
             Command::new(program)
                 .args(arguments)
@@ -35,6 +37,33 @@ impl Firewall {
         } else {
             Err("neither iptables nor nft works here; install one of them and give the worker the NET_ADMIN capability".to_owned())
         }
+    }
+
+    /// Whether there is a tool for a network that nobody else has rules in; else a sentence on what is missing.
+    pub(super) fn find_for_new() -> Result<(), String> {
+        let is_here = |program: &str| {
+            Command::new(program)
+                .arg("--version")
+                .stdin(Stdio::null())
+                .output()
+                .is_ok_and(|output| output.status.success())
+        };
+        if is_here("nft") || is_here("iptables-restore") {
+            Ok(())
+        } else {
+            Err("neither nft nor iptables is here: install one of them (Debian's packages are nftables and iptables)".to_owned())
+        }
+    }
+
+    /// Sets the rules in a network that nobody else has rules in: all at once, by whichever tool there is. `place` is a
+    /// directory of the worker's.
+    pub(super) fn install_in_new(network: Ipv4Addr, place: &Path) -> Result<(), String> {
+        nft(&(nft_rules(network) + NOTHING_FOR_ITSELF)).or_else(|nft| {
+            let mut command = Command::new("iptables-restore");
+            // The usual place of it is root's.
+            command.env("XTABLES_LOCKFILE", place.join("lock"));
+            fed(command, &restored_rules(network)).map_err(|iptables| format!("{nft}, and {iptables}"))
+        })
     }
 
     /// Sets the rules unless they are there. Those of a former worker that had another of `networks` would refuse what is
@@ -118,24 +147,60 @@ fn iptables(table: &str, action: &str, chain: &str, rule: &[String]) -> Result<O
         .map_err(|error| format!("iptables cannot be run ({error})"))
 }
 
+/// What more holds in a network that is there for steps only: nothing is for itself, and what belongs to no connection goes
+/// nowhere. Some versions of pasta send pieces of connections in a form that the address translation does not know as such; the
+/// network would answer them itself, and so end the connection.
+const NOTHING_FOR_ITSELF: &str = "\
+    add chain ip stagewright itself { type filter hook input priority -10; policy drop; }\n\
+    add chain ip stagewright strays { type filter hook forward priority -11; }\n\
+    add rule ip stagewright strays ct state invalid drop\n";
+
+/// All of that as one text for `iptables-restore`.
+fn restored_rules(network: Ipv4Addr) -> String {
+    let mut text = String::new();
+    for wanted in ["nat", "filter"] {
+        _ = writeln!(text, "*{wanted}");
+        // What is to be looked at first is the last that is put at the front, and the first that is put at the end.
+        if wanted == "filter" {
+            text.push_str("-A INPUT -j DROP\n-A FORWARD -m conntrack --ctstate INVALID -j DROP\n");
+        }
+        for (_, chain, rule) in iptables_rules(network)
+            .iter()
+            .rev()
+            .filter(|(table, ..)| *table == wanted)
+        {
+            _ = writeln!(text, "-A {chain} {}", rule.join(" "));
+        }
+        text.push_str("COMMIT\n");
+    }
+    text
+}
+
 fn nft(script: &str) -> Result<(), String> {
-    let run = || -> std::io::Result<Output> {
-        let mut child = Command::new("nft")
-            .args(["-f", "-"])
+    let mut command = Command::new("nft");
+    command.args(["-f", "-"]);
+    fed(command, script)
+}
+
+/// Runs a program with a text as its input.
+fn fed(mut command: Command, text: &str) -> Result<(), String> {
+    let program = command.get_program().to_string_lossy().into_owned();
+    let mut run = || -> std::io::Result<Output> {
+        let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()?;
         if let Some(mut input) = child.stdin.take() {
-            input.write_all(script.as_bytes())?;
+            input.write_all(text.as_bytes())?;
         }
         child.wait_with_output()
     };
-    let output = run().map_err(|error| format!("nft cannot be run ({error})"))?;
+    let output = run().map_err(|error| format!("{program} cannot be run ({error})"))?;
     if output.status.success() {
         Ok(())
     } else {
-        Err(said("nft", &output))
+        Err(said(&program, &output))
     }
 }
 
@@ -173,6 +238,29 @@ mod tests {
             rules
                 .iter()
                 .any(|(_, chain, rule)| *chain == "INPUT" && rule.join(" ") == "-i sw-+ -j DROP")
+        );
+    }
+    #[test]
+    fn a_text_for_all_rules_has_them_in_the_order_in_which_they_are_looked_at() {
+        let text = restored_rules(Ipv4Addr::new(10, 231, 0, 0));
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(
+            lines,
+            [
+                "*nat",
+                "-A POSTROUTING -s 10.231.0.0/16 ! -o sw-+ -j MASQUERADE",
+                "COMMIT",
+                "*filter",
+                "-A INPUT -j DROP",
+                "-A FORWARD -m conntrack --ctstate INVALID -j DROP",
+                "-A INPUT -i sw-+ -j DROP",
+                "-A FORWARD -i sw-+ ! -s 10.231.0.0/16 -j DROP",
+                "-A FORWARD -i sw-+ -d 169.254.0.0/16 -j DROP",
+                "-A FORWARD -i sw-+ -o sw-+ -j DROP",
+                "-A FORWARD -o sw-+ -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
+                "-A FORWARD -i sw-+ -j ACCEPT",
+                "COMMIT",
+            ]
         );
     }
 }

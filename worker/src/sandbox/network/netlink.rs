@@ -102,6 +102,20 @@ impl Netlink {
         self.request(message).map(drop)
     }
 
+    /// Lets packets to one address lead nowhere.
+    pub(super) fn add_dead_end(&mut self, address: Ipv4Addr) -> io::Result<()> {
+        let mut message = Message::new(libc::RTM_NEWROUTE, libc::NLM_F_CREATE | libc::NLM_F_REPLACE);
+        let (table, protocol, scope, kind) = (
+            libc::RT_TABLE_MAIN,
+            libc::RTPROT_STATIC,
+            libc::RT_SCOPE_UNIVERSE,
+            libc::RTN_BLACKHOLE,
+        );
+        message.raw(&[INET, 32, 0, 0, table, protocol, scope, kind, 0, 0, 0, 0]);
+        message.bytes(libc::RTA_DST, &address.octets());
+        self.request(message).map(drop)
+    }
+
     /// The number of an interface.
     fn index(&mut self, name: &str) -> io::Result<u32> {
         let mut message = Message::new(libc::RTM_GETLINK, 0);
