@@ -109,7 +109,7 @@ impl State {
                     "use it as the user that made it and with the /etc/subuid and /etc/subgid of then, or name another with --state",
                 ));
             }
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => fs::write(&place, ours),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => fs::write(&place, ours),
             Err(error) => Err(error),
         };
         result
