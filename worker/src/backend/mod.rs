@@ -30,8 +30,16 @@ use crate::source::image::{Push, Pushed};
 
 /// Something that can carry builds out.
 pub trait Backend: Send + Sync + 'static {
-    /// What it can do on this machine.
+    /// What it can do on this machine. May take as long as trying it out takes.
     fn describe(&self) -> BackendDescription;
+
+    /// What is known to keep it from running any build, a sentence each. Asked before every build, so it tries nothing out.
+    fn obstacles(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// Told once, when no build will follow.
+    fn close(&self) {}
 
     /// What the registry behind a reference says of the image.
     fn resolve_image(&self, request: ResolveImage) -> BoxFuture<'_, Result<ImageFacts, BackendError>>;

@@ -166,11 +166,11 @@ impl Builds {
 
     /// As [`Builds::start`], with what the caller brings along beside the plan.
     pub fn start_with(&self, request: StartBuild, extras: Extras) -> Result<BuildId, StartError> {
-        let description = self.shared.backend.describe();
-        if !description.can_build {
+        let obstacles = self.shared.backend.obstacles();
+        if !obstacles.is_empty() {
             return Err(StartError::Unavailable(format!(
                 "this worker cannot run builds: {}",
-                description.missing.join(" ")
+                obstacles.join(" ")
             )));
         }
         // From here on nothing that the build relies on is removed.

@@ -15,6 +15,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::Failure;
 use super::state::{Look, State};
+use crate::backend::Backend as _;
 use crate::backend::embedded::EmbeddedBackend;
 use crate::build::{BuildLimits, Builds};
 use crate::config::Config;
@@ -43,9 +44,20 @@ pub(super) struct Arguments {
 
 /// A machine that is ready to build. The state folder is this process's as long as it lives.
 pub(super) struct Machine {
-    pub(super) state: State,
+    /// First, because parts are dropped in this order, and the lock on the state folder has to be the last.
+    pub(super) closing: Closing,
     pub(super) builds: Builds,
     pub(super) storage: Storage,
+    pub(super) state: State,
+}
+
+/// Closes what the next process would else have to check, however this one's command ends.
+pub(super) struct Closing(Arc<EmbeddedBackend>);
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        self.0.close();
+    }
 }
 
 impl Arguments {
@@ -118,11 +130,12 @@ impl Arguments {
         };
         let builds =
             Builds::open(&state.path, backend.clone(), contexts, limits).map_err(|error| broken(&error))?;
-        let storage = Storage::new(&state.path, builds.clone(), backend, &config);
+        let storage = Storage::new(&state.path, builds.clone(), Arc::clone(&backend), &config);
         Ok(Machine {
             state,
             builds,
             storage,
+            closing: Closing(backend),
         })
     }
 }

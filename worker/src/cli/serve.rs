@@ -46,6 +46,7 @@ async fn serve(arguments: &Arguments) -> Result<ExitCode, Failure> {
         state,
         builds,
         storage,
+        closing: _closing,
     } = arguments.machine.open()?;
     let storage = Arc::new(storage);
     // A worker that other commands cannot reach still serves.

@@ -36,6 +36,6 @@ mod tests;
 
 pub use error::SandboxError;
 pub use isolate::isolate_mounts;
-pub use probe::{Capability, Report, probe};
+pub use probe::{Capability, Report, obstacles, probe};
 pub use run::{Sandbox, SandboxConfig};
 pub use spec::{ExitStatus, Limits, MountSource, MountSpec, Network, Output, ProcessSpec, Stream, Ulimit};

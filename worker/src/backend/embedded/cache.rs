@@ -171,6 +171,12 @@ impl Cache {
         Err(database(redb::Error::PreviousIo))
     }
 
+    /// Closes the database in order, so that the next one to open it need not look whether it is whole, which reads
+    /// all of it. Whoever still comes opens it again.
+    pub(crate) fn close(&self) {
+        *self.database.write().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
     /// The result of the step whose key is `key`.
     pub(crate) fn result(&self, key: &Digest) -> Option<StoredResult> {
         self.read(RESULTS, key.hex())

@@ -31,9 +31,10 @@ mod target;
 mod tests;
 mod tree;
 
+use std::collections::BTreeMap;
 use std::io::Write;
-use std::path::Path;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 
 use futures_util::future::BoxFuture;
 use stagewright_core::analysis::ImageFacts;
@@ -44,7 +45,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Backend, BackendDescription, BackendError, EventSink, SolveRequest};
 use crate::config::Config;
 use crate::export::{Naming, docker_archive, oci_archive};
-use crate::sandbox::probe;
+use crate::sandbox::{Report, obstacles, probe};
 use crate::snapshot::SnapshotStore;
 use crate::source::image::reference::Reference;
 use crate::source::image::{ImageError, Push, Pushed};
@@ -67,7 +68,10 @@ pub fn step_records(state: &Path) -> Result<Vec<StepRecord>, BackendError> {
 /// Runs builds on this machine, in sandboxes of its own.
 pub struct EmbeddedBackend {
     engine: Arc<Engine>,
-    description: BackendDescription,
+    state: PathBuf,
+    substitutes: BTreeMap<String, String>,
+    /// Found out when it is first asked for: a build finds out by itself what works, and trying costs as much as a small one.
+    report: OnceLock<Report>,
 }
 
 impl EmbeddedBackend {
@@ -78,17 +82,11 @@ impl EmbeddedBackend {
     /// Where another worker uses the directory, or where it cannot be written. A machine that cannot run builds is no
     /// error: [`Backend::describe`] says what is missing.
     pub fn open(state: &Path, config: &Config, contexts: Contexts) -> Result<Self, OpenError> {
-        let engine = Engine::open(state, config, contexts)?;
-        let report = probe(state);
-        let description = BackendDescription {
-            platform: engine.platform.clone(),
-            can_build: report.can_build(),
-            missing: report.problems().map(str::to_owned).collect(),
-            substitutes: config.substitute_notes(),
-        };
         Ok(Self {
-            engine: Arc::new(engine),
-            description,
+            engine: Arc::new(Engine::open(state, config, contexts)?),
+            state: state.to_owned(),
+            substitutes: config.substitute_notes(),
+            report: OnceLock::new(),
         })
     }
 }
@@ -119,7 +117,25 @@ impl EmbeddedBackend {
 
 impl Backend for EmbeddedBackend {
     fn describe(&self) -> BackendDescription {
-        self.description.clone()
+        let report = self.report.get_or_init(|| probe(&self.state));
+        BackendDescription {
+            platform: self.engine.platform.clone(),
+            can_build: report.can_build(),
+            missing: report.problems().map(str::to_owned).collect(),
+            substitutes: self.substitutes.clone(),
+        }
+    }
+
+    fn obstacles(&self) -> Vec<String> {
+        match self.report.get() {
+            Some(report) if report.can_build() => Vec::new(),
+            Some(report) => report.problems().map(str::to_owned).collect(),
+            None => obstacles(),
+        }
+    }
+
+    fn close(&self) {
+        self.engine.cache.close();
     }
 
     fn resolve_image(&self, request: ResolveImage) -> BoxFuture<'_, Result<ImageFacts, BackendError>> {
