@@ -39,7 +39,9 @@ fn main() -> Outcome<()> {
         scratch: scratch.clone(),
     };
     if bench.theirs.is_none() {
-        eprintln!("buildctl reaches no BuildKit (BUILDKIT_HOST says where it listens), so ours are measured alone");
+        eprintln!(
+            "buildctl reaches no BuildKit (BUILDKIT_HOST says where it listens), so ours are measured alone"
+        );
     }
     let parts: [(&str, fn(&Bench) -> Outcome<()>); 5] = [
         ("diamond", Bench::diamond),
@@ -123,7 +125,9 @@ impl Builder for Ours {
             command.arg("--no-cache");
         }
         if let Some(kind) = build.output {
-            command.arg("--output").arg(format!("{kind},dest={}", output.display()));
+            command
+                .arg("--output")
+                .arg(format!("{kind},dest={}", output.display()));
         }
         command.arg(build.folder);
         command
@@ -180,9 +184,7 @@ impl Builder for BuildKit {
             .arg("--opt")
             .arg(format!("context:alpine=oci-layout://base@{}", self.digest));
         for (name, value) in &build.arguments {
-            command
-                .arg("--opt")
-                .arg(format!("build-arg:{name}={value}"));
+            command.arg("--opt").arg(format!("build-arg:{name}={value}"));
         }
         if build.no_cache {
             command.arg("--no-cache");
@@ -328,7 +330,10 @@ impl Bench {
         for number in 0..CONTEXT_FILES {
             let place = folder.join(format!("src/{}", number / 100));
             fs::create_dir_all(&place)?;
-            fs::write(place.join(format!("{number}.rs")), format!("// {number}\n").repeat(40))?;
+            fs::write(
+                place.join(format!("{number}.rs")),
+                format!("// {number}\n").repeat(40),
+            )?;
         }
         let mut times = Times::default();
         for builder in self.builders() {
@@ -359,7 +364,10 @@ impl Bench {
         worker.wait()?;
         let status = status?;
         let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        println!("| a worker at rest | {} | | |", resident.unwrap_or("ended early").trim());
+        println!(
+            "| a worker at rest | {} | | |",
+            resident.unwrap_or("ended early").trim()
+        );
         Ok(())
     }
 }

@@ -105,7 +105,7 @@ impl Cgroups {
             };
             let dir = place.join(&name);
             match fs::create_dir(&dir) {
-                Ok(()) => group.dirs.push(dir.clone()),
+                Ok(()) => group.dirs.push((*version, dir.clone())),
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(error),
             }
@@ -143,17 +143,27 @@ impl Cgroups {
 /// The groups of one step. Dropping it takes them away; the step must have ended.
 #[derive(Debug)]
 pub(super) struct Group {
-    dirs: Vec<PathBuf>,
+    dirs: Vec<(Version, PathBuf)>,
     memory: Option<(Version, PathBuf)>,
 }
 
 impl Group {
     /// Handles by which a process enters the groups.
-    pub(super) fn entrances(&self) -> io::Result<Vec<OwnedFd>> {
-        self.dirs
-            .iter()
-            .map(|dir| Ok(File::options().write(true).open(dir.join("cgroup.procs"))?.into()))
-            .collect()
+    ///
+    /// Moving a process by `cgroup.procs` makes the kernel wait until every processor has let go of the list of threads: ten
+    /// milliseconds and more. Neither of these ways does.
+    pub(super) fn entrances(&self) -> io::Result<Entrances> {
+        let mut entrances = Entrances::default();
+        for (version, dir) in &self.dirs {
+            match version {
+                Version::V1 => {
+                    let tasks = File::options().write(true).open(dir.join("tasks"))?;
+                    entrances.tasks.push(tasks.into());
+                }
+                Version::V2 => entrances.birthplace = Some(File::open(dir)?.into()),
+            }
+        }
+        Ok(entrances)
     }
 
     /// Whether a process in it was killed for using too much memory.
@@ -173,9 +183,18 @@ impl Group {
     }
 }
 
+/// How a child gets into its groups.
+#[derive(Debug, Default)]
+pub(super) struct Entrances {
+    /// The `tasks` of version 1 groups: a thread that writes `0` there moves itself, and the child has no other.
+    pub(super) tasks: Vec<OwnedFd>,
+    /// The version 2 group that the child is made in.
+    pub(super) birthplace: Option<OwnedFd>,
+}
+
 impl Drop for Group {
     fn drop(&mut self) {
-        for dir in &self.dirs {
+        for (_, dir) in &self.dirs {
             remove(dir);
         }
     }
@@ -353,6 +372,9 @@ impl<'a> Mount<'a> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::fd::{AsFd, AsRawFd as _};
+
+    use super::super::syscall;
     use super::*;
 
     const HYBRID: &str = "\
@@ -411,6 +433,55 @@ mod tests {
         assert!(!group.ran_out_of_memory());
         fs::write(made.join("memory.events"), "oom 1\noom_kill 1\n").unwrap();
         assert!(group.ran_out_of_memory());
+    }
+
+    #[test]
+    fn a_child_begins_in_its_group() {
+        let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
+        let unified = mounts.lines().find_map(|line| {
+            let (place, kind) = line.split_once(" - ")?;
+            kind.starts_with("cgroup2 ")
+                .then(|| place.split(' ').nth(4))
+                .flatten()
+        });
+        let dir =
+            Path::new(unified.unwrap_or_default()).join(format!("stagewright-test-{}", std::process::id()));
+        if unified.is_none() || fs::create_dir(&dir).is_err() {
+            println!("skipped: no version 2 groups can be made here");
+            return;
+        }
+        let group = Group {
+            dirs: vec![(Version::V2, dir.clone())],
+            memory: None,
+        };
+        let birthplace = group.entrances().unwrap().birthplace;
+        let (hold, held) = io::pipe().unwrap();
+        #[expect(unsafe_code, reason = "a child is what is tested")]
+        // SAFETY: the child makes two system calls and ends.
+        let made = unsafe { syscall::clone_process(0, birthplace.as_ref().map(AsFd::as_fd)) };
+        let child = match made.unwrap() {
+            syscall::Clone::Child => {
+                // Its own end of the pipe would keep it waiting for ever.
+                #[expect(unsafe_code, reason = "the descriptor is closed twice, once in each process")]
+                // SAFETY: nothing uses it afterwards.
+                unsafe {
+                    rustix::io::close(held.as_raw_fd());
+                }
+                _ = rustix::io::read(&hold, &mut [0; 1]);
+                syscall::exit_now(0)
+            }
+            syscall::Clone::Parent(child) => child,
+        };
+        let members = fs::read_to_string(dir.join("cgroup.procs")).unwrap();
+        drop(held);
+        rustix::process::waitid(
+            rustix::process::WaitId::PidFd(child.as_fd()),
+            rustix::process::WaitIdOptions::EXITED,
+        )
+        .unwrap();
+        drop(group);
+        assert_eq!(members.lines().count(), 1, "{members:?}");
+        assert!(!dir.exists());
     }
 
     #[test]

@@ -13,14 +13,15 @@ use rustix::io::Errno;
 use rustix::process::{Gid, Resource, Rlimit, Uid};
 use rustix::thread::CapabilitySet;
 
+use super::cgroup::Entrances;
 use super::kernel::{Call, Kernel, OwnFileSystem, Strings};
 
 /// Everything the child needs, prepared.
 pub(super) struct ChildPlan {
     /// Where failures are reported to; closed by a successful execve.
     pub(super) report: OwnedFd,
-    /// The opened `cgroup.procs` of the groups to enter.
-    pub(super) cgroups: Vec<OwnedFd>,
+    /// How to get into the groups that limit it.
+    pub(super) cgroups: Entrances,
     pub(super) network: NetworkPlan,
     pub(super) hostname: CString,
     /// The detached root file system.
@@ -229,8 +230,8 @@ fn isolate(kernel: &impl Kernel, plan: &ChildPlan) -> Result<(), Failure> {
     kernel
         .die_with_parent(plan.report.as_fd())
         .map_err(at(Step::Lifeline))?;
-    for procs in &plan.cgroups {
-        kernel.join_cgroup(procs.as_fd()).map_err(at(Step::Limits))?;
+    for tasks in &plan.cgroups.tasks {
+        kernel.join_cgroup(tasks.as_fd()).map_err(at(Step::Limits))?;
     }
     kernel.hide_cgroups().map_err(at(Step::Limits))?;
     match &plan.network {

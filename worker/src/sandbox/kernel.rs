@@ -34,8 +34,8 @@ pub(super) struct OwnFileSystem {
 pub(super) trait Kernel {
     /// The child is to be killed when the thread that made it ends; fails when it has ended already.
     fn die_with_parent(&self, report: BorrowedFd<'_>) -> Call;
-    /// Enters a cgroup by its opened `cgroup.procs`.
-    fn join_cgroup(&self, procs: BorrowedFd<'_>) -> Call;
+    /// Enters a cgroup of version 1 by its opened `tasks`.
+    fn join_cgroup(&self, tasks: BorrowedFd<'_>) -> Call;
     /// Makes the present cgroups the root of what can be seen.
     fn hide_cgroups(&self) -> Call;
     fn join_network(&self, namespace: BorrowedFd<'_>) -> Call;
@@ -125,8 +125,8 @@ impl Kernel for Linux {
         }
     }
 
-    fn join_cgroup(&self, procs: BorrowedFd<'_>) -> Call {
-        rustix::io::write(procs, b"0").map(drop)
+    fn join_cgroup(&self, tasks: BorrowedFd<'_>) -> Call {
+        rustix::io::write(tasks, b"0").map(drop)
     }
 
     fn hide_cgroups(&self) -> Call {

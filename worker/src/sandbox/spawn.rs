@@ -3,7 +3,7 @@
 //! A child is killed when the *thread* that made it ends, not the process. Worker threads of an async runtime come and go, so
 //! children are made by a thread that lives as long as the sandbox does.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use rustix::io::Errno;
@@ -63,7 +63,7 @@ fn spawn(plan: &ChildPlan) -> Result<OwnedFd, Errno> {
     let mask = syscall::block_signals();
     #[expect(unsafe_code, reason = "the one place where a process is made")]
     // SAFETY: the child's branch calls `enter`, which makes system calls on prepared data only, and never returns.
-    let made = unsafe { syscall::clone_process(flags) };
+    let made = unsafe { syscall::clone_process(flags, plan.cgroups.birthplace.as_ref().map(AsFd::as_fd)) };
     match made {
         Ok(Clone::Child) => {
             let failure = enter(&Linux, plan);

@@ -28,19 +28,22 @@ pub(super) enum Clone {
     Parent(OwnedFd),
 }
 
-/// Makes a child process like `fork` does, in the namespaces that `flags` name.
+/// Makes a child process like `fork` does, in the namespaces that `flags` name, and in the version 2 cgroup `group`.
 ///
 /// # Safety
 /// In the child nothing may be done but system calls on memory that is already there: other threads' locks are copied as they
 /// were, held forever. The child may not return from the function that calls this.
-pub(super) unsafe fn clone_process(flags: c_int) -> Result<Clone, Errno> {
+pub(super) unsafe fn clone_process(flags: c_int, group: Option<BorrowedFd<'_>>) -> Result<Clone, Errno> {
     let mut pidfd: c_int = -1;
+    let into_group = group.map_or(0, |_| CLONE_INTO_CGROUP);
     let arguments = CloneArguments {
         flags: u64::from(flags.cast_unsigned())
             | u64::from(libc::CLONE_PIDFD.cast_unsigned())
-            | CLONE_CLEAR_SIGHAND,
+            | CLONE_CLEAR_SIGHAND
+            | into_group,
         pidfd: std::ptr::from_mut(&mut pidfd) as u64,
         exit_signal: libc::SIGCHLD as u64,
+        cgroup: group.map_or(0, |group| u64::from(group.as_raw_fd().cast_unsigned())),
         ..CloneArguments::default()
     };
     // SAFETY: the structure is the kernel's and lives through the call; without CLONE_VM the child has its own copy of the
@@ -62,7 +65,10 @@ pub(super) unsafe fn clone_process(flags: c_int) -> Result<Clone, Errno> {
 /// Handlers of the worker's mean nothing in the child. (`CLONE_CLEAR_SIGHAND`, Linux 5.5)
 const CLONE_CLEAR_SIGHAND: u64 = 0x1_0000_0000;
 
-/// `struct clone_args`, first version (Linux 5.3).
+/// Begins in a cgroup instead of being moved there. (Linux 5.7)
+const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
+
+/// `struct clone_args`, third version (Linux 5.7).
 #[repr(C)]
 #[derive(Default)]
 struct CloneArguments {
@@ -74,6 +80,9 @@ struct CloneArguments {
     stack: u64,
     stack_size: u64,
     tls: u64,
+    set_tid: u64,
+    set_tid_size: u64,
+    cgroup: u64,
 }
 
 /// Ends this process at once, without running anything that was to be run at its end.

@@ -170,7 +170,10 @@ fn plan(uid: u32) -> ChildPlan {
     };
     ChildPlan {
         report: descriptor(),
-        cgroups: vec![descriptor(), descriptor()],
+        cgroups: Entrances {
+            tasks: vec![descriptor(), descriptor()],
+            birthplace: None,
+        },
         network: NetworkPlan::Isolated,
         hostname: c"step".into(),
         root: descriptor(),
