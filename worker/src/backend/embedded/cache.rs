@@ -306,6 +306,9 @@ impl Cache {
 /// Opens the database with all its tables.
 fn open(path: &Path) -> Result<Database, redb::Error> {
     let database = Database::create(path)?;
+    if is_laid_out(&database) {
+        return Ok(database);
+    }
     let write = database.begin_write()?;
     write.open_table(RESULTS)?;
     write.open_table(CHECKSUMS)?;
@@ -313,6 +316,16 @@ fn open(path: &Path) -> Result<Database, redb::Error> {
     write.open_table(FETCHED)?;
     write.commit()?;
     Ok(database)
+}
+
+/// Whether all tables are there: looking is quicker than a write that changes nothing.
+fn is_laid_out(database: &Database) -> bool {
+    database.begin_read().is_ok_and(|read| {
+        [RESULTS, STEPS, FETCHED]
+            .iter()
+            .all(|table| read.open_table(*table).is_ok())
+            && read.open_table(CHECKSUMS).is_ok()
+    })
 }
 
 /// Begins to write what can be found out again: it is not waited for until it is on the disk.
