@@ -455,7 +455,7 @@ mod tests {
             memory: None,
         };
         let birthplace = group.entrances().unwrap().birthplace;
-        let (hold, held) = io::pipe().unwrap();
+        let (waits, keeps_waiting) = io::pipe().unwrap();
         #[expect(unsafe_code, reason = "a child is what is tested")]
         // SAFETY: the child makes two system calls and ends.
         let made = unsafe { syscall::clone_process(0, birthplace.as_ref().map(AsFd::as_fd)) };
@@ -465,15 +465,15 @@ mod tests {
                 #[expect(unsafe_code, reason = "the descriptor is closed twice, once in each process")]
                 // SAFETY: nothing uses it afterwards.
                 unsafe {
-                    rustix::io::close(held.as_raw_fd());
+                    rustix::io::close(keeps_waiting.as_raw_fd());
                 }
-                _ = rustix::io::read(&hold, &mut [0; 1]);
+                _ = rustix::io::read(&waits, &mut [0; 1]);
                 syscall::exit_now(0)
             }
             syscall::Clone::Parent(child) => child,
         };
         let members = fs::read_to_string(dir.join("cgroup.procs")).unwrap();
-        drop(held);
+        drop(keeps_waiting);
         rustix::process::waitid(
             rustix::process::WaitId::PidFd(child.as_fd()),
             rustix::process::WaitIdOptions::EXITED,

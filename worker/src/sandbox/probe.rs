@@ -44,7 +44,7 @@ impl Report {
 /// What keeps this machine from running any step, as far as a look tells: a sentence each. It takes microseconds, where
 /// [`probe`] takes as long as a small build.
 pub fn obstacles() -> Vec<String> {
-    [privileges(), namespaces(), seccomp()]
+    [privileges(&standing()), namespaces(), seccomp()]
         .into_iter()
         .filter_map(Result::err)
         .collect()

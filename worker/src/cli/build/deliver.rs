@@ -72,7 +72,7 @@ impl Image<'_> {
     /// Puts the image out as one of the build's outputs.
     pub(super) async fn deliver(&self, output: &Output, display: &mut Display) -> Result<(), Failure> {
         match &output.kind {
-            Kind::Folder(..) | Kind::Tar(_) | Kind::Image(None) => Ok(()),
+            Kind::Folder(..) | Kind::Tar(_) | Kind::Image(None) | Kind::Nothing => Ok(()),
             Kind::Archive(format, Destination::File(path)) => {
                 let name = format!("exporting the image to {}", path.display());
                 let written = async { self.file(*format, path).await.map(nothing_more) };

@@ -63,7 +63,7 @@ pub(super) struct Arguments {
     dockerfile: dockerfile::Arguments,
 
     /// What becomes of the result, besides that it stays in the cache: a folder for its files, `-` for a tar of them,
-    /// or type=local|tar|oci|docker|image|registry with more keys; may be given several times
+    /// or type=local|tar|oci|docker|image|registry|cacheonly with more keys; may be given several times
     #[arg(short, long, value_name = "OUTPUT", value_parser = Output::read)]
     output: Vec<Output>,
 

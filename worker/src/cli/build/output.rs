@@ -33,6 +33,8 @@ pub(super) enum Kind {
     Load,
     /// An image in the worker's own store, and in a registry where it is pushed.
     Image(Option<Push>),
+    /// Nothing: what the steps made stays in the cache, and no image is put together or compressed.
+    Nothing,
 }
 
 /// How an image is pushed.
@@ -66,7 +68,7 @@ const IMAGE_KEYS: &str =
 impl Kind {
     /// Whether it is an image rather than its files.
     pub(super) fn is_image(&self) -> bool {
-        !matches!(self, Self::Folder(..) | Self::Tar(_))
+        !matches!(self, Self::Folder(..) | Self::Tar(_) | Self::Nothing)
     }
 
     /// Whether it takes standard output.
@@ -102,7 +104,9 @@ impl Output {
         }
         let mut keys = Keys::read(&fields)?;
         let Some(kind) = keys.take("type") else {
-            return Err("it has no type: write type=local, tar, oci, docker, image or registry".into());
+            return Err(
+                "it has no type: write type=local, tar, oci, docker, image, registry or cacheonly".into(),
+            );
         };
         let output = match kind.as_str() {
             "local" => {
@@ -114,6 +118,7 @@ impl Output {
             "tar" => Self::of(Kind::Tar(
                 keys.destination()?.unwrap_or(Destination::StandardOutput),
             )),
+            "cacheonly" => Self::of(Kind::Nothing),
             "oci" | "docker" => keys.archive(&kind)?,
             "image" | "registry" => {
                 let by_digest = keys.flag("push-by-digest")?.unwrap_or(false);
@@ -128,13 +133,14 @@ impl Output {
             }
             other => {
                 return Err(format!(
-                    "there is no type {other:?}; there are local, tar, oci, docker, image and registry"
+                    "there is no type {other:?}; there are local, tar, oci, docker, image, registry and cacheonly"
                 ));
             }
         };
         let more = match kind.as_str() {
             "local" => "dest, platform-split".to_owned(),
             "tar" => "dest".to_owned(),
+            "cacheonly" => "no other key".to_owned(),
             "oci" | "docker" => format!("dest, tar, oci-mediatypes, {IMAGE_KEYS}"),
             _ => format!("push, push-by-digest, store, oci-mediatypes, {IMAGE_KEYS}"),
         };
@@ -387,6 +393,7 @@ mod tests {
                 Kind::Folder("out".into(), Some(false)),
             ),
             ("type=tar", Kind::Tar(Destination::StandardOutput)),
+            ("type=cacheonly", Kind::Nothing),
             ("type=tar,dest=a.tar", Kind::Tar(file("a.tar"))),
             (
                 "dest=a.tar,type=oci",
@@ -437,7 +444,8 @@ mod tests {
     fn what_is_no_output_says_what_there_is() {
         for (text, said) in [
             ("", "no place"),
-            ("type=cacheonly", "there are local, tar"),
+            ("type=none", "there are local, tar"),
+            ("type=cacheonly,dest=a", "no other key"),
             ("dest=a,x=b", "no type"),
             ("type=local", "dest=FOLDER"),
             ("type=local,dest=-", "dest=FOLDER"),

@@ -113,7 +113,7 @@ impl Wanted {
             Kind::Folder(place, _) => Some(FilesOutput::Folder(place.clone())),
             Kind::Tar(Destination::StandardOutput) => Some(FilesOutput::TarToStandardOutput),
             Kind::Tar(Destination::File(place)) => Some(FilesOutput::Tar(place.clone())),
-            Kind::Archive(..) | Kind::Layout(_) | Kind::Load | Kind::Image(_) => None,
+            Kind::Archive(..) | Kind::Layout(_) | Kind::Load | Kind::Image(_) | Kind::Nothing => None,
         };
         self.outputs.iter().filter_map(place).collect()
     }

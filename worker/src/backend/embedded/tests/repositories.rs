@@ -21,7 +21,7 @@ fn servable() -> bool {
     possible() && there
 }
 
-fn daemon() -> Option<std::path::PathBuf> {
+fn daemon() -> Option<PathBuf> {
     let said = Command::new("git").arg("--exec-path").output().ok()?;
     let path = String::from_utf8(said.stdout).ok()?;
     Some(Path::new(path.trim()).join("git-daemon"))
@@ -64,7 +64,7 @@ impl Served {
         served
     }
 
-    fn work(&self) -> std::path::PathBuf {
+    fn work(&self) -> PathBuf {
         self.directory.path().join("repo")
     }
 

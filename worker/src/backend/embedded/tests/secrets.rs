@@ -23,7 +23,7 @@ async fn build(worker: &Worker, dockerfile: &str, extras: Extras) -> Outcome {
 }
 
 /// The files under a directory that hold `needle`.
-fn holding(directory: &Path, needle: &[u8]) -> Vec<std::path::PathBuf> {
+fn holding(directory: &Path, needle: &[u8]) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(directory).unwrap() {
         let path = entry.unwrap().path();
@@ -78,7 +78,7 @@ async fn a_secret_is_there_as_it_was_asked_for_and_kept_nowhere() {
     assert_eq!(worker.file(&outcome, "root/.cfg/key"), None);
     assert_eq!(
         holding(ground.directory.path(), VALUE.as_bytes()),
-        Vec::<std::path::PathBuf>::new()
+        Vec::<PathBuf>::new()
     );
 }
 
@@ -162,7 +162,7 @@ async fn a_failing_step_does_not_tell_a_secret_in_its_last_lines() {
     );
     assert_eq!(
         holding(ground.directory.path(), VALUE.as_bytes()),
-        Vec::<std::path::PathBuf>::new()
+        Vec::<PathBuf>::new()
     );
 }
 
