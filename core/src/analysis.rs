@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::digest::Digest;
 pub use crate::image::ImageConfig;
-use crate::llb::Attr;
+use crate::llb::{Attr, MetaParts, NetMode};
 use crate::platform::Platform;
 use crate::span::{LineRange, Span};
 use crate::study::study;
@@ -62,6 +62,21 @@ pub struct Options {
     /// Whether steps are named with the platform that they run on, as in a build for several.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub name_platforms: bool,
+    /// What every command gets beside what its `RUN` says. Only a command line has flags for it, so it is no part of what
+    /// is sent or stored.
+    #[serde(skip)]
+    pub run: RunOptions,
+}
+
+/// `--network`, `--add-host`, `--ulimit`, `--shm-size` and `--cgroup-parent`.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct RunOptions {
+    /// The network of a command whose `RUN` names none.
+    pub network: NetMode,
+    /// Lines for `/etc/hosts`, limits, and where in the tree of control groups it runs.
+    pub meta: MetaParts,
+    /// Bytes of `/dev/shm`; 0 for the usual.
+    pub shm_size: i64,
 }
 
 /// A context beside the one that a build has anyway.

@@ -1,7 +1,7 @@
 //! Small files whose plans are known: what BuildKit makes of them is recorded in `reference.jsonl`, one case a line.
 //!
 //! They hold what a Dockerfile alone does not show: named contexts, `--no-cache`, ignore files, base images that carry
-//! triggers, platforms in many spellings, several platforms at once. Every image is taken to have the sha256 of its
+//! triggers, platforms in many spellings, several platforms at once, flags about commands. Every image is taken to have the sha256 of its
 //! reference for a digest, and, where a case says nothing else, a `PATH` and nothing more.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "these are tests")]
@@ -12,11 +12,11 @@ use proptest::prelude::*;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use stagewright_core::analysis::{
-    ImageConfig, ImageFacts, LocalContext, LocalIdentity, NamedContext, Options,
+    ImageConfig, ImageFacts, LocalContext, LocalIdentity, NamedContext, Options, RunOptions,
 };
 use stagewright_core::diagnostic::Severity;
 use stagewright_core::digest::Digest;
-use stagewright_core::llb::{Definition, print, to_json};
+use stagewright_core::llb::{Definition, HostIp, MetaParts, NetMode, Ulimit, print, to_json};
 use stagewright_core::{Analysis, Input, analyze, calls};
 
 #[derive(Deserialize)]
@@ -43,6 +43,8 @@ struct Case {
     session: Option<String>,
     #[serde(default)]
     multi_platform: bool,
+    #[serde(default)]
+    run: Run,
     /// sha256 over the digests of the ops.
     #[serde(default)]
     definition: Option<String>,
@@ -57,6 +59,39 @@ struct Case {
     /// Where the build cannot be planned: the lines that are at fault.
     #[serde(default)]
     error_lines: Option<Vec<String>>,
+}
+
+/// What flags of a build give to every command.
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+struct Run {
+    network: Option<String>,
+    hosts: Vec<(String, String)>,
+    ulimits: Vec<(String, i64, i64)>,
+    shm_size: i64,
+    cgroup_parent: String,
+}
+
+impl Run {
+    fn options(&self) -> RunOptions {
+        let hosts = self.hosts.iter().cloned();
+        let ulimits = self.ulimits.iter().cloned();
+        RunOptions {
+            network: match self.network.as_deref() {
+                Some("host") => NetMode::Host,
+                Some("none") => NetMode::None,
+                _ => NetMode::Unset,
+            },
+            meta: MetaParts::new(
+                hosts.map(|(host, ip)| HostIp { host, ip }).collect(),
+                ulimits
+                    .map(|(name, soft, hard)| Ulimit { name, soft, hard })
+                    .collect(),
+                self.cgroup_parent.clone(),
+            ),
+            shm_size: self.shm_size,
+        }
+    }
 }
 
 fn cases() -> Vec<Case> {
@@ -91,6 +126,7 @@ fn input(case: &Case) -> Input {
             }),
             ignore: case.ignore.clone(),
             name_platforms: case.multi_platform,
+            run: case.run.options(),
             local: match &case.session {
                 Some(session) => LocalIdentity::Session(session.clone()),
                 None => LocalIdentity::Unique("refdump".into()),

@@ -73,19 +73,22 @@ pub(crate) struct Process<'p> {
     pub(crate) socket: Option<&'p str>,
     pub(crate) cwd: &'p str,
     pub(crate) user: &'p str,
-    /// All else; what stands above is empty in it.
-    pub(crate) rest: Meta,
+    pub(crate) proxy: Option<ProxyEnv>,
+    /// Empty is the worker's choice.
+    pub(crate) hostname: &'p str,
+    pub(crate) parts: &'p MetaParts,
 }
 
 impl Process<'_> {
-    /// The bytes of the [`Meta`]: protobuf messages add up when they are written one behind the other.
+    /// The bytes of the [`Meta`], its fields in their order.
     pub(crate) fn encode(&self) -> Vec<u8> {
         let lengths = |texts: &mut dyn Iterator<Item = &str>| texts.map(|text| text.len() + 6).sum::<usize>();
         let args = lengths(&mut self.args.iter().copied());
         let env = lengths(&mut self.env.iter().map(String::as_str));
         let socket = self.socket.map_or(0, str::len);
-        let rest = self.cwd.len() + self.user.len() + self.rest.encoded_len();
-        let mut bytes = Vec::with_capacity(args + env + socket + rest + 20);
+        let MetaParts { hosts, limits } = self.parts;
+        let rest = self.cwd.len() + self.user.len() + self.hostname.len() + hosts.len() + limits.len();
+        let mut bytes = Vec::with_capacity(args + env + socket + rest + 30);
         for arg in self.args {
             text(1, arg, &mut bytes);
         }
@@ -100,9 +103,45 @@ impl Process<'_> {
                 text(tag, field, &mut bytes);
             }
         }
-        // Writing into a Vec that grows cannot fail.
-        let _ = self.rest.encode(&mut bytes);
+        if let Some(proxy) = &self.proxy {
+            prost::encoding::message::encode(5, proxy, &mut bytes);
+        }
+        bytes.extend_from_slice(hosts);
+        if !self.hostname.is_empty() {
+            text(7, self.hostname, &mut bytes);
+        }
+        bytes.extend_from_slice(limits);
+        // Directories made for the sake of a mount go away again, with their parents.
+        encode_key(11, WireType::Varint, &mut bytes);
+        encode_varint(1, &mut bytes);
         bytes
+    }
+}
+
+/// What all processes of a build have in their [`Meta`], as it is written there: bytes that are the same for each of them.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct MetaParts {
+    hosts: Vec<u8>,
+    limits: Vec<u8>,
+}
+
+impl MetaParts {
+    /// Lines for `/etc/hosts`, limits that each process sees, and where in the tree of control groups it runs; empty is
+    /// where the worker wants it.
+    pub fn new(hosts: Vec<HostIp>, ulimits: Vec<Ulimit>, cgroup_parent: String) -> Self {
+        let hosts = Meta {
+            extra_hosts: hosts,
+            ..Meta::default()
+        };
+        let limits = Meta {
+            ulimit: ulimits,
+            cgroup_parent,
+            ..Meta::default()
+        };
+        Self {
+            hosts: hosts.encode_to_vec(),
+            limits: limits.encode_to_vec(),
+        }
     }
 }
 
@@ -350,30 +389,44 @@ mod tests {
 
     #[test]
     fn a_process_is_written_as_its_message_would_be() {
-        let rest = Meta {
-            proxy_env: Some(ProxyEnv {
-                no_proxy: "x".into(),
-                ..ProxyEnv::default()
-            }),
-            hostname: "h".into(),
-            remove_mount_stubs_recursive: true,
-            ..Meta::default()
-        };
-        for (cwd, user) in [("/", ""), ("", "u"), ("/a", "1:2")] {
+        let proxy = Some(ProxyEnv {
+            no_proxy: "x".into(),
+            ..ProxyEnv::default()
+        });
+        let hosts = vec![HostIp {
+            host: "db".into(),
+            ip: "10.0.0.5".into(),
+        }];
+        let ulimit = vec![Ulimit {
+            name: "nofile".into(),
+            soft: 1,
+            hard: -1,
+        }];
+        for (cwd, user, hostname, cgroup_parent) in
+            [("/", "", "h", ""), ("", "u", "", "/up"), ("/a", "1:2", "h", "")]
+        {
             let process = Process {
                 args: &["/bin/sh", "", "x"],
                 env: &["A=1".to_owned()],
                 socket: Some("S=/s"),
                 cwd,
                 user,
-                rest: rest.clone(),
+                proxy: proxy.clone(),
+                hostname,
+                parts: &MetaParts::new(hosts.clone(), ulimit.clone(), cgroup_parent.into()),
             };
             let meta = Meta {
                 args: vec!["/bin/sh".into(), String::new(), "x".into()],
                 env: vec!["A=1".into(), "S=/s".into()],
                 cwd: cwd.into(),
                 user: user.into(),
-                ..rest.clone()
+                proxy_env: proxy.clone(),
+                extra_hosts: hosts.clone(),
+                hostname: hostname.into(),
+                ulimit: ulimit.clone(),
+                cgroup_parent: cgroup_parent.into(),
+                remove_mount_stubs_recursive: true,
+                ..Meta::default()
             };
             assert_eq!(process.encode(), meta.encode_to_vec());
         }

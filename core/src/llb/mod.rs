@@ -22,8 +22,8 @@ mod vertices;
 pub use definition::Definition;
 pub(crate) use exec::Process;
 pub use exec::{
-    CacheOpt, CacheSharing, CdiDevice, ExecOp, HostIp, Meta, Mount, MountContentCache, MountType, NetMode,
-    ProxyEnv, SecretEnv, SecretOpt, SecurityMode, SshOpt, TmpfsOpt, Ulimit,
+    CacheOpt, CacheSharing, CdiDevice, ExecOp, HostIp, Meta, MetaParts, Mount, MountContentCache, MountType,
+    NetMode, ProxyEnv, SecretEnv, SecretOpt, SecurityMode, SshOpt, TmpfsOpt, Ulimit,
 };
 pub use file::{
     Action, ChownOpt, FileAction, FileActionCopy, FileActionMkDir, FileActionMkFile, FileActionRm,

@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use crate::diagnostic::Problem;
 use crate::instruction::run::{Device, Run};
-use crate::llb::{CdiDevice, ExecOp, Meta, Mount, Process, ProxyEnv};
+use crate::llb::{CdiDevice, ExecOp, Mount, MountType, NetMode, Process, ProxyEnv, TmpfsOpt};
 use crate::order;
 use crate::plan::build::Step;
 use crate::plan::env::Masked;
@@ -42,7 +42,11 @@ pub(super) fn lower(step: &mut Step<'_, '_>, run: &Run) -> Result<(), Problem> {
             .unwrap_or(Cow::Borrowed(&shown))
     };
     let name = step.next_name(&printed);
-    let (files, secretenv, extra, socket) = mounts.into_extra();
+    let (mut files, secretenv, extra, socket) = mounts.into_extra();
+    let given = &step.shared.options.run;
+    if given.shm_size > 0 {
+        files.push(shared_memory(given.shm_size));
+    }
     let socket = socket.filter(|_| step.build.env.get("SSH_AUTH_SOCK").is_none());
     let socket = socket.map(|socket| format!("SSH_AUTH_SOCK={socket}"));
     let joined;
@@ -66,12 +70,9 @@ pub(super) fn lower(step: &mut Step<'_, '_>, run: &Run) -> Result<(), Problem> {
         socket: socket.as_deref(),
         cwd: &step.build.dir,
         user: &step.build.user,
-        rest: Meta {
-            proxy_env: proxies(step),
-            hostname: asked(step, "BUILDKIT_SANDBOX_HOSTNAME"),
-            remove_mount_stubs_recursive: true,
-            ..Meta::default()
-        },
+        proxy: proxies(step),
+        hostname: &asked(step, "BUILDKIT_SANDBOX_HOSTNAME"),
+        parts: &given.meta,
     }
     .encode();
     let root = Mount {
@@ -89,7 +90,11 @@ pub(super) fn lower(step: &mut Step<'_, '_>, run: &Run) -> Result<(), Problem> {
         optional: !device.required,
     };
     let op = ExecOp {
-        network: run.network.into(),
+        network: match run.network {
+            NetMode::Unset => given.network,
+            said => said,
+        }
+        .into(),
         security: run.security.into(),
         secretenv,
         cdi_devices: run.devices.iter().map(device).collect(),
@@ -112,6 +117,17 @@ pub(super) fn lower(step: &mut Step<'_, '_>, run: &Run) -> Result<(), Problem> {
     step.commit(done, true);
     // All else is looked at first, as BuildKit does: it misses the command only when it writes the op.
     if missing { Err(no_command()) } else { Ok(()) }
+}
+
+/// A `/dev/shm` of that size.
+fn shared_memory(size: i64) -> MountPlan {
+    let mut mount = Mount {
+        dest: "/dev/shm".into(),
+        tmpfs_opt: Some(TmpfsOpt { size }),
+        ..Mount::default()
+    };
+    mount.set_mount_type(MountType::Tmpfs);
+    MountPlan { source: None, mount }
 }
 
 fn no_command() -> Problem {
