@@ -4,10 +4,11 @@
 //! key. A key that is not known is refused, with its place and the key that was probably meant: a setting that is
 //! silently ignored is worse than a worker that does not start.
 
+mod entitlement;
 mod parse;
 pub(crate) mod size;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -17,6 +18,8 @@ use stagewright_core::digest::Digest;
 
 use crate::source::address::Network;
 use crate::source::image::reference::Reference;
+
+pub use entitlement::Entitlement;
 
 /// A configuration file with every key in it, each explained and set to its default or to an example.
 pub const SAMPLE: &str = include_str!("config/sample.toml");
@@ -31,6 +34,8 @@ pub struct Config {
     pub allowed_registries: Option<Vec<String>>,
     /// Private networks that builds of others than the owner may get files from all the same.
     pub private_networks: Vec<Network>,
+    /// What every build may ask for beyond its steps' sandbox.
+    pub entitlements: BTreeSet<Entitlement>,
     /// Images that come from elsewhere than their name says.
     pub substitutes: Vec<Substitute>,
     /// What builds may use up.

@@ -20,6 +20,7 @@ use stagewright_core::protocol::{
 };
 use tokio_util::sync::CancellationToken;
 
+use crate::config::Entitlement;
 use crate::source::secret::Secrets;
 use graph::Graph;
 
@@ -117,6 +118,8 @@ pub struct Extras {
     /// Whether files may be fetched from addresses of this machine and of private networks, as its owner may. What others
     /// ask for may not.
     pub local: bool,
+    /// What this build's steps may have beyond their sandbox, besides what the worker allows to all.
+    pub entitlements: BTreeSet<Entitlement>,
     /// Sockets of SSH agents by id, for `RUN --mount=type=ssh`.
     pub agents: Arc<BTreeMap<String, PathBuf>>,
     /// How the image is put together.

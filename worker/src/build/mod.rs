@@ -8,9 +8,9 @@ mod record;
 pub mod tally;
 #[cfg(test)]
 mod tests;
-mod validate;
+pub mod validate;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard};
@@ -22,6 +22,7 @@ use stagewright_core::protocol::{
 use tokio::sync::Semaphore;
 
 use crate::backend::{Backend, BackendError, EventSink, Extras, SolveRequest};
+use crate::config::Entitlement;
 use crate::export::{Naming, name_for};
 use crate::source::local::Contexts;
 
@@ -43,6 +44,8 @@ pub struct BuildLimits {
     pub definition_bytes: usize,
     /// Bytes of one build's recorded events; past it only steps' states are recorded, no more logs or progress.
     pub record_bytes: u64,
+    /// What every build may ask for beyond its steps' sandbox.
+    pub entitlements: BTreeSet<Entitlement>,
 }
 
 impl Default for BuildLimits {
@@ -54,6 +57,7 @@ impl Default for BuildLimits {
             ops: 10_000,
             definition_bytes: 16 << 20,
             record_bytes: 64 << 20,
+            entitlements: BTreeSet::new(),
         }
     }
 }
@@ -176,7 +180,8 @@ impl Builds {
         // From here on nothing that the build relies on is removed.
         let lease = self.shared.contexts.content().leases().begin();
         let mut request = request;
-        let graph = validate::graph(&mut request, &self.shared.contexts, &self.shared.limits)?;
+        let limits = &self.shared.limits;
+        let graph = validate::graph(&mut request, &self.shared.contexts, limits, &extras.entitlements)?;
         let StartBuild {
             ops: _,
             digest,
@@ -286,6 +291,11 @@ impl Builds {
     pub fn after_each(&self, hook: impl Fn() + Send + Sync + 'static) {
         // The first who asks is the worker itself; there is no other.
         _ = self.shared.after_each.set(Box::new(hook));
+    }
+
+    /// How much is taken on, and what is allowed.
+    pub fn limits(&self) -> &BuildLimits {
+        &self.shared.limits
     }
 
     /// The build contexts that this worker knows.

@@ -433,6 +433,28 @@ async fn what_a_client_may_not_ask_for_is_refused() {
     ] {
         assert!(matches!(refused(kind), StartError::NotAllowed(_)));
     }
+    // What the owner allows to all, and what a caller in this process allows to one.
+    let own = tempfile::tempdir().unwrap();
+    let limits = BuildLimits {
+        entitlements: [Entitlement::NetworkHost].into(),
+        ..BuildLimits::default()
+    };
+    let (free, _) = self::builds(own.path(), limits);
+    let host = || request("asked", exec(|exec| exec.network = NetMode::Host as i32));
+    let insecure = || {
+        request(
+            "asked",
+            exec(|exec| exec.security = SecurityMode::Insecure as i32),
+        )
+    };
+    assert!(free.start(host()).is_ok());
+    let refusal = free.start(insecure()).unwrap_err();
+    assert!(refusal.to_string().contains("security.insecure"), "{refusal}");
+    let extras = Extras {
+        entitlements: [Entitlement::SecurityInsecure].into(),
+        ..Extras::default()
+    };
+    assert!(free.start_with(insecure(), extras).is_ok());
     assert!(matches!(
         refused(source("local://context")),
         StartError::Context(_)

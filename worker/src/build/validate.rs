@@ -1,6 +1,6 @@
 //! What a build may ask for. Definitions come from clients and are trusted in nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use stagewright_core::digest::Digest;
 use stagewright_core::llb::{ExecOp, NetMode, OpKind, SecurityMode};
@@ -8,6 +8,7 @@ use stagewright_core::protocol::StartBuild;
 
 use super::{BuildLimits, StartError};
 use crate::backend::graph::Graph;
+use crate::config::Entitlement;
 use crate::source::local::Contexts;
 
 /// Reads a request's definition and checks that everything it asks for is allowed and there.
@@ -15,6 +16,7 @@ pub(super) fn graph(
     request: &mut StartBuild,
     contexts: &Contexts,
     limits: &BuildLimits,
+    given: &BTreeSet<Entitlement>,
 ) -> Result<Graph, StartError> {
     if request.ops.len() > limits.ops {
         let (count, limit) = (request.ops.len(), limits.ops);
@@ -41,9 +43,10 @@ pub(super) fn graph(
     }
     let ops = std::mem::take(&mut request.ops);
     let graph = Graph::read(ops, &request.digest).map_err(|error| StartError::Invalid(error.to_string()))?;
+    let allowed: BTreeSet<Entitlement> = limits.entitlements.union(given).copied().collect();
     for vertex in &graph.vertices {
         match &vertex.op.kind {
-            Some(OpKind::Exec(exec)) => entitlements(exec, &vertex.name)?,
+            Some(OpKind::Exec(exec)) => entitlements(exec, &vertex.name, &allowed)?,
             Some(OpKind::Source(source)) => {
                 if let Some(name) = source.identifier.strip_prefix("local://") {
                     context(name, &request.contexts, contexts)?;
@@ -62,18 +65,34 @@ pub(super) fn graph(
     Ok(graph)
 }
 
-/// A step that wants more of the machine than a sandbox gives is refused: nobody has allowed it.
-fn entitlements(exec: &ExecOp, name: &str) -> Result<(), StartError> {
+/// What a step asks for that nobody has unless it is allowed.
+pub fn asks_for(exec: &ExecOp) -> Vec<Entitlement> {
+    let mut asked = Vec::new();
+    if exec.network == NetMode::Host as i32 {
+        asked.push(Entitlement::NetworkHost);
+    }
+    if exec.security == SecurityMode::Insecure as i32 {
+        asked.push(Entitlement::SecurityInsecure);
+    }
+    asked
+}
+
+/// A step that wants more of the machine than a sandbox gives is refused where nobody has allowed it.
+fn entitlements(exec: &ExecOp, name: &str, allowed: &BTreeSet<Entitlement>) -> Result<(), StartError> {
     let refuse = |what: &str| {
         Err(StartError::NotAllowed(format!(
             "{name}: {what}, which this worker does not allow to builds"
         )))
     };
-    if exec.network == NetMode::Host as i32 {
-        return refuse("the step asks for the host's network");
-    }
-    if exec.security == SecurityMode::Insecure as i32 {
-        return refuse("the step asks to run without its sandbox (--security=insecure)");
+    if let Some(lacking) = asks_for(exec).into_iter().find(|asked| !allowed.contains(asked)) {
+        let what = match lacking {
+            Entitlement::NetworkHost => "the step asks for the machine's own network",
+            Entitlement::SecurityInsecure => "the step asks to run without confinement (--security=insecure)",
+        };
+        return Err(StartError::NotAllowed(format!(
+            "{name}: {what}, which needs {lacking}: the worker's owner allows it with insecure-entitlements = \
+             [\"{lacking}\"] in its configuration",
+        )));
     }
     if exec.cdi_devices.iter().any(|device| !device.optional) {
         return refuse("the step asks for a device of the machine");

@@ -126,6 +126,7 @@ impl Arguments {
         let backend = Arc::new(backend.map_err(|error| broken(&error))?);
         let limits = BuildLimits {
             running: config.limits.parallel_builds,
+            entitlements: config.entitlements.clone(),
             ..BuildLimits::default()
         };
         let builds =

@@ -37,6 +37,7 @@ mod secrets;
 mod serve;
 mod signals;
 mod state;
+mod steps;
 mod style;
 mod targets;
 
@@ -57,7 +58,8 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     Serve(serve::Arguments),
-    Build(build::Arguments),
+    // As many flags as `docker build` has.
+    Build(Box<build::Arguments>),
     Plan(plan::Arguments),
     Check(check::Arguments),
     Explain(explain::Arguments),

@@ -12,7 +12,7 @@ use stagewright_core::layout::{self, LayoutOptions, dot, mermaid};
 use stagewright_core::llb;
 
 use super::style::{COLUMNS, Style, cut, wrapped};
-use super::{Failure, dockerfile, named, print, print_bytes, report};
+use super::{Failure, dockerfile, named, print, print_bytes, report, steps};
 
 /// Show what a build would do, without building
 ///
@@ -38,6 +38,9 @@ pub(super) struct Arguments {
     /// Put something in the place of an image or a stage: a folder, docker-image://…, a git or http address
     #[arg(long, value_name = "NAME=VALUE")]
     build_context: Vec<String>,
+
+    #[command(flatten)]
+    steps: steps::Arguments,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -66,6 +69,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     if arguments.no_cache || !arguments.no_cache_filter.is_empty() {
         options.no_cache = Some(arguments.no_cache_filter.clone());
     }
+    options.run = arguments.steps.options();
     named::read(&arguments.build_context, options)?;
     let analysis = stagewright_core::analyze(&dockerfile.input);
     let findings = report::findings(

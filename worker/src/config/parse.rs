@@ -23,6 +23,8 @@ struct File {
     #[serde(default)]
     private_networks: Vec<Spanned<String>>,
     #[serde(default)]
+    insecure_entitlements: Vec<Spanned<String>>,
+    #[serde(default)]
     registry: BTreeMap<Spanned<String>, RegistryTable>,
     #[serde(default)]
     substitute: Vec<SubstituteTable>,
@@ -121,6 +123,13 @@ fn convert(file: File, directory: &Path) -> Result<Config, Problem> {
         .iter()
         .map(network)
         .collect::<Result<_, _>>()?;
+    let entitlements = file.insecure_entitlements.iter();
+    let entitlements = entitlements
+        .map(|name| {
+            let entitlement = name.get_ref().parse();
+            entitlement.map_err(|message| Problem::at(name, message))
+        })
+        .collect::<Result<_, _>>()?;
     let mut substitutes: Vec<Substitute> = Vec::new();
     for table in file.substitute {
         let substitute = convert_substitute(&table, directory)?;
@@ -149,6 +158,7 @@ fn convert(file: File, directory: &Path) -> Result<Config, Problem> {
         registries,
         allowed_registries,
         private_networks,
+        entitlements,
         substitutes,
         limits,
         storage,

@@ -46,6 +46,7 @@ fn sample_shows_every_key_and_the_default_limits() {
     assert_eq!(config.storage, StorageLimits::default());
     let networks = ["10.1.0.0/16", "fd00:1::/32"].map(|network| network.parse().unwrap());
     assert_eq!(config.private_networks, networks);
+    assert_eq!(config.entitlements.len(), 2);
     assert!(config.allows_registry("ghcr.io") && !config.allows_registry("quay.io"));
     assert_eq!(
         config.substitute_notes().into_iter().collect::<Vec<_>>(),

@@ -32,6 +32,8 @@ pub(super) struct ChildPlan {
     pub(super) cwd: CString,
     /// Standard input, output, error.
     pub(super) streams: [OwnedFd; 3],
+    /// Whether it gives up what a sandbox takes: capabilities, system calls, the kernel's own files.
+    pub(super) confined: bool,
     pub(super) filter: Arc<[sock_filter]>,
     pub(super) ulimits: Vec<(Resource, Rlimit)>,
     pub(super) uid: Uid,
@@ -250,11 +252,13 @@ fn isolate(kernel: &impl Kernel, plan: &ChildPlan) -> Result<(), Failure> {
         mount_one(kernel, plan, mount).map_err(|(step, errno)| Failure { step, index, errno })?;
     }
     kernel.pivot(plan.root.as_fd()).map_err(at(Step::Pivot))?;
-    for path in MASKED {
-        kernel.mask(path).map_err(at(Step::Mask))?;
-    }
-    for path in READ_ONLY {
-        kernel.protect(path).map_err(at(Step::Mask))?;
+    if plan.confined {
+        for path in MASKED {
+            kernel.mask(path).map_err(at(Step::Mask))?;
+        }
+        for path in READ_ONLY {
+            kernel.protect(path).map_err(at(Step::Mask))?;
+        }
     }
     kernel.change_dir(&plan.cwd).map_err(at(Step::WorkingDirectory))?;
     kernel.start_session().map_err(at(Step::Streams))?;
@@ -269,9 +273,13 @@ fn isolate(kernel: &impl Kernel, plan: &ChildPlan) -> Result<(), Failure> {
         kernel.set_limit(*resource, *limit).map_err(at(Step::Limits))?;
     }
     kernel.forget_keys();
-    // From here on only what the filter allows can be done.
-    kernel.install_filter(&plan.filter).map_err(at(Step::Filter))?;
-    give_up_rights(kernel, plan)?;
+    if plan.confined {
+        // From here on only what the filter allows can be done.
+        kernel.install_filter(&plan.filter).map_err(at(Step::Filter))?;
+        give_up_rights(kernel, plan)?;
+    } else {
+        keep_rights(kernel, plan)?;
+    }
     kernel.close_descriptors().map_err(at(Step::Streams))?;
     // Becoming another user took this back.
     kernel
@@ -325,6 +333,14 @@ fn give_up_rights(kernel: &impl Kernel, plan: &ChildPlan) -> Result<(), Failure>
             .map_err(&failed)?;
     }
     Ok(())
+}
+
+/// Becomes the user with all capabilities, also where that is not root.
+fn keep_rights(kernel: &impl Kernel, plan: &ChildPlan) -> Result<(), Failure> {
+    let failed = at(Step::Capabilities);
+    kernel.keep_capabilities().map_err(&failed)?;
+    become_user(kernel, plan).map_err(at(Step::User))?;
+    kernel.raise_capabilities().map_err(&failed)
 }
 
 fn become_user(kernel: &impl Kernel, plan: &ChildPlan) -> Call {

@@ -66,6 +66,10 @@ pub(super) trait Kernel {
     /// Gives a capability up for good, for this process and its children.
     fn drop_capability(&self, capability: u32) -> Call;
     fn clear_ambient_capabilities(&self) -> Call;
+    /// Becoming another user is not to take the capabilities away.
+    fn keep_capabilities(&self) -> Call;
+    /// Lets the program have all capabilities that this process has, whoever runs it.
+    fn raise_capabilities(&self) -> Call;
     fn set_groups(&self, groups: &[Gid]) -> Call;
     fn set_group(&self, gid: Gid) -> Call;
     fn set_user(&self, uid: Uid) -> Call;
@@ -258,6 +262,24 @@ impl Kernel for Linux {
 
     fn clear_ambient_capabilities(&self) -> Call {
         rustix::thread::clear_ambient_capability_set()
+    }
+
+    fn keep_capabilities(&self) -> Call {
+        rustix::thread::set_keep_capabilities(true)
+    }
+
+    fn raise_capabilities(&self) -> Call {
+        let all = rustix::thread::capabilities(None)?.permitted;
+        let sets = CapabilitySets {
+            effective: all,
+            permitted: all,
+            inheritable: all,
+        };
+        rustix::thread::set_capabilities(None, sets)?;
+        for capability in all.iter() {
+            rustix::thread::configure_capability_in_ambient_set(capability, true)?;
+        }
+        Ok(())
     }
 
     fn set_groups(&self, groups: &[Gid]) -> Call {

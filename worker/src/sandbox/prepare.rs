@@ -71,7 +71,7 @@ const RDONLY: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_RDONLY;
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 pub(super) fn prepare(shop: &Workshop, spec: &ProcessSpec) -> Result<Prepared, SandboxError> {
-    let mut mounts = system_mounts(spec.network)?;
+    let mut mounts = system_mounts(spec.network, spec.insecure)?;
     for (target, content) in [
         ("etc/hosts", hosts(spec)),
         ("etc/resolv.conf", resolver(spec.network)),
@@ -92,6 +92,11 @@ pub(super) fn prepare(shop: &Workshop, spec: &ProcessSpec) -> Result<Prepared, S
     let floor =
         floor::floor(&shop.floors, &places).map_err(SandboxError::system("mount points cannot be made"))?;
     let root = mount_detached(&spec.root, Some(&floor), MountAttrFlags::empty())?;
+    if spec.insecure {
+        syscall::clear_mount_attributes(root.as_fd(), NODEV).map_err(SandboxError::system(
+            "devices cannot be allowed in the root file system",
+        ))?;
+    }
     let again = root.try_clone().map_err(SandboxError::system(
         "the root file system cannot be opened twice",
     ))?;
@@ -151,6 +156,7 @@ pub(super) fn prepare(shop: &Workshop, spec: &ProcessSpec) -> Result<Prepared, S
         mounts: child_mounts,
         cwd,
         streams: [stdin.into(), stdout_end.into(), stderr_end.into()],
+        confined: !spec.insecure,
         filter: shop.filter.clone(),
         ulimits: spec.ulimits.iter().map(limit).collect(),
         uid: Uid::from_raw(identity.uid),
@@ -174,8 +180,9 @@ pub(super) fn prepare(shop: &Workshop, spec: &ProcessSpec) -> Result<Prepared, S
     })
 }
 
-/// `/proc`, `/dev`, `/sys` and what is in them.
-fn system_mounts(network: Network) -> Result<Vec<Planned>, SandboxError> {
+/// `/proc`, `/dev`, `/sys` and what is in them. With `insecure` the kernel's settings can be written to, and there are the
+/// devices that the machine has for file systems, loops, virtual machines and tunnels.
+fn system_mounts(network: Network, insecure: bool) -> Result<Vec<Planned>, SandboxError> {
     let own = |kind: &std::ffi::CStr, attributes| OwnFileSystem {
         kind: kind.to_owned(),
         flags: Vec::new(),
@@ -189,9 +196,11 @@ fn system_mounts(network: Network) -> Result<Vec<Planned>, SandboxError> {
     };
     let safe = NODEV | NOSUID | NOEXEC;
     let ids = Ids::here();
+    let settings = if insecure { safe } else { safe | RDONLY };
+    let more = if insecure { machine_devices() } else { Vec::new() };
     let mut mounts = vec![
         dir("proc", MountWhat::Own(own(c"proc", safe))),
-        dir("dev", MountWhat::Prepared(device_directory()?)),
+        dir("dev", MountWhat::Prepared(device_directory(&more, insecure)?)),
         dir(
             "dev/pts",
             // Its own terminals: with the worker's instance a step could open the worker's.
@@ -222,9 +231,9 @@ fn system_mounts(network: Network) -> Result<Vec<Planned>, SandboxError> {
         // This file system is of a network, and the machine's is not an ordinary user's.
         mounts.push(bind("sys", Path::new("/sys"), safe | RDONLY)?);
     } else {
-        mounts.push(dir("sys", MountWhat::Own(own(c"sysfs", safe | RDONLY))));
+        mounts.push(dir("sys", MountWhat::Own(own(c"sysfs", settings))));
     }
-    for device in DEVICES {
+    for device in DEVICES.into_iter().chain(more.iter().map(String::as_str)) {
         // The worker's node is shown, not a new one made: `/dev` itself can then refuse devices, and a step that makes nodes,
         // which it has the capability for, can open none of them.
         mounts.push(bind(
@@ -238,19 +247,31 @@ fn system_mounts(network: Network) -> Result<Vec<Planned>, SandboxError> {
 
 const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
 
+/// Which of the devices that a step without confinement gets this machine has.
+fn machine_devices() -> Vec<String> {
+    let named = ["kmsg", "cuse", "fuse", "kvm", "loop-control", "net/tun"].map(str::to_owned);
+    let loops = (0..64).map(|number| format!("loop{number}"));
+    let there = |device: &String| Path::new("/dev").join(device).exists();
+    named.into_iter().chain(loops).filter(there).collect()
+}
+
 /// An empty `/dev` with the places that other things are mounted on, and the links that programs expect.
-fn device_directory() -> Result<OwnedFd, SandboxError> {
+fn device_directory(more: &[String], insecure: bool) -> Result<OwnedFd, SandboxError> {
+    let devices = if insecure { MountAttrFlags::empty() } else { NODEV };
     let dev = file_system(
         "tmpfs",
         &[],
         &[("mode", "0755"), ("size", "65536k")],
-        NODEV | NOSUID | NOEXEC,
+        devices | NOSUID | NOEXEC,
     )?;
     let fill = || -> rustix::io::Result<()> {
         for dir in ["pts", "shm", "mqueue"] {
             mkdirat(&dev, dir, Mode::from_raw_mode(0o755))?;
         }
-        for device in DEVICES {
+        if more.iter().any(|device| device.starts_with("net/")) {
+            mkdirat(&dev, "net", Mode::from_raw_mode(0o755))?;
+        }
+        for device in DEVICES.into_iter().chain(more.iter().map(String::as_str)) {
             openat(
                 &dev,
                 device,

@@ -32,6 +32,9 @@ pub struct ProcessSpec {
     pub hostname: String,
     /// What it can reach.
     pub network: Network,
+    /// Whether it may do to the machine what the worker may: all capabilities and devices, and no filter. To be asked for by
+    /// the worker's owner, never by a plan alone.
+    pub insecure: bool,
     /// More lines for `/etc/hosts`.
     pub extra_hosts: Vec<(IpAddr, String)>,
     /// What it may use up.
@@ -54,6 +57,7 @@ impl ProcessSpec {
             mounts: Vec::new(),
             hostname: "buildkitsandbox".to_owned(),
             network: Network::Default,
+            insecure: false,
             extra_hosts: Vec::new(),
             limits: Limits::default(),
             ulimits: Vec::new(),

@@ -201,6 +201,20 @@ pub(super) fn set_mount_attributes(
     set: MountAttrFlags,
     recursive: bool,
 ) -> Result<(), Errno> {
+    change_mount_attributes(mount, set, MountAttrFlags::empty(), recursive)
+}
+
+/// Takes attributes of a mount away.
+pub(super) fn clear_mount_attributes(mount: BorrowedFd<'_>, clear: MountAttrFlags) -> Result<(), Errno> {
+    change_mount_attributes(mount, MountAttrFlags::empty(), clear, false)
+}
+
+fn change_mount_attributes(
+    mount: BorrowedFd<'_>,
+    set: MountAttrFlags,
+    clear: MountAttrFlags,
+    recursive: bool,
+) -> Result<(), Errno> {
     #[repr(C)]
     struct Attributes {
         set: u64,
@@ -210,7 +224,7 @@ pub(super) fn set_mount_attributes(
     }
     let attributes = Attributes {
         set: set.bits().into(),
-        clear: 0,
+        clear: clear.bits().into(),
         propagation: 0,
         user_namespace: 0,
     };

@@ -616,3 +616,53 @@ fn repository_is_the_context_by_its_address() {
     served.kill().unwrap();
     served.wait().unwrap();
 }
+
+#[test]
+fn a_step_that_asks_for_more_than_it_may_is_refused_with_its_line_before_anything_runs() {
+    let folder = Folder::with(&[(
+        "context/Dockerfile",
+        "FROM scratch AS one\nCOPY Dockerfile /\nFROM one\nRUN --network=host [\"/a\"]\nRUN --security=insecure [\"/b\"]\n",
+    )]);
+    let Some((code, out, err)) = build(&folder, &["--allow", "security.insecure"]) else {
+        return;
+    };
+    assert_eq!((code, out.as_str()), (1, ""), "{err}");
+    assert!(err.contains("Dockerfile:4:1"), "{err}");
+    assert!(!err.contains("Dockerfile:5:1"), "{err}");
+    assert!(err.contains("--allow network.host"), "{err}");
+    assert!(!err.contains("COPY"), "{err}");
+    // What is allowed is tried, and fails for another reason.
+    let both = "network.host,security.insecure";
+    let (code, _, err) = build(&folder, &["--allow", both]).unwrap();
+    assert_eq!(code, 1, "{err}");
+    assert!(err.contains("/a"), "{err}");
+    assert!(!err.contains("--allow"), "{err}");
+    // Who gives every step the machine's network allows it.
+    let (_, _, err) = build(&folder, &["--network", "host"]).unwrap();
+    assert!(err.contains("--allow security.insecure"), "{err}");
+    assert!(!err.contains("network.host"), "{err}");
+    // A worker whose owner allows both needs no flag.
+    std::fs::write(
+        folder.path("worker.toml"),
+        "insecure-entitlements = [\"network.host\", \"security.insecure\"]\n",
+    )
+    .unwrap();
+    let (_, _, err) = build(&folder, &["--config", &folder.name("worker.toml")]).unwrap();
+    assert!(!err.contains("--allow"), "{err}");
+}
+
+#[test]
+fn flags_about_steps_that_make_no_sense_say_how_they_are_written() {
+    let folder = Folder::with(&[("context/Dockerfile", "FROM scratch\n")]);
+    for (flag, value, said) in [
+        ("--network", "bridge", "default, none, host"),
+        ("--add-host", "db", "NAME:ADDRESS"),
+        ("--ulimit", "files=1", "nofile"),
+        ("--shm-size", "much", "128m"),
+        ("--allow", "everything", "security.insecure"),
+    ] {
+        let (code, _, err) = run(&["build", flag, value, &folder.name("context")]);
+        assert_eq!(code, 2, "{err}");
+        assert!(err.contains(said), "{flag} {value}: {err}");
+    }
+}

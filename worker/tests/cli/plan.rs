@@ -98,3 +98,30 @@ fn cache_and_contexts_enter_the_plan() {
         2
     );
 }
+
+#[test]
+fn flags_about_steps_enter_the_plan() {
+    let folder = Folder::with(&[("Dockerfile", "FROM alpine\nRUN a\n")]);
+    let flags = [
+        "--network=none",
+        "--add-host=db:10.0.0.5",
+        "--ulimit=nofile=5",
+        "--shm-size=1m",
+    ];
+    let context = folder.name(".");
+    let plan = |flags: &[&str]| run(&[&["plan", "--format", "llb-json"], flags, &[&context]].concat());
+    let (code, out, err) = plan(&flags);
+    assert_eq!(code, 0, "{err}");
+    let ops: serde_json::Value = serde_json::from_str(&out).unwrap();
+    let exec = ops
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|op| op["kind"] == "exec")
+        .unwrap();
+    let text = exec.to_string();
+    for part in ["\"network\":2", "10.0.0.5", "nofile", "/dev/shm", "1048576"] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    assert_ne!(out, plan(&[]).1);
+}

@@ -1,5 +1,6 @@
 //! `stagewright build`: plans, builds and writes the image in this process, with nothing left running.
 
+mod allow;
 mod annotation;
 mod answer;
 mod cache;
@@ -16,7 +17,7 @@ mod request;
 mod running;
 mod wanted;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -42,9 +43,10 @@ use super::machine::Machine;
 use super::named::{self, Folder};
 use super::signals::{INTERRUPTED, Signals};
 use super::style::Style;
-use super::{Failure, dockerfile, machine, print, report, secrets};
+use super::{Failure, dockerfile, machine, print, report, secrets, steps};
 use crate::backend::Extras;
 use crate::build::Builds;
+use crate::config::Entitlement;
 use crate::source::http::shown;
 use crate::source::image::reference::Reference;
 use crate::storage::names::ImageNames;
@@ -123,6 +125,14 @@ pub(super) struct Arguments {
     #[arg(long)]
     local_images: bool,
 
+    #[command(flatten)]
+    steps: steps::Arguments,
+
+    /// Allow steps what they have only where that is allowed: network.host or security.insecure; may be given several
+    /// times
+    #[arg(long, value_name = "ENTITLEMENT", value_delimiter = ',')]
+    allow: Vec<Entitlement>,
+
     /// Look at the Dockerfile instead of building it, as `stagewright check` does; any warning ends it with 1
     #[arg(long, conflicts_with = "call")]
     check: bool,
@@ -200,6 +210,7 @@ fn begin(arguments: &Arguments, place: &dockerfile::Arguments) -> Result<Begun, 
     if arguments.no_cache || !arguments.no_cache_filter.is_empty() {
         options.no_cache = Some(arguments.no_cache_filter.clone());
     }
+    options.run = arguments.steps.options();
     let folders = named::read(&arguments.build_context, options)?;
     let call = if arguments.check {
         Some(Call::CHECK)
@@ -221,6 +232,15 @@ fn begin(arguments: &Arguments, place: &dockerfile::Arguments) -> Result<Begun, 
 impl Arguments {
     fn manner(&self) -> Manner {
         if self.quiet { Manner::Quiet } else { self.progress }
+    }
+
+    /// What steps may have beyond their sandbox. Who gives all of them the machine's network means it.
+    fn entitlements(&self) -> BTreeSet<Entitlement> {
+        let mut allowed: BTreeSet<Entitlement> = self.allow.iter().copied().collect();
+        if self.steps.network == steps::Network::Host {
+            allowed.insert(Entitlement::NetworkHost);
+        }
+        allowed
     }
 }
 
@@ -260,6 +280,11 @@ async fn build(
         ),
         named: folders,
     };
+    let allowed = arguments.entitlements();
+    let allowed = &allowed | &builds.limits().entitlements;
+    for plan in &planned {
+        allow::check(&plan.dockerfile, &plan.analysis, &allowed)?;
+    }
     let caches = Caches::of(&arguments.cache_from, &arguments.cache_to);
     let mut contexts = BTreeMap::new();
     let mut ids = Vec::new();
@@ -410,6 +435,7 @@ fn extras(
         ),
         secrets: Arc::new(arguments.secrets.secrets()?),
         agents: Arc::new(arguments.secrets.agents()?),
+        entitlements: arguments.entitlements(),
         local: true,
         image: wanted.image_options(&plan.platform),
         files: Arc::new(wanted.files(&plan.platform)),

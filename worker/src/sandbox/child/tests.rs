@@ -132,6 +132,12 @@ impl Kernel for Recorder {
     fn clear_ambient_capabilities(&self) -> Call {
         self.note("clear_ambient_capabilities")
     }
+    fn keep_capabilities(&self) -> Call {
+        self.note("keep_capabilities")
+    }
+    fn raise_capabilities(&self) -> Call {
+        self.note("raise_capabilities")
+    }
     fn set_groups(&self, groups: &[Gid]) -> Call {
         self.note(format!("set_groups {groups:?}"))
     }
@@ -194,6 +200,7 @@ fn plan(uid: u32) -> ChildPlan {
         ],
         cwd: c"/src".into(),
         streams: [descriptor(), descriptor(), descriptor()],
+        confined: true,
         filter: super::super::filter::filter().unwrap().into(),
         ulimits: vec![(
             Resource::Nofile,
@@ -272,6 +279,39 @@ fn other_users_are_given_no_capabilities() {
             .iter()
             .any(|call| call.starts_with("set_capabilities"))
     );
+}
+
+#[test]
+fn what_is_not_confined_keeps_what_it_has_and_is_tied_to_the_worker_all_the_same() {
+    let kernel = Recorder::default();
+    let plan = ChildPlan {
+        confined: false,
+        ..plan(1000)
+    };
+    enter(&kernel, &plan);
+    let order = [
+        kernel.position("join_cgroup"),
+        kernel.position("make_mounts_private"),
+        kernel.position("pivot"),
+        kernel.position("forget_keys"),
+        kernel.position("keep_capabilities"),
+        kernel.position("set_user 1000"),
+        kernel.position("raise_capabilities"),
+        kernel.position("close_descriptors"),
+        kernel.last_position("die_with_parent"),
+        kernel.position("execute"),
+    ];
+    assert!(order.is_sorted_by(|one, next| one < next), "{order:?}");
+    for call in [
+        "mask",
+        "protect",
+        "install_filter",
+        "drop_capability",
+        "set_capabilities",
+    ] {
+        let made = kernel.calls.borrow().iter().any(|made| made.starts_with(call));
+        assert!(!made, "{call}");
+    }
 }
 
 #[test]

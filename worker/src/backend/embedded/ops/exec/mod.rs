@@ -8,7 +8,7 @@ mod mask;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use stagewright_core::llb::{ExecOp, Meta, NetMode};
+use stagewright_core::llb::{ExecOp, Meta, NetMode, SecurityMode};
 
 use super::super::flight::Ticket;
 use super::super::layer::{Made, finish};
@@ -77,9 +77,13 @@ impl Executor {
         if !meta.hostname.is_empty() {
             spec.hostname.clone_from(&meta.hostname);
         }
-        if op.network == NetMode::None as i32 {
-            spec.network = Network::None;
-        }
+        // Whether the step may have the machine's network, or do without confinement, was decided when the build began.
+        spec.network = match NetMode::try_from(op.network) {
+            Ok(NetMode::Unset) => Network::Default,
+            Ok(NetMode::Host) => Network::Host,
+            Ok(NetMode::None) | Err(_) => Network::None,
+        };
+        spec.insecure = op.security == SecurityMode::Insecure as i32;
         for host in &meta.extra_hosts {
             let address = host.ip.parse().map_err(|_| {
                 StepFailure::new(format!(
