@@ -1,5 +1,7 @@
 //! A folder as a build context: what is in it, and its content in the store.
 
+pub(super) mod seen;
+
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
@@ -8,7 +10,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
-use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, openat, readlinkat, statat};
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, fstat, openat, readlinkat, statat};
 use rustix::io::Errno;
 use sha2::{Digest as _, Sha256};
 use stagewright_core::digest::Digest;
@@ -16,17 +18,19 @@ use stagewright_core::glob;
 use stagewright_core::ignore::{Ignore, Looked};
 use stagewright_core::protocol::{ContextEntry, ContextEntryKind, OfferContext};
 
+use self::seen::Seen;
 use super::Failure;
 use crate::content::{ContentError, ContentStore};
 use crate::snapshot::Confined;
 
 /// Takes every file of `folder` that `ignore` lets in into `content`, and lists what is there; of the names at the top
 /// only those that are `wanted`. What is no file, directory or link (a socket, a device) cannot be in a context and is
-/// left out.
+/// left out. The content of a file that is known from `seen` is not looked for: it was taken when it was seen.
 pub(super) fn scan(
     folder: &Path,
     ignore: &Ignore,
     wanted: &Wanted,
+    seen: &mut Seen,
     content: &ContentStore,
 ) -> Result<OfferContext, Failure> {
     let root = Confined::open(folder).map_err(|error| cannot(folder, &error))?;
@@ -35,6 +39,7 @@ pub(super) fn scan(
         root: &root,
         ignore,
         wanted,
+        seen,
         content,
         entries: Vec::new(),
     };
@@ -122,6 +127,7 @@ struct Scan<'s> {
     root: &'s Confined,
     ignore: &'s Ignore,
     wanted: &'s Wanted,
+    seen: &'s mut Seen,
     content: &'s ContentStore,
     entries: Vec<ContextEntry>,
 }
@@ -230,18 +236,10 @@ impl Scan<'_> {
                 ContextEntryKind::Symlink { target }
             }
             FileType::RegularFile => {
-                // Not blocking: a pipe may have taken its place.
-                let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-                let file = openat(&*directory, name, flags, Mode::empty()).map_err(failed)?;
-                let taken = take(File::from(file), &place, self.content).map_err(|error| match error {
-                    ContentError::Io { path, source, .. } if path == place => cannot(&place, &source),
-                    // It is not the file that is at fault.
-                    error => Failure::new(
-                        Failure::PLACE,
-                        format!("cannot keep {} of the build context: {error}", place.display()),
-                    ),
-                });
-                let (digest, size) = taken?;
+                let (digest, size) = match self.seen.content(&path, &found) {
+                    Some(digest) => (digest, u64::try_from(found.st_size).unwrap_or_default()),
+                    None => self.take(directory, name, &path, &place)?,
+                };
                 ContextEntryKind::File { digest, size }
             }
             _ => {
@@ -255,6 +253,33 @@ impl Scan<'_> {
             kind,
         });
         Ok(file_type.is_dir().then_some((path, looked)))
+    }
+
+    /// Takes the content of a file.
+    fn take(
+        &mut self,
+        directory: &OwnedFd,
+        name: &str,
+        path: &str,
+        place: &Path,
+    ) -> Result<(Digest, u64), Failure> {
+        let failed = |error: Errno| cannot(place, &io::Error::from(error));
+        // Not blocking: a pipe may have taken its place.
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let file = openat(directory, name, flags, Mode::empty()).map_err(failed)?;
+        // Of the file that is read, whatever took the place of the one that was looked at.
+        let stat = fstat(&file).map_err(failed)?;
+        let taken = take(File::from(file), place, self.content).map_err(|error| match error {
+            ContentError::Io { path, source, .. } if path == place => cannot(place, &source),
+            // It is not the file that is at fault.
+            error => Failure::new(
+                Failure::PLACE,
+                format!("cannot keep {} of the build context: {error}", place.display()),
+            ),
+        });
+        let (digest, size) = taken?;
+        self.seen.note(path, &stat, &digest);
+        Ok((digest, size))
     }
 }
 
@@ -325,7 +350,13 @@ mod tests {
             scope.spawn(|| swap(&path("context/folder"), &path("link-to-folder"), &end));
             scope.spawn(|| swap(&path("context/file"), &path("link-to-file"), &end));
             for _ in 0..2000 {
-                let scanned = scan(&path("context"), &Ignore::default(), &Wanted::All, &content);
+                let scanned = scan(
+                    &path("context"),
+                    &Ignore::default(),
+                    &Wanted::All,
+                    &mut Seen::nothing(),
+                    &content,
+                );
                 went_well += u32::from(scanned.is_ok());
             }
             end.store(true, Ordering::Relaxed);
@@ -341,7 +372,14 @@ mod tests {
         let content = ContentStore::open(state.path()).unwrap();
         let deep = vec!["d"; 1500].join("/");
         fs::create_dir_all(all.path().join(&deep)).unwrap();
-        let offer = scan(all.path(), &Ignore::default(), &Wanted::All, &content).unwrap();
+        let offer = scan(
+            all.path(),
+            &Ignore::default(),
+            &Wanted::All,
+            &mut Seen::nothing(),
+            &content,
+        )
+        .unwrap();
         assert_eq!(offer.entries.len(), 1500);
         // Made by moving one into the other: no path names the last.
         fs::create_dir(all.path().join("e")).unwrap();
@@ -350,7 +388,14 @@ mod tests {
         fs::create_dir_all(all.path().join(&below)).unwrap();
         let last = Confined::open(&all.path().join(&below)).unwrap();
         rustix::fs::renameat(rustix::fs::CWD, all.path().join("e"), last.root(), "e").unwrap();
-        let refused = scan(all.path(), &Ignore::default(), &Wanted::All, &content).unwrap_err();
+        let refused = scan(
+            all.path(),
+            &Ignore::default(),
+            &Wanted::All,
+            &mut Seen::nothing(),
+            &content,
+        )
+        .unwrap_err();
         assert!(refused.message.contains("too long"), "{}", refused.message);
     }
 
@@ -361,7 +406,14 @@ mod tests {
         rustix::fs::mkfifoat(rustix::fs::CWD, all.path().join("pipe"), Mode::RWXU).unwrap();
         let _socket = std::os::unix::net::UnixListener::bind(all.path().join("socket")).unwrap();
         fs::write(all.path().join("file"), "x").unwrap();
-        let offer = scan(all.path(), &Ignore::default(), &Wanted::All, &content).unwrap();
+        let offer = scan(
+            all.path(),
+            &Ignore::default(),
+            &Wanted::All,
+            &mut Seen::nothing(),
+            &content,
+        )
+        .unwrap();
         let names: Vec<&str> = offer.entries.iter().map(|entry| entry.path.as_str()).collect();
         assert_eq!(names, ["file"]);
     }
@@ -376,7 +428,14 @@ mod tests {
         fs::set_permissions(folder.path().join("b/c"), fs::Permissions::from_mode(0o750)).unwrap();
         std::os::unix::fs::symlink("b/c", folder.path().join("a")).unwrap();
         std::os::unix::net::UnixListener::bind(folder.path().join("socket")).unwrap();
-        let offer = scan(folder.path(), &Ignore::default(), &Wanted::All, &content).unwrap();
+        let offer = scan(
+            folder.path(),
+            &Ignore::default(),
+            &Wanted::All,
+            &mut Seen::nothing(),
+            &content,
+        )
+        .unwrap();
         let paths: Vec<_> = offer.entries.iter().map(|entry| entry.path.as_str()).collect();
         assert_eq!(paths, ["a", "b", "b/c"]);
         assert_eq!(
@@ -426,7 +485,14 @@ mod tests {
             assert_eq!(wanted(&["c.txt", all]), "all", "{all}");
         }
         let names = Wanted::of(folder.path(), &["/src".into()]);
-        let offer = scan(folder.path(), &Ignore::default(), &names, &content).unwrap();
+        let offer = scan(
+            folder.path(),
+            &Ignore::default(),
+            &names,
+            &mut Seen::nothing(),
+            &content,
+        )
+        .unwrap();
         assert!(offer.entries.iter().all(|entry| entry.path.starts_with("src")));
         assert!(content.contains(&Digest::of(b"src/a.go")));
         assert!(!content.contains(&Digest::of(b"token")));
@@ -448,7 +514,14 @@ mod tests {
             fs::write(place, text).unwrap();
         }
         let (ignore, _) = Ignore::parse("*\n!a/b/c\n");
-        let offer = scan(folder.path(), &ignore, &Wanted::All, &content).unwrap();
+        let offer = scan(
+            folder.path(),
+            &ignore,
+            &Wanted::All,
+            &mut Seen::nothing(),
+            &content,
+        )
+        .unwrap();
         let paths: Vec<_> = offer.entries.iter().map(|entry| entry.path.as_str()).collect();
         assert_eq!(paths, ["a", "a/b", "a/b/c"]);
         assert!(!content.contains(&Digest::of(b"out")));

@@ -18,7 +18,7 @@ const BETWEEN: Duration = Duration::from_millis(50);
 
 /// What is in the folder. Steps leave files there that are root's and have the set-id bits, and devices, which on this
 /// machine's own file system would be what they say they are.
-const PARTS: [&str; 10] = [
+const PARTS: [&str; 11] = [
     "builds",
     "cache-mounts",
     "content",
@@ -27,6 +27,7 @@ const PARTS: [&str; 10] = [
     "images",
     "layers",
     "sandbox",
+    "scans",
     "scratch",
     "snapshots",
 ];

@@ -666,3 +666,42 @@ fn flags_about_steps_that_make_no_sense_say_how_they_are_written() {
         assert!(err.contains(said), "{flag} {value}: {err}");
     }
 }
+
+#[test]
+fn a_context_whose_content_is_gone_is_read_again_though_it_did_not_change() {
+    let folder = Folder::with(&[("Dockerfile", "FROM scratch\nCOPY . /\n")]);
+    let state = folder.path("state");
+    // Files that are at rest, as those that were written just now are not.
+    let context = concat!(env!("CARGO_MANIFEST_DIR"), "/src/cli");
+    let arguments = [
+        "build",
+        "--state",
+        &folder.name("state"),
+        "-f",
+        &folder.name("Dockerfile"),
+        context,
+    ];
+    let first = run(&arguments);
+    if first.2.contains("cannot run builds") {
+        println!("skipped: {}", first.2);
+        return;
+    }
+    assert_eq!(first.0, 0, "{}", first.2);
+    let remembered = |state: &std::path::Path| {
+        let scans = std::fs::read_dir(state.join("scans")).unwrap();
+        scans
+            .map(|scan| scan.unwrap().metadata().unwrap().len())
+            .sum::<u64>()
+    };
+    assert!(remembered(&state) > 1000, "{}", remembered(&state));
+    for part in std::fs::read_dir(&state).unwrap().map(Result::unwrap) {
+        match part.file_type().unwrap().is_dir() {
+            _ if part.file_name() == "scans" => {}
+            true => std::fs::remove_dir_all(part.path()).unwrap(),
+            false => std::fs::remove_file(part.path()).unwrap(),
+        }
+    }
+    let second = run(&arguments);
+    assert_eq!(second.0, 0, "{}", second.2);
+    assert!(state.join("snapshots/layers").read_dir().unwrap().count() > 0);
+}

@@ -279,6 +279,7 @@ async fn build(
             dockerfile.ignore_name.as_deref().unwrap_or(".dockerignore"),
         ),
         named: folders,
+        scans: &machine.state.path.join("scans"),
     };
     let allowed = arguments.entitlements();
     let allowed = &allowed | &builds.limits().entitlements;

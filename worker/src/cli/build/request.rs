@@ -12,6 +12,7 @@ use stagewright_core::protocol::WireOp;
 
 use super::tell;
 use crate::build::Builds;
+use crate::cli::context::seen::Seen;
 use crate::cli::context::{self, Wanted};
 use crate::cli::named::{Folder, OWN};
 use crate::cli::style::Style;
@@ -47,6 +48,8 @@ pub(super) struct Sources<'a> {
     /// The text of the ignore file that counts for the build's own context, and its name.
     pub(super) ignore: (&'a str, &'a str),
     pub(super) named: &'a BTreeMap<String, Folder>,
+    /// Where it is remembered how folders looked.
+    pub(super) scans: &'a Path,
 }
 
 impl Sources<'_> {
@@ -65,31 +68,40 @@ impl Sources<'_> {
             let id = if let Some(folder) = self.named.get(&name) {
                 let ignore_name = folder.path.join(".dockerignore").display().to_string();
                 let ignore = ignore(&folder.ignore, &ignore_name)?;
-                offer(builds, &name, &folder.path, &ignore, read.as_deref())?
+                self.look(builds, &name, &folder.path, &ignore, read.as_deref())?
             } else {
                 let ignore = ignore(self.ignore.0, self.ignore.1)?;
-                offer(builds, OWN, self.arguments.context()?, &ignore, read.as_deref())?
+                self.look(builds, OWN, self.arguments.context()?, &ignore, read.as_deref())?
             };
             contexts.insert(name, id);
         }
         Ok(())
     }
-}
 
-fn offer(
-    builds: &Builds,
-    name: &str,
-    folder: &Path,
-    ignore: &Ignore,
-    read: Option<&[String]>,
-) -> Result<Digest, Failure> {
-    let wanted = read.map_or(Wanted::All, |paths| Wanted::of(folder, paths));
-    let mut offer = context::scan(folder, ignore, &wanted, builds.contexts().content())?;
-    name.clone_into(&mut offer.name);
-    let answer = builds.contexts().offer(offer);
-    answer
-        .map(|answer| answer.id)
-        .map_err(|error| Failure::new(Failure::WORK, error.to_string()))
+    /// Offers a folder.
+    fn look(
+        &self,
+        builds: &Builds,
+        name: &str,
+        folder: &Path,
+        ignore: &Ignore,
+        read: Option<&[String]>,
+    ) -> Result<Digest, Failure> {
+        let wanted = read.map_or(Wanted::All, |paths| Wanted::of(folder, paths));
+        let mut seen = Seen::of(self.scans, folder);
+        loop {
+            let mut offer = context::scan(folder, ignore, &wanted, &mut seen, builds.contexts().content())?;
+            name.clone_into(&mut offer.name);
+            let answer = builds.contexts().offer(offer);
+            let answer = answer.map_err(|error| Failure::new(Failure::WORK, error.to_string()))?;
+            if answer.lacks.is_empty() || !seen.knew() {
+                seen.keep();
+                return Ok(answer.id);
+            }
+            // What was seen is gone from the store since.
+            seen.forget();
+        }
+    }
 }
 
 /// What an ignore file keeps out. One with mistakes is refused, for it might let in what it was meant to keep out.
