@@ -32,15 +32,17 @@ pub enum Encoding {
 }
 
 impl Default for Encoding {
-    /// gzip at the level at which other builders write it.
+    /// gzip, which every engine reads.
     fn default() -> Self {
         Self::Gzip(Self::GZIP_LEVEL)
     }
 }
 
 impl Encoding {
-    /// The level of gzip where none is asked for.
-    pub const GZIP_LEVEL: u8 = 6;
+    /// The level of gzip where none is asked for. Our compressor's levels go further than those of others: with this one
+    /// 210 MB of programs and libraries become 84.3 MB, with `BuildKit`'s default 84.5 MB, and with our level 6, which takes
+    /// a third longer, 82.3 MB.
+    pub const GZIP_LEVEL: u8 = 4;
     /// The level of Zstandard where none is asked for.
     pub const ZSTD_LEVEL: u8 = 3;
 
