@@ -6,6 +6,7 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::time::{Duration, Instant};
 
 use crate::ground::{Ended, Ground, ended};
+use crate::registry::Registry;
 use crate::verify::{entries, whole};
 
 fn number(name: &str) -> Option<u64> {
@@ -28,12 +29,9 @@ impl Dice {
 fn killed(ground: &Ground, arguments: &[&str], after: Duration) -> (Ended, bool) {
     let child = ground.command(arguments).spawn().unwrap();
     let id = rustix::process::Pid::from_child(&child);
-    let killer = std::thread::spawn(move || {
-        std::thread::sleep(after);
-        // It may have ended already; nobody else gets its number before it was waited for.
-        _ = rustix::process::kill_process(id, rustix::process::Signal::KILL);
-    });
-    killer.join().unwrap();
+    std::thread::sleep(after);
+    // It may have ended already; nobody else gets its number before it was waited for.
+    _ = rustix::process::kill_process(id, rustix::process::Signal::KILL);
     let output = child.wait_with_output().unwrap();
     let was_killed = output.status.signal() == Some(9);
     (ended(&output), was_killed)
@@ -49,9 +47,10 @@ fn a_worker_may_be_killed_at_any_moment() {
     let begin = Instant::now();
     ground.build("0").well();
     let whole_build = begin.elapsed();
-    let (mut in_builds, mut in_prunes, mut done_and_cached) = (0, 0, 0);
+    let registry = Registry::start(ground.state.parent().unwrap());
+    let (mut in_builds, mut in_pushes, mut in_prunes, mut done_and_cached) = (0, 0, 0, 0);
     let mut round = 0_u32;
-    while in_builds + in_prunes < kills {
+    while in_builds + in_pushes + in_prunes < kills {
         round += 1;
         // Looking at everything takes the longer the more there is.
         if round.is_multiple_of(8) {
@@ -77,7 +76,10 @@ fn a_worker_may_be_killed_at_any_moment() {
         done_and_cached += finished.len();
         swept(&ground);
         if round.is_multiple_of(20) {
-            println!("{in_builds} builds and {in_prunes} prunes killed");
+            println!("{in_builds} builds, {in_pushes} pushes and {in_prunes} prunes killed");
+        }
+        if let Some(registry) = registry.as_ref().filter(|_| dice.below(2) == 0) {
+            in_pushes += u64::from(push_is_killed(&ground, registry, &argument, &mut dice));
         }
 
         if dice.below(2) == 0 {
@@ -95,15 +97,44 @@ fn a_worker_may_be_killed_at_any_moment() {
         }
     }
     println!(
-        "killed {in_builds} builds and {in_prunes} prunes; {done_and_cached} finished steps were cached, \
-         none was lost"
+        "killed {in_builds} builds, {in_pushes} pushes and {in_prunes} prunes; {done_and_cached} finished steps were \
+         cached, none was lost"
     );
     // Nothing is left over in the end.
     ground.run(&["image", "rm", "app"]).well();
+    for name in ["app", "other"] {
+        if let Some(registry) = &registry {
+            // There is none where no push was tried.
+            ground.run(&["image", "rm", &format!("{}/{name}", registry.host)]);
+        }
+    }
     ground.run(&["prune", "--all"]).well();
     let usage: serde_json::Value =
         serde_json::from_str(&ground.run(&["du", "--format", "json"]).well().out).unwrap();
     assert_eq!(usage["items"].as_array().unwrap().len(), 0, "{usage:#}");
+}
+
+/// Kills a push of what was built, and pushes again. Says whether it was killed at work.
+fn push_is_killed(ground: &Ground, registry: &Registry, argument: &str, dice: &mut Dice) -> bool {
+    let name = format!("{}/app", registry.host);
+    let push = ["build", "--push", "-t", &name, "--build-arg", argument, "."];
+    // All is cached by now, so most of this is the push. One to another repository takes as long.
+    let limit = {
+        let other = format!("{}/other", registry.host);
+        let begin = Instant::now();
+        ground
+            .run(&["build", "--push", "-t", &other, "--build-arg", argument, "."])
+            .well();
+        u64::try_from(begin.elapsed().as_micros()).unwrap()
+    };
+    let (_, was_killed) = killed(ground, &push, Duration::from_micros(dice.below(limit)));
+    whole(&ground.state);
+    let again = ground.run(&push);
+    again.well();
+    // What a killed push left in the registry is in nobody's way.
+    let torn = registry.torn_uploads("app");
+    assert_eq!(registry.latest("app"), again.out.trim(), "{torn} torn uploads");
+    was_killed
 }
 
 /// Steps that had ended well when the worker was killed. A build context is no step: it is looked at in every build.

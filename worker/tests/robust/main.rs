@@ -15,4 +15,5 @@ mod damage;
 mod disk;
 mod ground;
 mod kill;
+mod registry;
 mod verify;
