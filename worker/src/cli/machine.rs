@@ -67,7 +67,11 @@ impl Arguments {
         work: impl Future<Output = Result<ExitCode, Failure>>,
     ) -> Result<ExitCode, Failure> {
         self.prepare()?;
-        let runtime = tokio::runtime::Runtime::new()
+        // Trees that strangers made are walked on its threads, as deep as a path may lead: some 2000 levels.
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .thread_stack_size(16 << 20)
+            .build()
             .map_err(|error| Failure::new(Failure::PLACE, format!("cannot start threads: {error}")))?;
         let code = runtime.block_on(work);
         // A step that cannot be killed, stuck in the kernel, must not keep this process from ending.

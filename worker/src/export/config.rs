@@ -10,6 +10,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::ExportError;
+use crate::source::http::told;
 
 /// A layer as the history tells of it.
 #[derive(Debug, Clone, PartialEq)]
@@ -85,12 +86,15 @@ fn planned_history(history: Option<Value>) -> Result<Vec<Entry>, ExportError> {
         None | Some(Value::Null) => Ok(Vec::new()),
         Some(Value::Array(entries)) => entries
             .into_iter()
-            .map(|entry| {
-                if let Value::Object(entry) = entry {
+            .map(|entry| match entry {
+                Value::Object(mut entry) => {
+                    // Whoever has the image reads it: no password that stands in an address gets there.
+                    if let Some(Value::String(text)) = entry.get_mut("created_by") {
+                        *text = told(text);
+                    }
                     Ok(entry)
-                } else {
-                    Err(malformed())
                 }
+                _ => Err(malformed()),
             })
             .collect(),
         Some(_) => Err(malformed()),

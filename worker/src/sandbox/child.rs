@@ -260,13 +260,18 @@ fn isolate(kernel: &impl Kernel, plan: &ChildPlan) -> Result<(), Failure> {
             kernel.protect(path).map_err(at(Step::Mask))?;
         }
     }
-    kernel.change_dir(&plan.cwd).map_err(at(Step::WorkingDirectory))?;
     kernel.start_session().map_err(at(Step::Streams))?;
     for (number, stream) in (0..).zip(&plan.streams) {
         kernel
             .set_stream(number, stream.as_fd())
             .map_err(at(Step::Streams))?;
     }
+    // Before any path of the step's own is followed: `/proc/self/fd` would lead through the worker's directories to
+    // the machine's files, for a working directory, a program, or the interpreter that it names.
+    kernel
+        .close_descriptors(plan.report.as_fd())
+        .map_err(at(Step::Streams))?;
+    kernel.change_dir(&plan.cwd).map_err(at(Step::WorkingDirectory))?;
     kernel.set_umask(0o022);
     // While it may still raise them.
     for (resource, limit) in &plan.ulimits {
@@ -280,7 +285,6 @@ fn isolate(kernel: &impl Kernel, plan: &ChildPlan) -> Result<(), Failure> {
     } else {
         keep_rights(kernel, plan)?;
     }
-    kernel.close_descriptors().map_err(at(Step::Streams))?;
     // Becoming another user took this back.
     kernel
         .die_with_parent(plan.report.as_fd())

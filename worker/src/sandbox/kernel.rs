@@ -74,8 +74,8 @@ pub(super) trait Kernel {
     fn set_group(&self, gid: Gid) -> Call;
     fn set_user(&self, uid: Uid) -> Call;
     fn set_capabilities(&self, capabilities: CapabilitySet) -> Call;
-    /// Closes, at execve, every descriptor above standard error.
-    fn close_descriptors(&self) -> Call;
+    /// Closes every descriptor above standard error but this one, which is closed at execve.
+    fn close_descriptors(&self, kept: BorrowedFd<'_>) -> Call;
     fn reset_signals(&self);
     /// Only returns if it fails.
     fn execute(&self, program: &CStr, arguments: &Strings, environment: &Strings) -> Errno;
@@ -228,7 +228,10 @@ impl Kernel for Linux {
     }
 
     fn change_dir(&self, path: &CStr) -> Call {
-        rustix::process::chdir(path)
+        // The kernel's own links (/proc/<pid>/cwd, root and fd) lead to where no path of the root does.
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let directory = openat2(CWD, path, flags, Mode::empty(), ResolveFlags::NO_MAGICLINKS)?;
+        rustix::process::fchdir(directory)
     }
 
     fn start_session(&self) -> Call {
@@ -303,8 +306,8 @@ impl Kernel for Linux {
         rustix::thread::set_capabilities(None, sets)
     }
 
-    fn close_descriptors(&self) -> Call {
-        super::syscall::close_on_exec_from(3)
+    fn close_descriptors(&self, kept: BorrowedFd<'_>) -> Call {
+        super::syscall::close_all_but(kept.as_raw_fd(), 3)
     }
 
     fn reset_signals(&self) {

@@ -6,7 +6,7 @@
 use std::ffi::CStr;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
-use libc::{c_char, c_int, c_long, sock_filter};
+use libc::{c_char, c_int, c_long, c_uint, sock_filter};
 use rustix::io::Errno;
 use rustix::mount::MountAttrFlags;
 
@@ -128,11 +128,23 @@ pub(super) fn duplicate_to(from: RawFd, number: c_int) -> Result<(), Errno> {
     check(unsafe { libc::syscall(libc::SYS_dup3, from, number, 0) }).map(drop)
 }
 
-/// Marks every descriptor from `first` on to be closed at execve.
-pub(super) fn close_on_exec_from(first: u32) -> Result<(), Errno> {
-    // SAFETY: the call takes numbers and closes nothing now.
-    check(unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) })
-        .map(drop)
+/// Closes every descriptor from `first` on but `kept`, which is marked to be closed at execve. For a child that is
+/// about to become a program: whatever owns them here is never used again.
+pub(super) fn close_all_but(kept: c_int, first: u32) -> Result<(), Errno> {
+    let close = |from: u32, to: u32, flags: c_uint| {
+        if from > to {
+            return Ok(());
+        }
+        // SAFETY: the call takes numbers; this child is alone with its table of descriptors.
+        check(unsafe { libc::syscall(libc::SYS_close_range, from, to, flags) }).map(drop)
+    };
+    let kept = u32::try_from(kept).unwrap_or(u32::MAX);
+    if kept < first {
+        return close(first, u32::MAX, 0);
+    }
+    close(first, kept.saturating_sub(1), 0)?;
+    close(kept.saturating_add(1), u32::MAX, 0)?;
+    close(kept, kept, libc::CLOSE_RANGE_CLOEXEC)
 }
 
 /// Replaces this process by a program; returns only if that fails. Both lists end with a null pointer.

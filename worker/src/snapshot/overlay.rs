@@ -185,7 +185,7 @@ fn set_path(context: &OwnedFd, option: &str, path: &Path) -> Result<(), Snapshot
 /// Empties the work directory. A volatile mount leaves a mark there that forbids the next one.
 fn reset_work(work: &Path) -> Result<(), SnapshotError> {
     let used = work.join("work");
-    match fs::remove_dir_all(&used) {
+    match super::remove::remove_all(&used) {
         Ok(()) => Ok(()),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(SnapshotError::io("clear", &used)(error)),

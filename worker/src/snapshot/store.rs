@@ -14,6 +14,7 @@ use rustix::mount::UnmountFlags;
 
 use super::durable::Syncer;
 use super::overlay::{self, MAX_LAYERS};
+use super::remove::remove_all;
 use super::{Mounted, OverlaySpec, SnapshotError, SnapshotId};
 use crate::lease::Leases;
 
@@ -174,7 +175,7 @@ impl SnapshotStore {
     /// Forgets a layer. Its disk space is freed before this returns; a view that still uses it must be gone.
     pub fn remove(&self, id: &SnapshotId) -> Result<(), SnapshotError> {
         let trash = self.set_aside(id)?;
-        fs::remove_dir_all(&trash).map_err(SnapshotError::io("remove", &trash))
+        remove_all(&trash).map_err(SnapshotError::io("remove", &trash))
     }
 
     /// Forgets a layer at once; the directory that is given back is its remains, for the caller to remove. What is
@@ -231,7 +232,7 @@ impl SnapshotStore {
             // A killed worker's mounts went with its mount namespace. One that shared ours may have left one, and
             // deleting through it would be wrong.
             let _ = rustix::mount::unmount(path.join("merged"), UnmountFlags::DETACH);
-            fs::remove_dir_all(&path).map_err(SnapshotError::io("clear away", &path))?;
+            remove_all(&path).map_err(SnapshotError::io("clear away", &path))?;
         }
         for path in entries(&self.inner.root.join("layers"))? {
             if self.inner.syncer.is_torn(&path) {
@@ -242,7 +243,7 @@ impl SnapshotStore {
             }
         }
         for path in entries(&self.inner.root.join("trash"))? {
-            fs::remove_dir_all(&path).map_err(SnapshotError::io("clear away", &path))?;
+            remove_all(&path).map_err(SnapshotError::io("clear away", &path))?;
         }
         Ok(())
     }
@@ -291,7 +292,7 @@ impl Active {
     pub fn commit(self, id: &SnapshotId) -> Result<(), SnapshotError> {
         for part in ["work", "merged"] {
             let path = self.dir.join(part);
-            match fs::remove_dir_all(&path) {
+            match remove_all(&path) {
                 Ok(()) => {}
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => return Err(SnapshotError::io("clear away", &path)(error)),
@@ -321,7 +322,7 @@ impl Active {
 
 impl Drop for Active {
     fn drop(&mut self) {
-        match fs::remove_dir_all(&self.dir) {
+        match remove_all(&self.dir) {
             Ok(()) => {}
             // It was published.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}

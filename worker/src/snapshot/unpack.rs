@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use rustix::fs::{
-    AtFlags, Dir, FileType, Gid, Mode, OFlags, Timespec, Timestamps, Uid, chmodat, chownat, futimens, linkat,
+    AtFlags, FileType, Gid, Mode, OFlags, Timespec, Timestamps, Uid, chmodat, chownat, futimens, linkat,
     makedev, mkdirat, mknodat, openat, statat, symlinkat, unlinkat, utimensat,
 };
 use rustix::io::Errno;
@@ -19,6 +19,7 @@ use sha2::{Digest as _, Sha256};
 use stagewright_core::digest::Digest;
 
 use super::confine::{Confined, descriptor_path};
+use super::remove::remove_in;
 use super::tar::{Entry, EntryKind, Most, TarReader};
 use super::{SnapshotError, SnapshotId, SnapshotStore, attribute};
 use crate::rootless::Ids;
@@ -296,7 +297,7 @@ impl Unpacker<'_> {
                 FileType::Directory if is_dir => exists = true,
                 FileType::Directory => {
                     self.parent = None;
-                    remove_tree(parent, name).map_err(&failed)?;
+                    remove_in(parent, name).map_err(&failed)?;
                 }
                 kind => {
                     hides_lower = kind == FileType::CharacterDevice && found.st_rdev == 0;
@@ -575,37 +576,4 @@ fn set_opaque(parent: BorrowedFd<'_>, name: &OsStr) -> io::Result<()> {
 fn same_file(parent: BorrowedFd<'_>, name: &OsStr, other: &rustix::fs::Stat) -> bool {
     statat(parent, name, AtFlags::SYMLINK_NOFOLLOW)
         .is_ok_and(|found| (found.st_dev, found.st_ino) == (other.st_dev, other.st_ino))
-}
-
-/// Removes a directory and what is in it, never following a link. Not recursive: an archive decides how deep it is.
-fn remove_tree(parent: BorrowedFd<'_>, name: &OsStr) -> io::Result<()> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let open = |parent: BorrowedFd<'_>, name: &OsStr| openat(parent, name, flags, Mode::empty());
-    let mut open_dirs = vec![(open(parent, name)?, name.to_owned())];
-    while let Some((dir, _)) = open_dirs.last() {
-        let mut inner = None;
-        for entry in Dir::read_from(dir)? {
-            let entry = entry?;
-            let name = OsStr::from_bytes(entry.file_name().to_bytes());
-            if name == "." || name == ".." {
-                continue;
-            }
-            match unlinkat(dir, name, AtFlags::empty()) {
-                Ok(()) => {}
-                Err(Errno::ISDIR) => {
-                    inner = Some((open(dir.as_fd(), name)?, name.to_owned()));
-                    break;
-                }
-                Err(error) => return Err(error.into()),
-            }
-        }
-        if let Some(inner) = inner {
-            open_dirs.push(inner);
-            continue;
-        }
-        let Some((_, name)) = open_dirs.pop() else { break };
-        let above = open_dirs.last().map_or(parent, |(dir, _)| dir.as_fd());
-        unlinkat(above, &name, AtFlags::REMOVEDIR)?;
-    }
-    Ok(())
 }

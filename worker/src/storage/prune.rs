@@ -6,7 +6,6 @@
 //! in the middle has merely pruned less.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 use std::path::PathBuf;
 use std::time::SystemTime;
 
@@ -15,7 +14,7 @@ use stagewright_core::digest::Digest;
 
 use super::usage::{Item, Kind, Usage};
 use super::{Storage, StorageError};
-use crate::snapshot::SnapshotId;
+use crate::snapshot::{SnapshotId, remove_all};
 
 /// How many things are removed before builds may go on.
 const AT_ONCE: usize = 64;
@@ -253,7 +252,7 @@ impl Storage {
 /// Removes what was put aside; what cannot be removed now is at the next start.
 fn clear(remains: Vec<PathBuf>, pruned: &mut Pruned) {
     for path in remains {
-        if let Err(error) = fs::remove_dir_all(&path) {
+        if let Err(error) = remove_all(&path) {
             pruned
                 .failed
                 .push(format!("cannot remove {}: {error}", path.display()));

@@ -80,7 +80,7 @@ impl Engine {
         let prepare = || {
             // What a killed worker left there is of no use to anyone.
             if scratch.exists() {
-                std::fs::remove_dir_all(&scratch)?;
+                crate::snapshot::remove_all(&scratch)?;
             }
             std::fs::create_dir_all(&scratch)
         };

@@ -12,6 +12,7 @@ use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Timespec, Timestamps, Uid
 use rustix::io::Errno;
 
 use crate::rootless::Ids;
+use crate::snapshot::remove_in;
 
 use super::tree::{Attributes, DirectoryTree, Node, NodeKind, Tree, resolve};
 
@@ -158,20 +159,11 @@ impl Target {
 
     /// Removes what stands at `path`, with everything under it. Nothing there is no error.
     pub(crate) fn remove(&self, path: &Path) -> io::Result<()> {
-        let Some(node) = self.tree.look(path)? else {
+        if self.tree.look(path)?.is_none() {
             return Ok(());
-        };
-        if node.is_directory() {
-            for name in self.tree.names(path)? {
-                self.remove(&path.join(name))?;
-            }
         }
-        let flags = if node.is_directory() {
-            AtFlags::REMOVEDIR
-        } else {
-            AtFlags::empty()
-        };
-        self.beside(path, |parent, name| rustix::fs::unlinkat(parent, name, flags))
+        let (parent, name) = self.tree.parent_of(path)?;
+        remove_in(parent.as_fd(), name)
     }
 
     /// Sets owner, mode, attributes and times, in the order in which one does not undo the other.

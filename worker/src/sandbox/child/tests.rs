@@ -150,7 +150,7 @@ impl Kernel for Recorder {
     fn set_capabilities(&self, capabilities: CapabilitySet) -> Call {
         self.note(format!("set_capabilities {:x}", capabilities.bits()))
     }
-    fn close_descriptors(&self) -> Call {
+    fn close_descriptors(&self, _: BorrowedFd<'_>) -> Call {
         self.note("close_descriptors")
     }
     fn reset_signals(&self) {
@@ -232,6 +232,8 @@ fn rights_are_given_up_in_the_order_that_leaves_none() {
         kernel.position("pivot"),
         kernel.position("mask /proc/kcore"),
         kernel.position("protect /proc/sys"),
+        // No path of the step's is followed while the worker's descriptors are open.
+        kernel.position("close_descriptors"),
         kernel.position("change_dir /src"),
         kernel.position("set_limit"),
         kernel.position("install_filter"),
@@ -239,7 +241,6 @@ fn rights_are_given_up_in_the_order_that_leaves_none() {
         kernel.position("set_groups"),
         kernel.position("set_group 5"),
         kernel.position("set_user 1000"),
-        kernel.position("close_descriptors"),
         kernel.last_position("die_with_parent"),
         kernel.position("execute"),
     ];

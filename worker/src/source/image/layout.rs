@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{Mode, OFlags};
 use stagewright_core::digest::Digest;
 
 use super::error::ImageError;
@@ -84,12 +85,20 @@ impl Layout {
     ) -> Result<(), ImageError> {
         let path = self.blob_path(&descriptor.digest);
         let io_error = |error: io::Error| self.error(format!("{} cannot be read: {error}", path.display()));
-        let mut file = File::open(&path).map_err(io_error)?;
+        let mut file = open(&path).map_err(io_error)?;
         io::Seek::seek(&mut file, io::SeekFrom::Start(ingest.offset())).map_err(io_error)?;
         let mut buffer = vec![0; 1 << 20];
         while wanted() {
             let count = file.read(&mut buffer).map_err(io_error)?;
             if count == 0 {
+                if !ingest.is_complete() {
+                    // What is too short is something else, which a link in the layout may have led to: not even its
+                    // beginning is kept.
+                    let restarted = ingest.restart();
+                    let origin = self.path.display().to_string();
+                    restarted.map_err(|error| ImageError::content(&self.reference, &origin, error))?;
+                    return Err(self.error(format!("{} is shorter than its manifest says", path.display())));
+                }
                 break;
             }
             let written = ingest.write_at(ingest.offset(), buffer.get(..count).unwrap_or_default());
@@ -107,7 +116,7 @@ impl Layout {
     fn read_file(&self, path: &Path, limit: u64) -> Result<Vec<u8>, ImageError> {
         let io_error = |error: io::Error| self.error(format!("{} cannot be read: {error}", path.display()));
         let mut bytes = Vec::new();
-        let mut file = File::open(path).map_err(io_error)?.take(limit + 1);
+        let mut file = open(path).map_err(io_error)?.take(limit + 1);
         file.read_to_end(&mut bytes).map_err(io_error)?;
         if bytes.len() as u64 > limit {
             return Err(self.error(format!("{} has more than {limit} bytes", path.display())));
@@ -122,6 +131,17 @@ impl Layout {
             path,
             reason,
         }
+    }
+}
+
+/// Opens a file of a layout. What is none, such as a pipe, is not waited for.
+fn open(path: &Path) -> io::Result<File> {
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
+    if file.metadata()?.is_file() {
+        Ok(file)
+    } else {
+        Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no file"))
     }
 }
 

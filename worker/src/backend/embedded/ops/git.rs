@@ -245,7 +245,7 @@ impl Scratch {
 impl Drop for Scratch {
     fn drop(&mut self) {
         // The next start of the worker clears what is left.
-        _ = std::fs::remove_dir_all(&self.0);
+        _ = crate::snapshot::remove_all(&self.0);
     }
 }
 

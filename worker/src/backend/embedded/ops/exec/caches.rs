@@ -105,7 +105,7 @@ impl Caches {
             let failed = |error| StepFailure::internal(format!("a cache directory: {error}"));
             let half = files.with_file_name("new");
             if half.exists() {
-                std::fs::remove_dir_all(&half).map_err(failed)?;
+                crate::snapshot::remove_all(&half).map_err(failed)?;
             }
             std::fs::create_dir_all(&half).map_err(failed)?;
             std::fs::set_permissions(&half, std::fs::Permissions::from_mode(0o755)).map_err(failed)?;
