@@ -121,7 +121,7 @@ fn no_path_of_a_step_leads_through_a_descriptor_of_the_worker() {
         victim.is_not_in(&output);
     }
     // The same as the program, as its interpreter, and from a directory below.
-    let shell = std::fs::canonicalize("/bin/busybox").unwrap();
+    let shell = fs::canonicalize("/bin/busybox").unwrap();
     let shell = shell.to_str().unwrap().trim_start_matches('/').to_owned();
     for door in doors.iter().step_by(3) {
         let program = format!("RUN [\"{door}/{up}{shell}\", \"echo\", \"RAN\"]");
@@ -154,8 +154,8 @@ fn a_dockerfile_of_a_repository_and_what_it_leaves_out_are_files_of_it() {
 #[test]
 fn a_tree_deeper_than_any_path_is_built_or_refused_and_removed_again() {
     let Some(stage) = Stage::new() else { return };
-    // Made by changing into each: no single path names the last. The second is deeper than a stack has frames, and than
-    // files may be open.
+    // Made by changing into each: no single path names the last. Each level would be a frame of a removal that recurses,
+    // and an open file of one that does not.
     for thousands in [3, 8] {
         let deep = format!(
             "RUN p=$(yes d/ | head -n 1000 | tr -d '\\n'); mkdir /deep; cd /deep; i=0; \

@@ -11,11 +11,11 @@ fn what_the_kernel_would_run_outside_cannot_be_set_from_a_step() {
     let Some(stage) = Stage::new() else { return };
     let before: Vec<_> = SETTINGS.iter().map(|path| fs::read(path).ok()).collect();
     let write = SETTINGS.iter().chain(&WRITABLE_ONLY);
-    let write: String = write
+    let write: Vec<String> = write
         .map(|path| format!("echo '|/tmp/evil' > {path} && echo WROTE {path}\n"))
         .collect();
     let groups = ["memory", "rdma", "pids", "devices", "unified", ""];
-    let groups: String = groups
+    let groups: Vec<String> = groups
         .iter()
         .map(|hierarchy| {
             format!(
@@ -26,9 +26,11 @@ fn what_the_kernel_would_run_outside_cannot_be_set_from_a_step() {
         })
         .collect();
     let script = format!(
-        "mkdir -p /tmp/cg\n{write}{groups}\
+        "mkdir -p /tmp/cg\n{}{}\
          mount -t cgroup2 none /tmp/cg && echo MOUNTED\nmkdir /sys/fs/cgroup/x && echo MADE\n\
-         find /sys/fs/cgroup -name release_agent -print 2>/dev/null\n"
+         find /sys/fs/cgroup -name release_agent -print 2>/dev/null\n",
+        write.concat(),
+        groups.concat(),
     );
     let said = stage.script(&script);
     for word in ["WROTE", "MOUNTED", "MADE"] {
