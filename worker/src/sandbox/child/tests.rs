@@ -294,11 +294,11 @@ fn what_is_not_confined_keeps_what_it_has_and_is_tied_to_the_worker_all_the_same
         kernel.position("join_cgroup"),
         kernel.position("make_mounts_private"),
         kernel.position("pivot"),
+        kernel.position("close_descriptors"),
         kernel.position("forget_keys"),
         kernel.position("keep_capabilities"),
         kernel.position("set_user 1000"),
         kernel.position("raise_capabilities"),
-        kernel.position("close_descriptors"),
         kernel.last_position("die_with_parent"),
         kernel.position("execute"),
     ];
