@@ -16,6 +16,7 @@
 
 mod cgroup;
 mod child;
+mod emulation;
 mod error;
 mod filter;
 mod floor;
@@ -34,6 +35,7 @@ mod user;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use emulation::emulated;
 pub use error::SandboxError;
 pub use isolate::isolate_mounts;
 pub use probe::{Capability, Report, obstacles, probe};

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::cgroup::Cgroups;
+use super::emulation::all_emulated;
 use super::filter;
 use crate::rootless::{Ids, Standing, standing};
 use crate::snapshot::{SnapshotError, SnapshotStore};
@@ -84,6 +85,11 @@ pub fn probe(state_dir: &Path) -> Report {
                 name: "network",
                 required: false,
                 state: network(),
+            },
+            Capability {
+                name: "emulation",
+                required: false,
+                state: Ok(emulation()),
             },
         ],
     };
@@ -208,6 +214,14 @@ fn network() -> Result<String, String> {
     super::network::probe()
         .map(ToOwned::to_owned)
         .map_err(|reason| format!("Steps have no way out to the network: {reason}."))
+}
+
+fn emulation() -> String {
+    let emulated: Vec<&str> = all_emulated().collect();
+    if emulated.is_empty() {
+        return "none is registered: steps run programs for this machine's processor".to_owned();
+    }
+    format!("steps run programs for {} too", emulated.join(", "))
 }
 
 fn capitalised(text: &str) -> String {

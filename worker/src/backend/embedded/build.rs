@@ -32,6 +32,7 @@ use super::select::Selection;
 use super::tree::{ContextTree, DirectoryTree, Tree};
 use crate::backend::graph::GraphVertex;
 use crate::backend::{EventSink, FilesOutput, SolveRequest, timestamp};
+use crate::sandbox::emulated;
 use crate::sharing::Imported;
 use crate::snapshot::SnapshotId;
 
@@ -785,9 +786,13 @@ fn check(vertex: &GraphVertex, host: &Platform) -> Result<(), String> {
             Source::Unsupported(what) => Err(unsupported(what).message),
         },
         Some(OpKind::Exec(_)) => match platform_of(&vertex.op) {
-            Some(platform) if platform.os != host.os || platform.architecture != host.architecture => Err(
-                format!("the step is for {platform}, and this worker runs {host} only: it has no emulation"),
-            ),
+            Some(platform) if platform.os != host.os => Err(format!(
+                "the step is for {platform}, and this machine runs {host}"
+            )),
+            Some(platform) if platform.architecture != host.architecture => emulated(&platform.architecture)
+                .map_err(|reason| {
+                    format!("the step is for {platform}, and this machine runs {host}: {reason}")
+                }),
             _ => Ok(()),
         },
         Some(OpKind::File(file)) => {

@@ -729,10 +729,10 @@ async fn what_this_backend_cannot_do_is_refused_before_anything_runs() {
     let ground = Ground::new();
     let worker = ground.worker();
     let dockerfile =
-        "FROM base\nRUN echo ran\nFROM --platform=linux/s390x base\nRUN true\nCOPY --from=0 /bin /b\n";
+        "FROM base\nRUN echo ran\nFROM --platform=linux/loong64 base\nRUN true\nCOPY --from=0 /bin /b\n";
     let outcome = worker.build(dockerfile, &[]).await;
     let said = &outcome.failure().message;
-    assert!(said.contains("it has no emulation"), "{said}");
+    assert!(said.contains("this machine runs linux/"), "{said}");
     assert!(!outcome.log().contains("ran"));
 }
 
