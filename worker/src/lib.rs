@@ -14,6 +14,7 @@ pub mod config;
 pub mod content;
 pub mod export;
 pub mod lease;
+pub mod provenance;
 pub mod rootless;
 pub mod sandbox;
 pub mod server;

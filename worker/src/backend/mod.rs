@@ -25,6 +25,7 @@ use crate::source::secret::Secrets;
 use graph::Graph;
 
 use crate::export::{ImageOptions, Naming};
+use crate::provenance::Draft;
 use crate::sharing::{CacheExport, Place};
 use crate::source::image::reference::Reference;
 use crate::source::image::{Push, Pushed};
@@ -134,6 +135,8 @@ pub struct Extras {
     pub cache_to: Arc<Vec<Arc<CacheExport>>>,
     /// Whether the image carries what is known of its steps.
     pub inline_cache: bool,
+    /// What is known of the build for its provenance, where one is asked for.
+    pub provenance: Option<Arc<Draft>>,
 }
 
 /// Where the files of a build's result go, outside of the worker.

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use stagewright_core::digest::Digest;
 use stagewright_core::protocol::{ImageLayer, ImageSummary};
 
+use super::attestation::Attestation;
 use super::stored::Image;
 use super::{ExportError, ImageOptions, LayerIndex};
 use crate::content::{ContentStore, LONGEST_DOCUMENT};
@@ -126,11 +127,12 @@ pub fn assemble(
     })
 }
 
-/// Puts a list of images into the store, each with the annotations of what points to it. Which platform each is for
-/// its configuration says.
+/// Puts a list of images into the store, each with the annotations of what points to it, and after them what is stated
+/// about them. Which platform each is for its configuration says.
 pub fn assemble_index(
     store: &ContentStore,
     images: &[(Digest, BTreeMap<String, String>)],
+    attestations: &[Attestation],
     annotations: &BTreeMap<String, String>,
 ) -> Result<Digest, ExportError> {
     let mut manifests = Vec::new();
@@ -141,6 +143,7 @@ pub fn assemble_index(
             ..image.entry(annotations.clone())
         });
     }
+    manifests.extend(attestations.iter().map(Attestation::entry));
     let index = ImageIndex {
         schema_version: 2,
         media_type: INDEX_TYPE.to_owned(),

@@ -6,7 +6,8 @@
 //! assemble         layers + configuration -> manifest in the content store
 //! oci_archive      manifest -> a tar of an OCI image layout
 //! docker_archive   manifest -> the tar that `docker load` reads
-//! assemble_index   manifests for several platforms -> one list of them
+//! Attestation      a statement about an image -> a manifest beside it
+//! assemble_index   manifests for several platforms, and statements about them -> one list
 //! ```
 //!
 //! The same layers and configuration give the same bytes, whatever the machine and however many threads: nothing
@@ -14,6 +15,7 @@
 
 mod archive;
 mod assemble;
+mod attestation;
 mod compress;
 mod config;
 mod layers;
@@ -30,6 +32,7 @@ pub(crate) use self::place::NewFile;
 pub use archive::{Naming, docker_archive, oci_archive, oci_layout};
 pub(crate) use assemble::{CONFIG_TYPE, ImageManifest, Pointer};
 pub use assemble::{ExportLayer, INDEX_TYPE, MANIFEST_TYPE, assemble, assemble_index};
+pub use attestation::Attestation;
 pub use config::{LayerHistory, finish_config};
 pub use layers::{CompressedLayer, LayerIndex};
 pub use name::name_for;

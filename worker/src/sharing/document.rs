@@ -83,6 +83,9 @@ pub struct SharedAnswer {
     /// The checksum that it was asked to have, and had.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub checksum: Option<String>,
+    /// sha256 of a file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content: Option<Digest>,
     /// The key of the record that it became.
     pub result: Digest,
 }

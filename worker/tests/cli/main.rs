@@ -8,6 +8,7 @@
 )]
 
 mod build;
+mod cache;
 mod check;
 mod convert;
 mod diff;
@@ -18,6 +19,7 @@ mod history;
 mod image;
 mod outline;
 mod plan;
+mod provenance;
 mod prune;
 mod secrets;
 mod serve;

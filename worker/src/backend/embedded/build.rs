@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::sharing::Notes;
 use super::cache::{LastSeen, StoredResult};
-use super::deliver::deliver;
+use super::deliver::{deliver, stated};
 use super::engine::Engine;
 use super::flight::{Listener, Ticket};
 use super::image;
@@ -104,9 +104,20 @@ impl Build {
             let (engine, cancel) = (Arc::clone(&self.engine), cancel.clone());
             let work = async move {
                 self.ready(files).await?;
-                let snapshots = files.snapshots();
+                let (snapshots, draft) = (files.snapshots(), self.request.extras.provenance.clone());
                 blocking(move || {
                     let mounted = engine.snapshots.view(&snapshots)?;
+                    let Some(draft) = draft else {
+                        return deliver(mounted.path(), &output, epoch, &cancel);
+                    };
+                    let stated = stated(mounted.path(), &draft)?;
+                    drop(mounted);
+                    // The statement lies on the files like a layer that nobody keeps.
+                    let active = engine.snapshots.begin(&snapshots)?;
+                    let mounted = active.mount()?;
+                    std::fs::write(mounted.path().join(draft.file_name()), stated).map_err(|error| {
+                        StepFailure::new(format!("the provenance cannot be written: {error}"))
+                    })?;
                     deliver(mounted.path(), &output, epoch, &cancel)
                 })
                 .await

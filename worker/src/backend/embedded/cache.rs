@@ -88,6 +88,9 @@ pub(crate) struct Fetched {
     pub(crate) last_modified: Option<String>,
     /// The checksum that it was asked to have, and had.
     pub(crate) checksum: Option<String>,
+    /// sha256 of a file, where it was noted.
+    #[serde(default)]
+    pub(crate) content: Option<Digest>,
     /// The key of the result that it became.
     pub(crate) result: Digest,
 }

@@ -10,9 +10,36 @@ use tokio_util::sync::CancellationToken;
 use super::ops::StepFailure;
 use super::target::{Metadata, Target};
 use super::tree::{Attributes, DirectoryTree, Node, NodeKind, Tree};
-use crate::backend::FilesOutput;
+use crate::backend::{FilesOutput, timestamp};
 use crate::export::NewFile;
+use crate::provenance::{Draft, Subject, statement};
 use crate::snapshot::{DiffOptions, diff};
+
+/// The provenance of the files under `root`, as a statement about each of them.
+pub(crate) fn stated(root: &Path, draft: &Draft) -> Result<Vec<u8>, StepFailure> {
+    fn walk(tree: &DirectoryTree, path: &Path, subjects: &mut Vec<Subject>) -> io::Result<()> {
+        for name in tree.names(path)? {
+            let path = path.join(name);
+            match tree.look(&path)?.map(|node| node.kind) {
+                Some(NodeKind::Directory) => walk(tree, &path, subjects)?,
+                Some(NodeKind::File(_)) => {
+                    let digest = tree.digest(&path)?;
+                    subjects.push(Subject::file(path.to_string_lossy().into_owned(), digest));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+    let mut subjects = Vec::new();
+    DirectoryTree::open_root(root)
+        .and_then(|tree| walk(&tree, Path::new(""), &mut subjects))
+        .map_err(|error| {
+            StepFailure::new(format!("the files cannot be read for their provenance: {error}"))
+        })?;
+    let predicate = draft.predicate(&timestamp(), &BTreeMap::new());
+    serde_json::to_vec_pretty(&statement(&subjects, &predicate)).map_err(StepFailure::internal)
+}
 
 /// Writes the files under `root` to where they are wanted. With `epoch` all are dated so.
 pub(crate) fn deliver(

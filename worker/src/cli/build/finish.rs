@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use stagewright_core::digest::Digest;
 use stagewright_core::protocol::ImageSummary;
 
-use super::Planned;
 use super::annotation::{Annotation, Place};
 use super::answer::Built;
 use super::deliver::Image;
 use super::display::Display;
 use super::wanted::Wanted;
+use super::{Planned, attest};
 use crate::cli::Failure;
 use crate::cli::machine::Machine;
 use crate::export::{INDEX_TYPE, MANIFEST_TYPE, Naming, assemble_index};
@@ -29,7 +29,18 @@ pub(super) async fn finish(
     }
     let builds = &machine.builds;
     let annotated = |place, plan: &Planned| Annotation::of(&wanted.choice.annotations, place, &plan.platform);
-    let (root, media_type, annotations) = if let ([plan], [image]) = (planned, images) {
+    let content = builds.contexts().content();
+    let mut attestations = Vec::new();
+    for (plan, image) in planned.iter().zip(images) {
+        if let Some(draft) = &plan.draft {
+            let stated = attest::attestation(content, draft, &wanted.names, &plan.platform, image);
+            attestations.push(stated?);
+        }
+    }
+    let single = attestations.is_empty();
+    let (root, media_type, annotations) = if let ([plan], [image]) = (planned, images)
+        && single
+    {
         let annotations = annotated(Place::ManifestDescriptor, plan);
         (image.digest.clone(), MANIFEST_TYPE, annotations)
     } else {
@@ -43,7 +54,7 @@ pub(super) async fn finish(
                 .map(|plan| annotated(place, plan))
                 .unwrap_or_default()
         };
-        let index = assemble_index(builds.contexts().content(), &entries, &of(Place::Index));
+        let index = assemble_index(content, &entries, &attestations, &of(Place::Index));
         let index = index.map_err(|error| Failure::new(Failure::WORK, error.to_string()))?;
         (index, INDEX_TYPE, of(Place::IndexDescriptor))
     };

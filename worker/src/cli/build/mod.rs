@@ -3,6 +3,7 @@
 mod allow;
 mod annotation;
 mod answer;
+mod attest;
 mod cache;
 mod call;
 mod deliver;
@@ -47,6 +48,7 @@ use super::{Failure, dockerfile, machine, print, report, secrets, steps};
 use crate::backend::Extras;
 use crate::build::Builds;
 use crate::config::Entitlement;
+use crate::provenance::{Draft, Origin};
 use crate::source::http::shown;
 use crate::source::image::reference::Reference;
 use crate::storage::names::ImageNames;
@@ -156,6 +158,9 @@ pub(super) struct Arguments {
     quiet: bool,
 
     #[command(flatten)]
+    attest: attest::Arguments,
+
+    #[command(flatten)]
     files: Files,
 
     #[command(flatten)]
@@ -183,7 +188,10 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
         let place = checkout.arguments(&arguments.dockerfile)?;
         match begin(arguments, &place)? {
             Begun::Answered(code) => Ok(code),
-            Begun::Ready(ready) => build(arguments, &place, *ready).await,
+            Begun::Ready(mut ready) => {
+                ready.repository = Some(checkout.repository());
+                build(arguments, &place, *ready).await
+            }
         }
     })
 }
@@ -200,6 +208,8 @@ struct Ready {
     wanted: Wanted,
     dockerfile: Dockerfile,
     folders: BTreeMap<String, Folder>,
+    /// The repository that is the context, and its commit.
+    repository: Option<(String, String)>,
 }
 
 /// Reads what is to be built at `place`, and what is to come of it.
@@ -226,6 +236,7 @@ fn begin(arguments: &Arguments, place: &dockerfile::Arguments) -> Result<Begun, 
         wanted,
         dockerfile,
         folders,
+        repository: None,
     })))
 }
 
@@ -249,6 +260,8 @@ struct Planned {
     platform: Platform,
     dockerfile: Dockerfile,
     analysis: Analysis,
+    /// What is stated of the build, where that is asked for.
+    draft: Option<Arc<Draft>>,
 }
 
 async fn build(
@@ -260,6 +273,7 @@ async fn build(
         wanted,
         dockerfile,
         folders,
+        repository,
     } = &ready;
     let machine = arguments.machine.open()?;
     let builds = &machine.builds;
@@ -268,7 +282,7 @@ async fn build(
     let mut display = Display::new(arguments.manner());
     let names = machine.storage.names();
     let local = arguments.local_images.then_some(&names);
-    let planned = tokio::select! {
+    let mut planned = tokio::select! {
         planned = plan(builds, local, wanted, dockerfile, &mut display) => planned?,
         () = stop.cancelled() => return Ok(ExitCode::from(INTERRUPTED)),
     };
@@ -285,6 +299,21 @@ async fn build(
     let allowed = &allowed | &builds.limits().entitlements;
     for plan in &planned {
         allow::check(&plan.dockerfile, &plan.analysis, &allowed)?;
+    }
+    if let Some(asked) = arguments.attest.asked() {
+        let origin = Origin {
+            path: attest::path(arguments.dockerfile.file(), repository.is_some()),
+            repository: repository.clone(),
+        };
+        let common = wanted.stated(
+            asked,
+            origin,
+            &arguments.label,
+            builds.backend().describe().platform,
+        );
+        for plan in &mut planned {
+            plan.draft = Some(common.draft(plan)?);
+        }
     }
     let caches = Caches::of(&arguments.cache_from, &arguments.cache_to);
     let mut contexts = BTreeMap::new();
@@ -414,6 +443,7 @@ async fn plan(
             platform: platform.clone(),
             dockerfile,
             analysis,
+            draft: None,
         });
     }
     Ok(planned)
@@ -444,6 +474,7 @@ fn extras(
         cache_from: Arc::clone(&caches.from),
         cache_to: Arc::clone(&caches.to),
         inline_cache: caches.inline,
+        provenance: plan.draft.clone(),
     })
 }
 

@@ -55,11 +55,29 @@ impl Address {
     }
 }
 
+impl Address {
+    /// The address as it may be told: without what proves who asks.
+    fn shown(&self) -> String {
+        let mut text = shown(&self.url);
+        if !self.name.is_empty() || !self.folder.is_empty() {
+            text.push('#');
+            text.push_str(&self.name);
+        }
+        if !self.folder.is_empty() {
+            text.push(':');
+            text.push_str(&self.folder);
+        }
+        text
+    }
+}
+
 /// A repository's files, gone when this is dropped.
 pub(super) struct Checkout {
     root: PathBuf,
     /// The context.
     folder: PathBuf,
+    /// The repository's address with what was asked for of it, and its commit.
+    repository: (String, String),
 }
 
 impl Checkout {
@@ -76,6 +94,7 @@ impl Checkout {
         let mut checkout = Self {
             folder: root.join("files"),
             root,
+            repository: (address.shown(), String::new()),
         };
         std::fs::create_dir(&checkout.folder).map_err(|error| failed(&error))?;
         let repositories = Repositories::open(&checkout.root.join("git")).map_err(|error| failed(&error))?;
@@ -87,6 +106,7 @@ impl Checkout {
         };
         let found = repositories.resolve(&remote, &address.name).await;
         let found = found.map_err(|error| failed(&error))?;
+        checkout.repository.1.clone_from(&found.commit);
         let options = CheckOut {
             keep_repository: false,
             submodules: true,
@@ -97,6 +117,11 @@ impl Checkout {
         written.map_err(|error| failed(&error))?;
         checkout.folder = inside(&checkout.folder, Path::new(&address.folder))?;
         Ok(checkout)
+    }
+
+    /// Which repository it is of, as it may be told, and the commit.
+    pub(super) fn repository(&self) -> (String, String) {
+        self.repository.clone()
     }
 
     /// The arguments as they are with the repository's files as context. The Dockerfile is one of them.

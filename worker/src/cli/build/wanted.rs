@@ -4,12 +4,14 @@ use stagewright_core::platform::Platform;
 use stagewright_core::protocol::OutputFormat;
 
 use super::annotation::{Annotation, Place};
+use super::attest::Common;
 use super::output::{self, Choice, Destination, Kind, Output, Push};
 use super::{Arguments, deliver, epoch, tell};
 use crate::backend::FilesOutput;
 use crate::cli::Failure;
 use crate::cli::dockerfile::Dockerfile;
 use crate::export::ImageOptions;
+use crate::provenance::{Asked, Origin};
 use crate::source::image::reference::Reference;
 
 /// What is to come of a build.
@@ -69,7 +71,16 @@ impl Wanted {
                 .hint("set SOURCE_DATE_EPOCH, in the environment or as --build-arg, to seconds since 1970"));
         }
         let platforms = arguments.dockerfile.platforms();
-        if platforms.len() == 1 && choice.annotations.iter().any(Annotation::wants_an_index) {
+        let stated = arguments.attest.asked().is_some();
+        let loads =
+            |output: &&Output| matches!(output.kind, Kind::Load | Kind::Archive(OutputFormat::Docker, _));
+        if stated && outputs.iter().any(|output| loads(&output)) {
+            return Err(usage(
+                "what docker load takes is an image alone, and has no place for its provenance".into(),
+            )
+            .hint("write -o type=oci,dest=FILE, push it, or leave --provenance out"));
+        }
+        if platforms.len() == 1 && !stated && choice.annotations.iter().any(Annotation::wants_an_index) {
             return Err(
                 usage("an index is annotated, but an image for one platform has none".into())
                     .hint("annotate its manifest: --annotation manifest:NAME=VALUE"),
@@ -116,6 +127,20 @@ impl Wanted {
             Kind::Archive(..) | Kind::Layout(_) | Kind::Load | Kind::Image(_) | Kind::Nothing => None,
         };
         self.outputs.iter().filter_map(place).collect()
+    }
+
+    /// What all platforms share of what is stated about the build.
+    pub(super) fn stated(
+        &self,
+        asked: Asked,
+        origin: Origin,
+        labels: &[String],
+        machine: Platform,
+    ) -> Common {
+        let several = self.platforms.len() > 1;
+        let shared = |output: &Output| matches!(output.kind, Kind::Folder(_, Some(false)));
+        let shares_folder = several && self.outputs.iter().any(shared);
+        Common::new(asked, origin, labels, machine, self.epoch, shares_folder)
     }
 
     pub(super) fn image_options(&self, platform: &Platform) -> ImageOptions {

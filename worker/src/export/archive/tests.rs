@@ -247,7 +247,7 @@ fn list_of_images_is_written_whole_as_a_tar_and_as_a_folder() {
         ),
     ];
     let annotations = BTreeMap::from([("of".to_owned(), "index".to_owned())]);
-    let index = assemble_index(&setup.store, &images, &annotations).unwrap();
+    let index = assemble_index(&setup.store, &images, &[], &annotations).unwrap();
     let layout = setup.directory.path().join("layout");
     let naming = Naming {
         annotations: BTreeMap::from([("c".to_owned(), "d".to_owned())]),

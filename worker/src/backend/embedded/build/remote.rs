@@ -12,6 +12,7 @@ use super::super::progress::{End, LayerNews, News};
 use super::super::rootfs::{Output, Rootfs};
 use super::{Build, StoredResult, stacked, stored};
 use crate::backend::graph::GraphVertex;
+use crate::provenance::Found;
 use crate::source::http::{Answer, Known};
 use stagewright_core::digest::Digest;
 
@@ -38,6 +39,7 @@ impl Build {
         {
             let why = format!("cached: {whose} got the file with this checksum");
             self.noted(vertex, &identity, fetched);
+            self.found_file(vertex, fetched);
             return self.unchanged(vertex, result, why);
         }
         // Whether what is here has a checksum that is asked for the first time is seen by fetching it again.
@@ -58,6 +60,7 @@ impl Build {
             (Answer::Unchanged, Some((result, fetched, whose))) => {
                 let why = format!("cached: the server says that it did not change since {whose}");
                 self.noted(vertex, &identity, fetched);
+                self.found_file(vertex, fetched);
                 return self.unchanged(vertex, result, why);
             }
             (Answer::Unchanged, None) => {
@@ -69,6 +72,7 @@ impl Build {
         let tell = |news| self.progress.tell(&vertex.digest, &news);
         let Received {
             made,
+            content,
             result: key,
             known,
         } = file.receive(download, &self.engine.snapshots, &tell).await?;
@@ -86,9 +90,11 @@ impl Build {
             etag: known.etag,
             last_modified: known.last_modified,
             checksum: file.checksum.clone(),
+            content: Some(content),
             result: key.clone(),
         };
         self.noted(vertex, &identity, &fetched);
+        self.found_file(vertex, &fetched);
         let result = stored(&self.request.build, &vertex.name, made);
         self.keep_fetched(identity, fetched, key, result.clone()).await?;
         self.fresh(vertex, result)
@@ -114,9 +120,14 @@ impl Build {
             etag: Some(found.commit.clone()),
             last_modified: None,
             checksum: None,
+            content: None,
             result: key.clone(),
         };
         self.noted(vertex, &identity, &fetched);
+        if let Some(draft) = &self.request.extras.provenance {
+            let (url, commit) = (remote.url.clone(), found.commit.clone());
+            draft.note(&vertex.digest, Found::Commit { url, commit });
+        }
         if asked_again.is_none()
             && let Some(result) = self.engine.found(&key)
         {
@@ -159,6 +170,13 @@ impl Build {
     pub(super) fn fetched(&self, identity: &Digest) -> Option<(StoredResult, Fetched)> {
         let fetched = self.engine.cache.fetched(identity)?;
         Some((self.engine.found(&fetched.result)?, fetched))
+    }
+
+    /// Notes which file an address gave for those who want to know what the build was made from.
+    fn found_file(&self, vertex: &GraphVertex, fetched: &Fetched) {
+        if let Some(draft) = &self.request.extras.provenance {
+            draft.note(&vertex.digest, Found::File(fetched.content.clone()));
+        }
     }
 
     /// Notes what an address gave for those who share this build's cache.

@@ -86,6 +86,7 @@ impl Notes {
             etag: fetched.etag.clone(),
             last_modified: fetched.last_modified.clone(),
             checksum: fetched.checksum.clone(),
+            content: fetched.content.clone(),
             result: fetched.result.clone(),
         };
         lock(&self.answers).insert(question.clone(), answer);
@@ -157,6 +158,7 @@ impl Build {
             etag: answer.etag.clone(),
             last_modified: answer.last_modified.clone(),
             checksum: answer.checksum.clone(),
+            content: answer.content.clone(),
             result: answer.result.clone(),
         };
         Some((result, fetched, cache))

@@ -235,6 +235,7 @@ impl RemoteFile {
         let content = format!("http 1 {digest} {name:?} {permissions} {uid} {gid} {modified}");
         Ok(Received {
             made,
+            content: digest,
             result: Digest::of(content.as_bytes()),
             known: Known {
                 etag: download.etag(),
@@ -248,6 +249,8 @@ impl RemoteFile {
 pub(crate) struct Received {
     /// The layer.
     pub(crate) made: Made,
+    /// sha256 of the file.
+    pub(crate) content: Digest,
     /// Names the layer by what is in it.
     pub(crate) result: Digest,
     /// By what the server will tell whether it changed.

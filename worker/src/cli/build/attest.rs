@@ -1,0 +1,356 @@
+//! `--provenance`, `--attest` and `--sbom`: statements about what is built, asked for as docker build has it.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+use stagewright_core::calls;
+use stagewright_core::digest::Digest;
+use stagewright_core::llb;
+use stagewright_core::platform::Platform;
+use stagewright_core::protocol::ImageSummary;
+
+use super::Planned;
+use super::output::fields;
+use crate::backend::timestamp;
+use crate::cli::Failure;
+use crate::content::{ContentStore, LONGEST_DOCUMENT};
+use crate::export::Attestation;
+use crate::provenance::{Asked, Draft, Moment, Origin, PREDICATE, Request, Subject, Written, statement};
+use crate::source::image::reference::Reference;
+
+/// What the file is called where the files of the result are put out.
+const FILE: &str = "provenance.json";
+
+// No group of its own: clap would name it like the group of the command that flattens it.
+#[derive(Debug, clap::Args)]
+#[group(skip)]
+pub(super) struct Arguments {
+    /// Attach to the image what it was built from, and how: true, mode=min without the values of arguments, or mode=max,
+    /// which is what true stands for
+    #[arg(long, value_name = "true|mode=min|mode=max", value_parser = provenance)]
+    provenance: Option<Wish>,
+
+    /// The same in other words: type=provenance[,mode=min|max][,builder-id=URL]; may be given several times
+    #[arg(long, value_name = "STATEMENT", value_parser = attest)]
+    attest: Vec<Wish>,
+
+    /// Lists of contents are not made here; false is accepted
+    #[arg(long, value_name = "false", value_parser = sbom)]
+    sbom: Option<bool>,
+}
+
+/// What was wished for; `None` where it is said that there is to be none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Wish(Option<Asked>);
+
+impl Arguments {
+    /// What is asked for; what is said last counts.
+    pub(super) fn asked(&self) -> Option<Asked> {
+        let last = self.provenance.as_ref().or(self.attest.last());
+        last.and_then(|Wish(asked)| asked.clone())
+    }
+}
+
+/// Reads the value of `--provenance`; the error completes clap's own sentence.
+fn provenance(text: &str) -> Result<Wish, String> {
+    match text {
+        "true" | "1" => read("type=provenance"),
+        "false" | "0" => Ok(Wish(None)),
+        keys => read(&format!("type=provenance,{keys}")),
+    }
+}
+
+/// Reads the value of `--attest`.
+fn attest(text: &str) -> Result<Wish, String> {
+    read(text)
+}
+
+fn sbom(text: &str) -> Result<bool, String> {
+    match text {
+        "false" | "0" => Ok(false),
+        _ => Err(NO_SBOM.into()),
+    }
+}
+
+const NO_SBOM: &str = "no lists of contents (SBOM) are made here: leave it out, and let a scanner such as syft read the \
+                       image; what is made is --provenance";
+
+fn read(text: &str) -> Result<Wish, String> {
+    let mut keys = BTreeMap::new();
+    for field in fields(text)? {
+        let (key, value) = field
+            .split_once('=')
+            .ok_or_else(|| format!("{field:?} has no value: write true, false, mode=min or mode=max"))?;
+        if keys.insert(key.trim().to_owned(), value.to_owned()).is_some() {
+            return Err(format!("{key} is there twice"));
+        }
+    }
+    let mut take = |key: &str| keys.remove(key);
+    let flag = |key: &str, value: Option<String>| match value.as_deref() {
+        None | Some("false" | "0") => Ok(false),
+        Some("true" | "1") => Ok(true),
+        Some(other) => Err(format!("{key} is {other:?}, and can be true or false")),
+    };
+    match take("type").as_deref() {
+        Some("provenance") => {}
+        Some("sbom") => {
+            return if flag("disabled", take("disabled"))? {
+                Ok(Wish(None))
+            } else {
+                Err(NO_SBOM.into())
+            };
+        }
+        Some(other) => {
+            return Err(format!(
+                "there is no statement of type {other:?}; there is provenance"
+            ));
+        }
+        None => return Err("it has no type: write type=provenance".into()),
+    }
+    if flag("disabled", take("disabled"))? {
+        return Ok(Wish(None));
+    }
+    let full = match take("mode").as_deref() {
+        None | Some("max" | "full") => true,
+        Some("min") => false,
+        Some(other) => return Err(format!("mode is {other:?}, and can be min or max")),
+    };
+    match take("version").as_deref() {
+        None | Some("v1") => {}
+        Some(other) => return Err(format!("version is {other:?}, and only v1 is written here")),
+    }
+    flag("inline-only", take("inline-only"))?;
+    let file_name = take("filename").unwrap_or_else(|| FILE.to_owned());
+    if Path::new(&file_name).file_name() != Some(file_name.as_ref()) {
+        return Err(format!(
+            "filename is {file_name:?}, and has to be the name of a file, without folders"
+        ));
+    }
+    let asked = Asked {
+        full,
+        builder: take("builder-id").filter(|id| !id.is_empty()),
+        reproducible: flag("reproducible", take("reproducible"))?,
+        file_name,
+    };
+    match keys.into_keys().next() {
+        None => Ok(Wish(Some(asked))),
+        Some(key) => Err(format!(
+            "provenance has no {key:?}; it has mode, builder-id, reproducible, filename, inline-only and version"
+        )),
+    }
+}
+
+/// What the Dockerfile is called: its path in a repository, else its name alone, for folders of this machine are nobody
+/// else's matter.
+pub(super) fn path(file: Option<&Path>, in_repository: bool) -> String {
+    let file = file.filter(|file| *file != Path::new("-"));
+    let file = file.unwrap_or(Path::new("Dockerfile"));
+    match file.file_name() {
+        Some(name) if !in_repository => name.to_string_lossy().into_owned(),
+        _ => file.display().to_string(),
+    }
+}
+
+/// What all platforms of a build share.
+pub(super) struct Common {
+    pub(super) asked: Asked,
+    pub(super) origin: Origin,
+    /// Labels of the command line.
+    pub(super) labels: Vec<String>,
+    pub(super) machine: Platform,
+    moment: Option<Moment>,
+    /// Whether files of several platforms go to one folder.
+    pub(super) shares_folder: bool,
+}
+
+impl Common {
+    /// With `epoch` no clock is seen in what is stated.
+    pub(super) fn new(
+        asked: Asked,
+        origin: Origin,
+        labels: &[String],
+        machine: Platform,
+        epoch: Option<i64>,
+        shares_folder: bool,
+    ) -> Self {
+        let moment = || {
+            let number = [getrandom::u64(), getrandom::u64()].map(Result::unwrap_or_default);
+            Moment {
+                started: timestamp(),
+                invocation: format!("{:016x}{:016x}", number[0], number[1]),
+            }
+        };
+        Self {
+            asked,
+            origin,
+            labels: labels.to_vec(),
+            machine,
+            moment: epoch.is_none().then(moment),
+            shares_folder,
+        }
+    }
+
+    /// What is known of the build for one platform before it runs.
+    pub(super) fn draft(&self, plan: &Planned) -> Result<Arc<Draft>, Failure> {
+        let input = &plan.dockerfile.input;
+        let broken = |error: &dyn std::fmt::Display| {
+            Failure::new(
+                Failure::WORK,
+                format!("the provenance cannot be written: {error}"),
+            )
+        };
+        let definition =
+            calls::llb(input, &self.origin.path).map_err(|_| broken(&"the plan has no definition"))?;
+        let (definition, vertices) =
+            llb::Definition::decode(&definition.to_bytes()).map_err(|error| broken(&error))?;
+        let mut arguments: BTreeMap<String, String> = input
+            .options
+            .build_args
+            .iter()
+            .map(|(name, value)| (format!("build-arg:{name}"), value.clone()))
+            .collect();
+        for label in &self.labels {
+            let (name, value) = label.split_once('=').unwrap_or((label, ""));
+            arguments.insert(format!("label:{name}"), value.to_owned());
+        }
+        if let Some(target) = &input.options.target {
+            arguments.insert("target".to_owned(), target.clone());
+        }
+        let mut asked = self.asked.clone();
+        if self.shares_folder {
+            let (stem, ending) = asked
+                .file_name
+                .rsplit_once('.')
+                .unwrap_or((&asked.file_name, "json"));
+            asked.file_name = format!("{stem}.{}.{ending}", plan.platform.to_string().replace('/', "_"));
+        }
+        let request = Request {
+            arguments,
+            machine: self.machine.clone(),
+        };
+        let written = Written {
+            text: input.source.clone(),
+            definition,
+            vertices,
+        };
+        let draft = Draft::new(asked, self.origin.clone(), request, written, self.moment.clone());
+        Ok(Arc::new(draft))
+    }
+}
+
+/// States of an image what is known of its build.
+pub(super) fn attestation(
+    content: &ContentStore,
+    draft: &Draft,
+    names: &[Reference],
+    platform: &Platform,
+    image: &ImageSummary,
+) -> Result<Attestation, Failure> {
+    let broken = |error: &dyn std::fmt::Display| {
+        Failure::new(
+            Failure::WORK,
+            format!("the provenance cannot be written: {error}"),
+        )
+    };
+    let layers = layers(content, draft, image).map_err(|error| broken(&error))?;
+    let subjects = Subject::image(names, platform, &image.digest);
+    let statement = statement(&subjects, &draft.predicate(&timestamp(), &layers));
+    let bytes = serde_json::to_vec(&statement).map_err(|error| broken(&error))?;
+    Attestation::put(content, &image.digest, PREDICATE, &bytes).map_err(|error| broken(&error))
+}
+
+/// The layers that each step's files lie in, by the step's place in the definition: those below it, and its own.
+fn layers(
+    content: &ContentStore,
+    draft: &Draft,
+    image: &ImageSummary,
+) -> Result<BTreeMap<usize, Vec<Value>>, crate::content::ContentError> {
+    let manifest = content.read(&image.digest, LONGEST_DOCUMENT)?;
+    let manifest: Value = serde_json::from_slice(&manifest).unwrap_or_default();
+    let types: BTreeMap<Digest, String> = manifest["layers"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|layer| {
+            Some((
+                layer["digest"].as_str()?.parse().ok()?,
+                layer["mediaType"].as_str()?.to_owned(),
+            ))
+        })
+        .collect();
+    let mut chain = Vec::new();
+    let mut layers = BTreeMap::new();
+    for layer in &image.layers {
+        chain.push(json!({
+            "mediaType": types.get(&layer.digest),
+            "digest": layer.digest,
+            "size": layer.size,
+        }));
+        if let Some(step) = layer.vertex.as_ref().and_then(|vertex| draft.place_of(vertex)) {
+            layers.insert(step, chain.clone());
+        }
+    }
+    Ok(layers)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn full(wish: Result<Wish, String>) -> Option<bool> {
+        wish.unwrap().0.map(|asked| asked.full)
+    }
+
+    #[test]
+    fn statements_are_asked_for_as_docker_build_has_it() {
+        assert_eq!(full(provenance("true")), Some(true));
+        assert_eq!(full(provenance("false")), None);
+        assert_eq!(full(provenance("mode=min")), Some(false));
+        assert_eq!(full(provenance("mode=max,version=v1")), Some(true));
+        assert_eq!(full(attest("type=provenance,mode=min")), Some(false));
+        assert_eq!(full(attest("type=provenance,disabled=true")), None);
+        assert_eq!(full(attest("type=sbom,disabled=true")), None);
+        assert_eq!(sbom("false"), Ok(false));
+        let asked = provenance("builder-id=https://ci.example/run/1,reproducible=true,filename=p.json")
+            .unwrap()
+            .0
+            .unwrap();
+        assert_eq!(asked.builder.as_deref(), Some("https://ci.example/run/1"));
+        assert_eq!((asked.reproducible, asked.file_name.as_str()), (true, "p.json"));
+    }
+
+    #[test]
+    fn folders_of_this_machine_are_not_told() {
+        assert_eq!(path(None, false), "Dockerfile");
+        assert_eq!(path(Some(Path::new("-")), false), "Dockerfile");
+        assert_eq!(
+            path(Some(Path::new("/home/me/app.Dockerfile")), false),
+            "app.Dockerfile"
+        );
+        assert_eq!(
+            path(Some(Path::new("docker/Dockerfile")), true),
+            "docker/Dockerfile"
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_stated_says_what_can() {
+        for (wish, said) in [
+            (attest("type=sbom"), "no lists of contents"),
+            (attest("type=sbom,generator=x"), "no lists of contents"),
+            (sbom("true").map(|_| Wish(None)), "no lists of contents"),
+            (attest("type=other"), "there is provenance"),
+            (attest("mode=max"), "no type"),
+            (provenance("yes"), "no value"),
+            (provenance("mode=all"), "min or max"),
+            (provenance("version=v0.2"), "only v1"),
+            (provenance("generator=x"), "\"generator\""),
+            (provenance("filename=../x"), "without folders"),
+        ] {
+            let error = wish.unwrap_err();
+            assert!(error.contains(said), "{error}");
+        }
+    }
+}
