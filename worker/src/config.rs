@@ -189,6 +189,8 @@ pub struct Limits {
     pub step_memory: u64,
     /// Processes and threads of one step.
     pub step_processes: u64,
+    /// Processor time of one step, in thousandths of a processor; `None` is all there is.
+    pub step_processors: Option<u64>,
     /// What of one step's output is kept; what comes after is dropped, and the log says so.
     pub step_log: u64,
     /// Files of one build context together.
@@ -214,6 +216,7 @@ impl Default for Limits {
             step_time: Duration::from_hours(1),
             step_memory: 8 * GIB,
             step_processes: 4096,
+            step_processors: None,
             step_log: 16 * MIB,
             context_size: 4 * GIB,
             download_size: 16 * GIB,

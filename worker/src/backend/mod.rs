@@ -26,6 +26,7 @@ use graph::Graph;
 
 use crate::export::{ImageOptions, Naming};
 use crate::provenance::Draft;
+use crate::sandbox::Limits;
 use crate::sharing::{CacheExport, Place};
 use crate::source::image::reference::Reference;
 use crate::source::image::{Push, Pushed};
@@ -121,6 +122,8 @@ pub struct Extras {
     pub local: bool,
     /// What this build's steps may have beyond their sandbox, besides what the worker allows to all.
     pub entitlements: BTreeSet<Entitlement>,
+    /// What its steps may use up, where that is otherwise than the worker has it for all.
+    pub limits: Limits,
     /// Sockets of SSH agents by id, for `RUN --mount=type=ssh`.
     pub agents: Arc<BTreeMap<String, PathBuf>>,
     /// How the image is put together.

@@ -143,7 +143,7 @@ const LIMITS: [&str; 15] = [
 ];
 
 /// Reads a size as docker build has it: all units are binary, and small letters do.
-fn size(text: &str) -> Result<i64, String> {
+pub(super) fn size(text: &str) -> Result<i64, String> {
     let wrong = || format!("{text:?} is no size: write bytes, or a number and b, k, m or g, as in 128m");
     let lower = text.trim().to_ascii_lowercase();
     let end = lower

@@ -62,6 +62,7 @@ struct LimitsTable {
     step_seconds: Option<u64>,
     step_memory: Option<Size>,
     step_processes: Option<u64>,
+    step_processors: Option<Spanned<f64>>,
     step_log: Option<Size>,
     context_size: Option<Size>,
     download_size: Option<Size>,
@@ -325,12 +326,34 @@ fn convert_limits(table: LimitsTable) -> Result<Limits, Problem> {
         step_time: table.step_seconds.map_or(defaults.step_time, Duration::from_secs),
         step_memory: size(table.step_memory, defaults.step_memory),
         step_processes: table.step_processes.unwrap_or(defaults.step_processes),
+        step_processors: match table.step_processors {
+            None => defaults.step_processors,
+            Some(given) => Some(processors(&given)?),
+        },
         step_log: size(table.step_log, defaults.step_log),
         context_size: size(table.context_size, defaults.context_size),
         download_size: size(table.download_size, defaults.download_size),
         image_size: size(table.image_size, defaults.image_size),
         image_unpacked_size: size(table.image_unpacked_size, defaults.image_unpacked_size),
     })
+}
+
+/// Thousandths of a processor.
+fn processors(given: &Spanned<f64>) -> Result<u64, Problem> {
+    let millis = (given.get_ref() * 1000.0).round();
+    // A hundredth is the least that the kernel hands out.
+    if !(10.0..=1e9).contains(&millis) {
+        return Err(Problem::at(
+            given,
+            "is no number of processors; write one such as 2.0 or 0.5".to_owned(),
+        ));
+    }
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "it is within bounds"
+    )]
+    Ok(millis as u64)
 }
 
 /// Adds "did you mean" to serde's "unknown field `x`, expected one of `a`, `b`", where one of those is close.

@@ -40,6 +40,7 @@ fn sample_shows_every_key_and_the_default_limits() {
         config.limits,
         Limits {
             parallel_steps: 4,
+            step_processors: Some(1500),
             ..Limits::default()
         }
     );
@@ -175,5 +176,16 @@ proptest::proptest! {
         if let Err(error) = parse(&text) {
             proptest::prop_assert!(error.to_string().starts_with("<configuration>:"));
         }
+    }
+}
+
+#[test]
+fn processors_of_a_step_are_some() {
+    let limits =
+        |text: &str| parse(&format!("[limits]\nstep-processors = {text}\n")).map(|config| config.limits);
+    assert_eq!(limits("0.25").unwrap().step_processors, Some(250));
+    for text in ["0.0", "-1.0", "nan", "inf", "1e99"] {
+        let said = limits(text).unwrap_err().to_string();
+        assert!(said.contains("no number of processors"), "{text}: {said}");
     }
 }

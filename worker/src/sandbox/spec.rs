@@ -129,6 +129,20 @@ pub struct Limits {
     pub log_bytes: Option<u64>,
 }
 
+impl Limits {
+    /// These, and where they say nothing `others`.
+    #[must_use]
+    pub fn or(self, others: Self) -> Self {
+        Self {
+            memory: self.memory.or(others.memory),
+            pids: self.pids.or(others.pids),
+            cpu_millis: self.cpu_millis.or(others.cpu_millis),
+            wall_time: self.wall_time.or(others.wall_time),
+            log_bytes: self.log_bytes.or(others.log_bytes),
+        }
+    }
+}
+
 /// A limit as `ulimit` shows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ulimit {

@@ -705,3 +705,49 @@ fn a_context_whose_content_is_gone_is_read_again_though_it_did_not_change() {
     assert_eq!(second.0, 0, "{}", second.2);
     assert!(state.join("snapshots/layers").read_dir().unwrap().count() > 0);
 }
+
+#[test]
+fn flags_say_what_a_step_may_use_up() {
+    let folder = Folder::with(&[(
+        "context/Dockerfile",
+        "FROM scratch\nCOPY bin /bin/\nARG DO\nRUN [ -z \"$DO\" ] || eval \"$DO\"\n",
+    )]);
+    std::fs::create_dir(folder.path("context/bin")).unwrap();
+    if std::fs::copy("/bin/busybox", folder.path("context/bin/sh")).is_err() {
+        println!("skipped: there is no /bin/busybox to run");
+        return;
+    }
+    let mut cases = vec![("--step-timeout", "1", "sleep 100", "longer than the 1 seconds")];
+    let state = folder.name("state");
+    let doctor = run(&["doctor", "--state", &state]).1;
+    if doctor.contains("ok  limits") {
+        cases.push((
+            "--memory",
+            "20m",
+            "x=x; while true; do x=$x$x; done",
+            "more than the 20 MiB",
+        ));
+        cases.push((
+            "--pids-limit",
+            "3",
+            "sh -c 'sleep 1 & sleep 1 & sleep 1 & wait'",
+            "fork",
+        ));
+    } else {
+        println!("skipped: memory and processes cannot be limited here: {doctor}");
+    }
+    for (flag, value, work, said) in cases {
+        let work = format!("DO={work}");
+        let arguments = [flag, value, "--progress", "plain", "--build-arg", &work];
+        let Some((code, _, err)) = build(&folder, &arguments) else {
+            return;
+        };
+        assert_eq!(code, 1, "{flag}: {err}");
+        assert!(err.contains(said), "{flag}: {err}");
+    }
+    let (code, _, err) = build(&folder, &["--cpus", "0.5"]).unwrap();
+    assert_eq!(code, 0, "{err}");
+    // Limits are no part of what a step is.
+    let (code, _, err) = build(&folder, &["--cpus", "1", "--memory", "1g"]).unwrap();
+    assert!(code == 0 && err.contains("CACHED"), "{err}");
+}

@@ -101,7 +101,7 @@ impl Engine {
         let limits = Limits {
             memory: Some(config.limits.step_memory),
             pids: Some(config.limits.step_processes),
-            cpu_millis: None,
+            cpu_millis: config.limits.step_processors,
             wall_time: Some(config.limits.step_time),
             log_bytes: Some(config.limits.step_log),
         };

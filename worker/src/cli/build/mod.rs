@@ -11,6 +11,7 @@ mod display;
 mod epoch;
 mod failure;
 mod finish;
+mod limits;
 mod output;
 mod planning;
 mod remote;
@@ -129,6 +130,9 @@ pub(super) struct Arguments {
 
     #[command(flatten)]
     steps: steps::Arguments,
+
+    #[command(flatten)]
+    limits: limits::Arguments,
 
     /// Allow steps what they have only where that is allowed: network.host or security.insecure; may be given several
     /// times
@@ -467,6 +471,7 @@ fn extras(
         secrets: Arc::new(arguments.secrets.secrets()?),
         agents: Arc::new(arguments.secrets.agents()?),
         entitlements: arguments.entitlements(),
+        limits: arguments.limits.limits(),
         local: true,
         image: wanted.image_options(&plan.platform),
         files: Arc::new(wanted.files(&plan.platform)),

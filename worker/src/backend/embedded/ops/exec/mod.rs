@@ -72,7 +72,8 @@ impl Executor {
         spec.user.clone_from(&meta.user);
         spec.readonly_root = root.readonly;
         spec.mounts.clone_from(&ground.specs);
-        spec.limits = self.limits;
+        let limits = given.extras.limits.or(self.limits);
+        spec.limits = limits;
         spec.ulimits = ulimits(meta)?;
         if !meta.hostname.is_empty() {
             spec.hostname.clone_from(&meta.hostname);
@@ -126,7 +127,7 @@ impl Executor {
         };
         let (status, tail) = tokio::join!(self.sandbox.run(spec, output, ticket.cancel.clone()), hear);
         drop(ground);
-        verdict(status, meta, &self.limits, &tail.text()).map_err(|failure| self.short_of_room(failure))?;
+        verdict(status, meta, &limits, &tail.text()).map_err(|failure| self.short_of_room(failure))?;
         let snapshots = self.snapshots.clone();
         blocking(move || finish(&snapshots, active, &base)).await
     }
