@@ -9,11 +9,17 @@ use crate::process;
 use crate::report::{Done, Line};
 
 /// A program, and the package it comes in.
-const PROGRAMS: [(&str, &str); 7] = [
+const PROGRAMS: [(&str, &str); 11] = [
     ("busybox", "busybox-static"),
     ("chromium", "chromium"),
+    // Makes the base image of the tests that build on a whole Debian.
+    ("debootstrap", "debootstrap"),
     ("docker-registry", "docker-registry"),
     ("git", "git"),
+    // By these three an ordinary user's worker has a network, and ids for others.
+    ("iptables-restore", "iptables"),
+    ("newuidmap", "uidmap"),
+    ("pasta", "passt"),
     ("skopeo", "skopeo"),
     ("openssl", "openssl"),
     ("umoci", "umoci"),

@@ -87,7 +87,9 @@ fn run(arguments: &[String]) -> Outcome<ExitCode> {
         }
         "images" => {
             no_more(rest)?;
-            images::prepare(&place, &mut Report::new(1))?;
+            let mut report = Report::new(2);
+            images::prepare(&place, &mut report)?;
+            images::debootstrap::prepare(&place, &mut report)?;
             Ok(ExitCode::SUCCESS)
         }
         "help" | "--help" | "-h" => {

@@ -49,6 +49,11 @@ impl Place {
         self.target.join("images")
     }
 
+    /// The image with a whole Debian root file system, and the worker's configuration that names it.
+    pub(crate) fn debian(&self) -> PathBuf {
+        self.target.join("debian")
+    }
+
     /// What long commands printed.
     pub(crate) fn logs(&self) -> PathBuf {
         self.target.join("logs")

@@ -83,10 +83,12 @@ pub(crate) fn shown(command: &mut Command) -> Outcome<bool> {
     Ok(status.success())
 }
 
-/// Whether a program of that name is on the `PATH`.
+/// Whether a program of that name is on the `PATH`, or where programs are that only root has there.
 pub(crate) fn on_path(program: &str) -> bool {
-    std::env::var_os("PATH")
-        .is_some_and(|path| std::env::split_paths(&path).any(|folder| folder.join(program).is_file()))
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path)
+        .chain(["/usr/sbin".into(), "/sbin".into()])
+        .any(|folder| folder.join(program).is_file())
 }
 
 fn describe(command: &Command) -> String {

@@ -30,6 +30,13 @@ pub(crate) struct Layout {
     tags: Vec<Value>,
 }
 
+/// Whose the files of a layer are.
+#[derive(Clone, Copy)]
+pub(crate) enum Owners {
+    Root,
+    AsTheyAre,
+}
+
 /// A layer in the layout.
 #[derive(Clone)]
 pub(crate) struct Layer {
@@ -62,8 +69,12 @@ impl Layout {
         })
     }
 
-    /// Adds a folder's files as a layer.
+    /// Adds a folder's files as a layer; they are root's.
     pub(crate) fn layer(&mut self, rootfs: &Rootfs) -> Outcome<Layer> {
+        self.layer_with(rootfs, Owners::Root)
+    }
+
+    pub(crate) fn layer_with(&mut self, rootfs: &Rootfs, owners: Owners) -> Outcome<Layer> {
         let mut names = Vec::new();
         for entry in fs::read_dir(&rootfs.folder).about(&rootfs.folder)? {
             names.push(entry.about(&rootfs.folder)?.file_name());
@@ -72,14 +83,11 @@ impl Layout {
         let tar = self.scratch.join("layer.tar");
         let mut command = Command::new("tar");
         command
-            .args([
-                "--create",
-                "--format=gnu",
-                "--sort=name",
-                "--numeric-owner",
-                "--owner=0",
-                "--group=0",
-            ])
+            .args(["--create", "--format=gnu", "--sort=name", "--numeric-owner"])
+            .args(match owners {
+                Owners::Root => &["--owner=0", "--group=0"][..],
+                Owners::AsTheyAre => &[],
+            })
             .arg(format!("--mtime=@{TIME}"))
             .arg("--file")
             .arg(&tar)

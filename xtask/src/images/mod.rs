@@ -7,6 +7,7 @@
 mod alpine;
 mod base;
 mod debian;
+pub(crate) mod debootstrap;
 mod golang;
 mod layout;
 mod nginx;
