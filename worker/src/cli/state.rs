@@ -107,7 +107,7 @@ impl State {
                     self.path.display()
                 );
                 return Err(Failure::new(Failure::PLACE, message).hint(
-                    "use it as the user that made it and with the /etc/subuid and /etc/subgid of then, or name another with --state",
+                    "use it as the user that made it and with the /etc/subuid and /etc/subgid of then, or remove it, or name another with --state",
                 ));
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => fs::write(&place, ours),

@@ -33,6 +33,10 @@ mod syscall;
 mod user;
 
 #[cfg(test)]
+#[path = "../../tests/ordinary/mod.rs"]
+#[allow(dead_code, reason = "shared with tests that use more of it")]
+mod ordinary;
+#[cfg(test)]
 mod tests;
 
 pub(crate) use emulation::emulated;

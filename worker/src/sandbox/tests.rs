@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::*;
+use crate::rootless::Ids;
 use crate::snapshot::{Active, DiffOptions, DiffStats, SnapshotId, SnapshotStore, diff};
 
 /// A worker with one image.
@@ -514,6 +515,10 @@ fn the_way_out_does_not_lead_into_the_machine() {
     if socket.connect("192.0.2.1:9").is_ok() {
         addresses.push(socket.local_addr().unwrap().ip().to_string());
     }
+    if !Ids::here().are_the_machines() {
+        // It is an address in the worker's own network, which is not the machine's.
+        addresses.remove(0);
+    }
     for address in addresses {
         assert!(
             std::net::TcpStream::connect((address.as_str(), port)).is_ok(),
@@ -630,6 +635,9 @@ fn dangerous_calls_are_refused() {
 #[test]
 fn devices_that_a_step_makes_cannot_be_opened() {
     let Some(machine) = Machine::new() else { return };
+    if !Ids::here().are_the_machines() {
+        return println!("skipped: {NO_DEVICES}");
+    }
     // The capability is Docker's default, and some packages need it; what is made must not be of use.
     for place in ["/node", "/tmp/node", "/dev/node", "/dev/shm/node"] {
         let ran = machine.sh(&format!(
@@ -882,4 +890,46 @@ fn a_killed_worker_leaves_no_process_and_no_mount() {
         .unwrap(),
     );
     fs::remove_dir_all(&dir).unwrap();
+}
+
+/// How the tests know that they are run by [`all_of_this_holds_for_an_ordinary_user`].
+const ORDINARY: &str = "STAGEWRIGHT_TEST_ORDINARY";
+
+const NO_DEVICES: &str = "ordinary users make no devices at all";
+
+#[test]
+fn all_of_this_holds_for_an_ordinary_user() {
+    if std::env::var_os(ORDINARY).is_some() {
+        return;
+    }
+    let own = std::env::current_exe().unwrap();
+    let user = match ordinary::Ordinary::new(&[&own]) {
+        Ok(user) => user,
+        Err(reason) => return println!("skipped: {reason}"),
+    };
+    // This process has threads, so another makes the namespace for it.
+    let mut tests = user.command(ordinary::Machine::Whole, Path::new("/usr/bin/unshare"));
+    let output = tests
+        .args([
+            "--map-users=auto",
+            "--map-groups=auto",
+            "--map-root-user",
+            "--mount",
+        ])
+        .arg(own)
+        .args(["sandbox::", "--show-output"])
+        .env(ORDINARY, "1")
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(
+        output.status.success(),
+        "{said}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    // What they could not try is not tried, with one exception that is meant.
+    let mut skipped = said.lines().filter(|line| line.starts_with("skipped: "));
+    if let Some(reason) = skipped.find(|line| !line.ends_with(NO_DEVICES)) {
+        println!("{reason}");
+    }
 }

@@ -11,6 +11,8 @@
 //! ```
 //!
 //! The first two want `buildctl` on the `PATH` and a daemon where `BUILDKIT_HOST` says. All want
+//! Root builds some of the cases once more as an ordinary user, `ordinary/…`; with `STAGEWRIGHT_BUILDS_AS_USER=all` all of them.
+//!
 //! `STAGEWRIGHT_TEST_CONFIG`, a configuration that `cargo xtask images` wrote; without it, or where the machine cannot
 //! run builds, this says so and ends.
 
@@ -28,6 +30,9 @@ mod image;
 mod listing;
 mod notation;
 mod tree;
+#[path = "../ordinary/mod.rs"]
+#[allow(dead_code, reason = "shared with tests that use more of it")]
+mod user;
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -44,20 +49,46 @@ use listing::Listing;
 /// Builds at a time, where nobody says otherwise: what they wait for is mostly the disk.
 const AT_A_TIME: usize = 2;
 
+/// Every so many-th case is built by an ordinary user, too, where not all are.
+const SAMPLE: usize = 8;
+
+/// Cases that make devices, which only root may.
+const DEVICES: [&str; 2] = ["add/archive-kinds", "run/special-files"];
+
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     let threads = *arguments.test_threads.get_or_insert(AT_A_TIME);
     let trials = match Engine::found() {
         Ok(engine) => {
             let engine = Arc::new(engine);
-            let suite = Arc::new(Suite {
-                lanes: Lanes::new(&engine, threads),
-                others: Lanes::new(&engine, threads),
-                record: std::env::var_os("UPDATE_EXPECTED").is_some(),
-            });
+            let suite = |lanes| {
+                Arc::new(Suite {
+                    lanes,
+                    others: Lanes::new(&engine, threads),
+                    record: std::env::var_os("UPDATE_EXPECTED").is_some(),
+                })
+            };
+            let users = Lanes::of_user(&engine, threads).map(suite);
+            let all = std::env::var("STAGEWRIGHT_BUILDS_AS_USER").is_ok_and(|which| which == "all");
+            let suite = suite(Lanes::new(&engine, threads));
             let mut trials = Vec::new();
-            for path in case_files(&folder()) {
+            if let (false, Err(reason)) = (engine.is_reference(), &users) {
+                let reason = reason.clone();
+                trials.push(Trial::test("ordinary", move || {
+                    println!("skipped: {reason}");
+                    Ok(())
+                }));
+            }
+            for (number, path) in case_files(&folder()).into_iter().enumerate() {
                 let name = name_of(&path);
+                if let (false, Ok(suite)) = (engine.is_reference(), &users)
+                    && (all || number % SAMPLE == 0)
+                    && !DEVICES.contains(&name.as_str())
+                {
+                    let (suite, path) = (Arc::clone(suite), path.clone());
+                    let name = format!("ordinary/{name}");
+                    trials.push(Trial::test(name, move || suite.compare(&path)));
+                }
                 if !engine.is_reference() {
                     let (suite, path) = (Arc::clone(&suite), path.clone());
                     let name = format!("reproducible/{name}");

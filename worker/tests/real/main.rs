@@ -1,7 +1,8 @@
 //! The whole worker, as a process, on real images: planned with core, handed over as the page does it, executed.
 //!
 //! `STAGEWRIGHT_TEST_CONFIG` names a configuration that resolves `alpine:latest` (`cargo xtask images` writes one).
-//! Without it, or where the machine cannot run builds, the tests say so and end.
+//! `STAGEWRIGHT_TEST_DEBIAN` names one that resolves `debian:bookworm` to a whole Debian, made by the same command.
+//! Without them, or where the machine cannot run builds, the tests say so and end.
 
 #![allow(
     clippy::unwrap_used,
@@ -15,6 +16,10 @@ mod builds;
 #[path = "../server/client.rs"]
 #[allow(dead_code, reason = "shared with the server's tests, which use more of it")]
 mod client;
+mod debian;
 mod image;
+mod ordinary;
 mod outputs;
 mod process;
+#[path = "../ordinary/mod.rs"]
+mod user;

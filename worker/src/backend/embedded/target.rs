@@ -130,8 +130,13 @@ impl Target {
     /// Makes a named pipe, or a device by its number.
     pub(crate) fn special(&self, path: &Path, kind: FileType, device: u64) -> io::Result<()> {
         let mode = Mode::RUSR | Mode::WUSR;
-        self.beside(path, |parent, name| {
-            rustix::fs::mknodat(parent, name, kind, mode, device)
+        let (parent, name) = self.tree.parent_of(path)?;
+        rustix::fs::mknodat(parent.as_fd(), name, kind, mode, device).map_err(|error| match error {
+            Errno::PERM if kind != FileType::Fifo && !Ids::here().are_the_machines() => io::Error::new(
+                io::ErrorKind::PermissionDenied,
+                "it is a device, and the worker of an ordinary user can make none",
+            ),
+            error => error.into(),
         })
     }
 

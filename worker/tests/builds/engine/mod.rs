@@ -4,12 +4,14 @@ mod buildctl;
 mod own;
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::{Arc, Condvar, Mutex};
 
 use libtest_mimic::Failed;
 
 use crate::case::Case;
 use crate::image::{self, Built};
+use crate::user::{Machine, Ordinary};
 
 /// What is known before the first build.
 pub(crate) struct Engine {
@@ -39,7 +41,13 @@ impl Engine {
         }
         let program = match std::env::var("STAGEWRIGHT_BUILDS_BY").as_deref() {
             Err(_) => {
-                own::can_build()?;
+                let state = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+                own::can_build(
+                    Command::new(own::PROGRAM)
+                        .arg("doctor")
+                        .arg("--state")
+                        .arg(state.path()),
+                )?;
                 Program::Own
             }
             Ok("buildctl") => Program::Buildctl,
@@ -69,6 +77,8 @@ pub(crate) struct Lanes {
     engine: Arc<Engine>,
     free: Mutex<Vec<tempfile::TempDir>>,
     returned: Condvar,
+    /// Who builds, where it is not whoever runs the tests.
+    user: Option<Ordinary>,
 }
 
 /// How to build.
@@ -94,11 +104,24 @@ pub(crate) struct Lane<'l> {
 
 impl Lanes {
     pub(crate) fn new(engine: &Arc<Engine>, count: usize) -> Self {
+        Self::of(engine, count, None)
+    }
+
+    /// Lanes of an ordinary user; else why there are none.
+    pub(crate) fn of_user(engine: &Arc<Engine>, count: usize) -> Result<Self, String> {
+        let places = [own::PROGRAM, env!("CARGO_TARGET_TMPDIR")].map(Path::new);
+        let user = Ordinary::new(&[places[0], places[1], &engine.layout])?;
+        own::can_build(user.command(Machine::Whole, places[0]).arg("doctor"))?;
+        Ok(Self::of(engine, count, Some(user)))
+    }
+
+    fn of(engine: &Arc<Engine>, count: usize, user: Option<Ordinary>) -> Self {
         let folder = || tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
         Self {
             engine: Arc::clone(engine),
             free: Mutex::new((0..count).map(|_| folder()).collect()),
             returned: Condvar::new(),
+            user,
         }
     }
 
@@ -149,7 +172,10 @@ impl Lane<'_> {
             way,
         };
         let failure = match self.engine().program {
-            Program::Own => own::build(&job, self.state.as_ref().unwrap().path())?,
+            Program::Own => {
+                let state = self.state.as_ref().unwrap().path();
+                own::build(&job, state, self.lanes.user.as_ref())?
+            }
             Program::Buildctl => buildctl::build(&job)?,
         };
         Ok(match failure {

@@ -6,24 +6,19 @@ use std::process::Command;
 
 use libtest_mimic::Failed;
 
+use rustix::fs::{Gid, Uid};
+
 use super::{Job, Way};
+use crate::user::{ID, Machine, Ordinary, give};
 
 /// The exit code of a build that failed, or of a Dockerfile with errors.
 const FAILED: i32 = 1;
 
-fn program() -> Command {
-    Command::new(env!("CARGO_BIN_EXE_stagewright"))
-}
+pub(super) const PROGRAM: &str = env!("CARGO_BIN_EXE_stagewright");
 
 /// Why builds do not run here, where they do not.
-pub(super) fn can_build() -> Result<(), String> {
-    let state = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-    let said = program()
-        .arg("doctor")
-        .arg("--state")
-        .arg(state.path())
-        .output()
-        .unwrap();
+pub(super) fn can_build(doctor: &mut Command) -> Result<(), String> {
+    let said = doctor.output().unwrap();
     if said.status.success() {
         return Ok(());
     }
@@ -32,7 +27,7 @@ pub(super) fn can_build() -> Result<(), String> {
 }
 
 /// Builds; gives what was said where that fails.
-pub(super) fn build(job: &Job<'_>, state: &Path) -> Result<Option<String>, Failed> {
+pub(super) fn build(job: &Job<'_>, state: &Path, user: Option<&Ordinary>) -> Result<Option<String>, Failed> {
     let mut config = String::new();
     for image in job.images {
         writeln!(
@@ -46,7 +41,15 @@ pub(super) fn build(job: &Job<'_>, state: &Path) -> Result<Option<String>, Faile
     }
     let config_file = job.scratch.join("stagewright.toml");
     std::fs::write(&config_file, config).unwrap();
-    let mut command = program();
+    let mut command = match user {
+        None => Command::new(PROGRAM),
+        Some(user) => {
+            give(job.folder);
+            give(job.scratch);
+            rustix::fs::chown(state, Some(Uid::from_raw(ID)), Some(Gid::from_raw(ID))).unwrap();
+            user.command(Machine::Whole, Path::new(PROGRAM))
+        }
+    };
     command
         .current_dir(job.folder)
         .args(["build", "--file", "Dockerfile"])

@@ -15,6 +15,7 @@ use super::super::super::select::Selected;
 use super::super::super::target::{Making, Metadata, Target};
 use super::super::super::tree::{Attributes, NodeKind, Tree, resolve};
 use super::{FileError, Owner};
+use crate::rootless::Ids;
 use crate::snapshot::is_overlay_attribute;
 use crate::snapshot::tar::{Entry, EntryKind, Most, TarError, TarReader, begins_archive};
 
@@ -151,6 +152,12 @@ impl Unpacking<'_> {
                 target.hard_link(&existing, &path)?;
             }
             EntryKind::Fifo => target.special(&path, FileType::Fifo, 0)?,
+            // As with those of base images: the worker of an ordinary user can make none, and steps could not open them.
+            EntryKind::CharDevice { .. } | EntryKind::BlockDevice { .. }
+                if !Ids::here().are_the_machines() =>
+            {
+                return Ok(());
+            }
             EntryKind::CharDevice { major, minor } => {
                 target.special(
                     &path,
