@@ -3,14 +3,14 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::io::{self, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 
 use rustix::io::Errno;
 use rustix::thread::UnshareFlags;
 
-use super::subordinate;
+use super::{find, subordinate};
 
 /// As whom this process works.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -162,7 +162,9 @@ impl Mapper {
                     "{file} gives no ids to {who}: add the line {who}:100000:65536 to /etc/subuid and to /etc/subgid"
                 ));
             }
-            let program = find(program).ok_or_else(|| {
+            // It stands in a shell's text, between quotes.
+            let found = find(program).filter(|file| file.to_str().is_some_and(|text| !text.contains('\'')));
+            let program = found.ok_or_else(|| {
                 format!("the program {program} is missing: install it (Debian's package is uidmap)")
             })?;
             let map = subordinate::map(own, &given);
@@ -200,16 +202,4 @@ impl Mapper {
              was not started with no_new_privs"
         ))
     }
-}
-
-/// A program on the `PATH`, or where distributions keep those that not everybody has there.
-fn find(program: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path)
-        .filter(|folder| folder.is_absolute())
-        .chain(["/usr/bin", "/usr/sbin", "/bin", "/sbin"].map(PathBuf::from))
-        .map(|folder| folder.join(program))
-        .find(|file| file.is_file())
-        // It stands in a shell's text, between quotes.
-        .filter(|file| file.to_str().is_some_and(|text| !text.contains('\'')))
 }

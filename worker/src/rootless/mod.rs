@@ -12,7 +12,9 @@
 
 mod enter;
 mod ids;
+mod program;
 mod subordinate;
 
 pub use enter::{Standing, enter, standing};
 pub use ids::Ids;
+pub(crate) use program::find;

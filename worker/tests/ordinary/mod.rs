@@ -181,5 +181,5 @@ if [ -e /dev/net/tun ]; then
 fi
 for program in $WITHOUT; do mount --bind /dev/null "/usr/bin/$program"; done
 unset GROUND SHADOW NEEDED TUN IDS WITHOUT
-exec setpriv --reuid="$ID" --regid="$ID" --clear-groups env -u ID "$@"
+exec setpriv --reuid="$ID" --regid="$ID" --clear-groups env -u ID PATH=/usr/local/bin:/usr/bin:/bin "$@"
 "#;

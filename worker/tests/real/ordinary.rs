@@ -1,6 +1,7 @@
 //! The worker of an ordinary user, on a machine where nobody made anything ready but its ids.
 
 use std::fs;
+use std::io::{BufRead as _, BufReader};
 use std::net::{TcpListener, UdpSocket};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -342,6 +343,34 @@ fn a_machine_without_user_namespaces_says_so() {
         said.ends_with("Builds do not run on this machine; planning does.\n"),
         "{said}"
     );
+}
+
+#[test]
+fn a_worker_of_an_ordinary_user_serves_where_the_user_is() {
+    let Some((config, user)) = ready() else { return };
+    if !can_build(&user) {
+        return;
+    }
+    let mut worker = user
+        .command(Machine::Whole, Path::new(PROGRAM))
+        .args(["serve", "--listen", "127.0.0.1:0", "--config"])
+        .arg(&config)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(worker.stdout.take().unwrap()).lines();
+    let url = lines.find_map(|line| {
+        line.unwrap()
+            .strip_prefix("playground: http://")
+            .map(str::to_owned)
+    });
+    let address = url.unwrap().split('/').next().unwrap().to_owned();
+    let answered = std::net::TcpStream::connect(&address);
+    worker.kill().unwrap();
+    worker.wait().unwrap();
+    answered.unwrap();
+    // The state is where such users have it.
+    assert!(user.home().join(".local/state/stagewright/snapshots").is_dir());
 }
 
 #[test]

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use super::PREFIX;
+use crate::rootless::find;
 
 /// A tool that sets rules.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,17 +42,12 @@ impl Firewall {
 
     /// Whether there is a tool for a network that nobody else has rules in; else a sentence on what is missing.
     pub(super) fn find_for_new() -> Result<(), String> {
-        let is_here = |program: &str| {
-            Command::new(program)
-                .arg("--version")
-                .stdin(Stdio::null())
-                .output()
-                .is_ok_and(|output| output.status.success())
-        };
-        if is_here("nft") || is_here("iptables-restore") {
-            Ok(())
-        } else {
-            Err("neither nft nor iptables is here: install one of them (Debian's packages are nftables and iptables)".to_owned())
+        match find("nft").or_else(|| find("iptables-restore")) {
+            Some(_) => Ok(()),
+            None => Err(
+                "neither nft nor iptables is here: install one of them (Debian's packages are nftables and iptables)"
+                    .to_owned(),
+            ),
         }
     }
 
@@ -59,7 +55,7 @@ impl Firewall {
     /// directory of the worker's.
     pub(super) fn install_in_new(network: Ipv4Addr, place: &Path) -> Result<(), String> {
         nft(&(nft_rules(network) + NOTHING_FOR_ITSELF)).or_else(|nft| {
-            let mut command = Command::new("iptables-restore");
+            let mut command = Command::new(find("iptables-restore").unwrap_or("iptables-restore".into()));
             // The usual place of it is root's.
             command.env("XTABLES_LOCKFILE", place.join("lock"));
             fed(command, &restored_rules(network)).map_err(|iptables| format!("{nft}, and {iptables}"))
@@ -177,14 +173,15 @@ fn restored_rules(network: Ipv4Addr) -> String {
 }
 
 fn nft(script: &str) -> Result<(), String> {
-    let mut command = Command::new("nft");
+    let mut command = Command::new(find("nft").unwrap_or("nft".into()));
     command.args(["-f", "-"]);
     fed(command, script)
 }
 
 /// Runs a program with a text as its input.
 fn fed(mut command: Command, text: &str) -> Result<(), String> {
-    let program = command.get_program().to_string_lossy().into_owned();
+    let program = Path::new(command.get_program()).file_name().unwrap_or_default();
+    let program = program.to_string_lossy().into_owned();
     let mut run = || -> std::io::Result<Output> {
         let mut child = command
             .stdin(Stdio::piped())

@@ -8,7 +8,6 @@
 //! To `pasta` the machine's own addresses are like any other, so the gateway has routes that lead nowhere for all of them. Its
 //! loopback is not the machine's, and `pasta` is told to stand in for none of what listens there.
 
-use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io;
 use std::net::Ipv4Addr;
@@ -25,6 +24,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use rustix::thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space};
 
 use super::netlink::Netlink;
+use crate::rootless::find;
 
 /// How long `pasta` may take to set its interface up.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -270,16 +270,6 @@ fn addresses(table: &str) -> impl Iterator<Item = Ipv4Addr> + '_ {
         }
         line.starts_with("/32 host LOCAL").then_some(last).flatten()
     })
-}
-
-/// A program on the `PATH`, or where distributions keep those that not everybody has there.
-fn find(program: impl AsRef<OsStr>) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path)
-        .filter(|folder| folder.is_absolute())
-        .chain(["/usr/bin", "/usr/sbin"].map(PathBuf::from))
-        .map(|folder| folder.join(program.as_ref()))
-        .find(|file| file.is_file())
 }
 
 #[cfg(test)]
