@@ -16,7 +16,7 @@ use stagewright_core::analysis::ImageFacts;
 use stagewright_core::digest::Digest;
 use stagewright_core::platform::Platform;
 use stagewright_core::protocol::{
-    BuildFailure, BuildId, Event, ImageSummary, OutputFormat, ResolveImage, SolveStatus,
+    BuildFailure, BuildId, Event, ImageSummary, OutputFormat, ResolveImage, SolveStatus, Vertex,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -140,6 +140,20 @@ pub struct Extras {
     pub inline_cache: bool,
     /// What is known of the build for its provenance, where one is asked for.
     pub provenance: Option<Arc<Draft>>,
+}
+
+/// Something that is done for a build and is no step of its plan, as it begins. `id` tells it from others of its name.
+pub fn task(name: &str, id: &str) -> Vertex {
+    Vertex {
+        digest: Digest::of(format!("{name} of {id}").as_bytes()),
+        inputs: Vec::new(),
+        name: name.to_owned(),
+        started: Some(timestamp()),
+        completed: None,
+        cached: false,
+        error: String::new(),
+        reason: String::new(),
+    }
 }
 
 /// Where the files of a build's result go, outside of the worker.

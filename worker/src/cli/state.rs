@@ -9,9 +9,6 @@ use std::time::Duration;
 use super::Failure;
 use crate::rootless::{self, Ids, Standing};
 
-/// How a folder that a worker has is refused.
-const IN_USE: &str = "another worker uses the state folder";
-
 /// How often the folder is tried, and how long after one another.
 const ATTEMPTS: u32 = 20;
 const BETWEEN: Duration = Duration::from_millis(50);
@@ -44,14 +41,14 @@ impl State {
         // Commands that only look take the folder too, for a moment.
         for _ in 0..ATTEMPTS {
             match Self::attempt(given) {
-                Err(failure) if failure.message.contains(IN_USE) => std::thread::sleep(BETWEEN),
-                result => return result,
+                Err(Refusal::InUse(_)) => std::thread::sleep(BETWEEN),
+                result => return Ok(result?),
             }
         }
-        Self::attempt(given)
+        Ok(Self::attempt(given)?)
     }
 
-    fn attempt(given: Option<&Path>) -> Result<Self, Failure> {
+    fn attempt(given: Option<&Path>) -> Result<Self, Refusal> {
         let path = place(given)?;
         let cannot = |what: &str, error: &dyn std::fmt::Display| {
             Failure::new(
@@ -85,12 +82,8 @@ impl State {
                 state.belongs_to(Ids::here())?;
                 Ok(state)
             }
-            Err(TryLockError::WouldBlock) => Err(Failure::new(
-                Failure::PLACE,
-                format!("{IN_USE} {}", path.display()),
-            )
-            .hint("stop it, or give this worker a folder of its own with --state")),
-            Err(TryLockError::Error(error)) => Err(cannot("lock", &error)),
+            Err(TryLockError::WouldBlock) => Err(Refusal::InUse(path)),
+            Err(TryLockError::Error(error)) => Err(cannot("lock", &error).into()),
         }
     }
 
@@ -115,6 +108,32 @@ impl State {
         };
         result
             .map_err(|error| Failure::new(Failure::PLACE, format!("cannot use {}: {error}", place.display())))
+    }
+}
+
+/// Why the folder is not this process's.
+enum Refusal {
+    /// A worker is at work in it.
+    InUse(PathBuf),
+    Failed(Failure),
+}
+
+impl From<Failure> for Refusal {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+impl From<Refusal> for Failure {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::InUse(path) => Self::new(
+                Self::PLACE,
+                format!("another worker uses the state folder {}", path.display()),
+            )
+            .hint("stop it, or give this worker a folder of its own with --state"),
+            Refusal::Failed(failure) => failure,
+        }
     }
 }
 
@@ -148,11 +167,13 @@ impl Look {
                 path: canonical,
                 alone: Some(state),
             }),
-            Err(_) if fs::read_dir(&canonical).is_ok() => Ok(Self {
+            Err(Refusal::InUse(path)) => Ok(Self { path, alone: None }),
+            // Whoever may read it can look, also where they may not lock it.
+            Err(Refusal::Failed(_)) if fs::read_dir(&canonical).is_ok() => Ok(Self {
                 path: canonical,
                 alone: None,
             }),
-            Err(failure) => Err(failure),
+            Err(refusal) => Err(refusal.into()),
         }
     }
 

@@ -1,7 +1,7 @@
 //! An image as one tar, written as it goes, or as a folder.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
@@ -11,7 +11,7 @@ use tar::{Builder, EntryType, Header};
 
 use super::assemble::{INDEX_TYPE, ImageIndex};
 use super::stored::Stored;
-use super::{ExportError, LayerIndex};
+use super::{ExportError, LayerIndex, NewFile};
 use crate::content::ContentStore;
 use crate::source::image::reference::Reference;
 use crate::source::image::{LayerDescriptor, layer_reader};
@@ -46,15 +46,21 @@ pub fn oci_archive(
     archive.finish()
 }
 
-/// Writes the same as a folder. What is in it already stays, but for the list of images, which is this one's.
+/// Writes the same as a folder. What is in it already stays, but for the list of images, which is this one's. It ends early
+/// where it is not `wanted` any more, and leaves nothing half written.
 pub fn oci_layout(
     store: &ContentStore,
     root: &Digest,
     naming: &Naming,
     folder: &Path,
+    wanted: &(dyn Fn() -> bool + Sync),
 ) -> Result<(), ExportError> {
     fs::create_dir_all(folder)?;
-    oci(store, root, naming, &mut Folder(folder.to_owned()))
+    let mut layout = Folder {
+        path: folder.to_owned(),
+        wanted,
+    };
+    oci(store, root, naming, &mut layout)
 }
 
 fn oci(
@@ -64,6 +70,21 @@ fn oci(
     layout: &mut dyn Layout,
 ) -> Result<(), ExportError> {
     let stored = Stored::read(store, root)?;
+    layout.directory("blobs/")?;
+    layout.directory("blobs/sha256/")?;
+    let mut written = BTreeSet::new();
+    if let Stored::Several { digest, bytes, .. } = &stored {
+        layout.file(&blob_path(digest), bytes)?;
+    }
+    for image in stored.images() {
+        if written.insert(&image.digest) {
+            layout.file(&blob_path(&image.digest), &image.manifest_bytes)?;
+        }
+        for blob in image.blobs().filter(|blob| written.insert(&blob.digest)) {
+            let mut content = store.open_checked(&blob.digest)?;
+            layout.stream(&blob_path(&blob.digest), blob.size, &mut content)?;
+        }
+    }
     layout.file(
         "oci-layout",
         json!({ "imageLayoutVersion": "1.0.0" }).to_string().as_bytes(),
@@ -91,23 +112,8 @@ fn oci(
         annotations: BTreeMap::new(),
     };
     let index = serde_json::to_vec(&index).map_err(|error| ExportError::Malformed(error.to_string()))?;
-    layout.file("index.json", &index)?;
-    layout.directory("blobs/")?;
-    layout.directory("blobs/sha256/")?;
-    let mut written = BTreeSet::new();
-    if let Stored::Several { digest, bytes, .. } = &stored {
-        layout.file(&blob_path(digest), bytes)?;
-    }
-    for image in stored.images() {
-        if written.insert(&image.digest) {
-            layout.file(&blob_path(&image.digest), &image.manifest_bytes)?;
-        }
-        for blob in image.blobs().filter(|blob| written.insert(&blob.digest)) {
-            let mut content = store.open_checked(&blob.digest)?;
-            layout.stream(&blob_path(&blob.digest), blob.size, &mut content)?;
-        }
-    }
-    Ok(())
+    // What it names is there by now.
+    layout.file("index.json", &index)
 }
 
 /// Writes an image as the tar that `docker save` writes and `docker load` reads.
@@ -174,27 +180,42 @@ trait Layout {
 }
 
 /// A layout as a folder. Its blobs are known by their content, so one that is there is not written again.
-struct Folder(PathBuf);
+struct Folder<'w> {
+    path: PathBuf,
+    wanted: &'w (dyn Fn() -> bool + Sync),
+}
 
-impl Layout for Folder {
+impl Layout for Folder<'_> {
     fn directory(&mut self, path: &str) -> Result<(), ExportError> {
-        Ok(fs::create_dir_all(self.0.join(path))?)
+        Ok(fs::create_dir_all(self.path.join(path))?)
     }
 
     fn stream(&mut self, path: &str, size: u64, content: &mut dyn Read) -> Result<(), ExportError> {
-        let place = self.0.join(path);
+        let place = self.path.join(path);
         let is_blob = path.starts_with("blobs/");
         if is_blob && fs::metadata(&place).is_ok_and(|there| there.len() == size) {
             return Ok(());
         }
-        let beside = place.with_extension("part");
-        let mut file = File::create(&beside)?;
-        let count = io::copy(content, &mut file)?;
+        let mut file = NewFile::create(&place)?;
+        let mut buffer = vec![0; 1 << 18];
+        let mut count = 0;
+        loop {
+            if !(self.wanted)() {
+                return Err(io::Error::from(io::ErrorKind::Interrupted).into());
+            }
+            let read = match content.read(&mut buffer) {
+                Ok(0) => break,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                read => read?,
+            };
+            file.file().write_all(buffer.get(..read).unwrap_or_default())?;
+            count += read as u64;
+        }
         if count != size {
             let reason = format!("{path} has {count} bytes instead of {size}");
             return Err(ExportError::Malformed(reason));
         }
-        Ok(fs::rename(&beside, &place)?)
+        Ok(file.finish()?)
     }
 }
 

@@ -137,11 +137,7 @@ pub fn assemble_index(
 ) -> Result<Digest, ExportError> {
     let mut manifests = Vec::new();
     for (digest, annotations) in images {
-        let image = Image::read(store, digest)?;
-        manifests.push(IndexEntry {
-            platform: Some(image.platform()),
-            ..image.entry(annotations.clone())
-        });
+        manifests.push(Image::read(store, digest)?.entry(annotations.clone()));
     }
     manifests.extend(attestations.iter().map(Attestation::entry));
     let index = ImageIndex {

@@ -194,16 +194,7 @@ impl Progress {
 
     /// Tells that something begins that is no step of the plan.
     pub(crate) fn task(&self, build: &str, name: &str) -> Vertex {
-        let vertex = Vertex {
-            digest: Digest::of(format!("{name} of build {build}").as_bytes()),
-            inputs: Vec::new(),
-            name: name.to_owned(),
-            started: Some(timestamp()),
-            completed: None,
-            cached: false,
-            error: String::new(),
-            reason: String::new(),
-        };
+        let vertex = task(name, &format!("build {build}"));
         self.sink.status(SolveStatus {
             vertexes: vec![vertex.clone()],
             ..SolveStatus::default()

@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 use std::io::{self, IsTerminal as _};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 
 use stagewright_core::digest::Digest;
 use stagewright_core::protocol::OutputFormat;
@@ -26,10 +29,10 @@ pub(super) struct Image<'a> {
     pub(super) root: &'a Digest,
     pub(super) naming: &'a Naming,
     /// Images that blobs came from.
-    pub(super) origins: BTreeMap<Digest, Reference>,
+    pub(super) origins: &'a BTreeMap<Digest, Reference>,
 }
 
-/// What stands in the way of an output, before anything is built for it.
+/// What stands in the way of an output, before anything is built for it. `names` are those that all outputs have.
 pub(super) fn check(outputs: &[Output], names: &[Reference]) -> Result<(), Failure> {
     let usage = |message: &str, hint: &str| Err(Failure::new(Failure::USAGE, message).hint(hint));
     let standard = outputs
@@ -50,7 +53,7 @@ pub(super) fn check(outputs: &[Output], names: &[Reference]) -> Result<(), Failu
     }
     for output in outputs {
         match &output.kind {
-            Kind::Image(Some(_)) if names.is_empty() => {
+            Kind::Image(Some(_)) if names.is_empty() && output.choice.names.is_empty() => {
                 return usage(
                     "an image without a name cannot be pushed",
                     "name it with -t REGISTRY/REPOSITORY:TAG",
@@ -130,18 +133,28 @@ impl Image<'_> {
     }
 
     async fn layout(&self, folder: &Path) -> Result<(), Failure> {
+        let cannot = |error: &dyn std::fmt::Display| {
+            Failure::new(
+                Failure::WORK,
+                format!("cannot write the image to {}: {error}", folder.display()),
+            )
+        };
         let (store, root) = (self.builds.contexts().content().clone(), self.root.clone());
         let (naming, place) = (self.naming.clone(), folder.to_owned());
-        let written = tokio::task::spawn_blocking(move || oci_layout(&store, &root, &naming, &place)).await;
-        written
-            .map_err(|error| error.to_string())
-            .and_then(|written| written.map_err(|error| error.to_string()))
-            .map_err(|error| {
-                Failure::new(
-                    Failure::WORK,
-                    format!("cannot write the image to {}: {error}", folder.display()),
-                )
-            })
+        let (tell, told) = tokio::sync::oneshot::channel();
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
+        let write = move || {
+            let wanted = || !stopped.load(Ordering::Relaxed);
+            // Where nobody waits for it any more, there is nobody to tell.
+            _ = tell.send(oci_layout(&store, &root, &naming, &place, &wanted));
+        };
+        let _writing = Writing {
+            stop,
+            thread: Some(thread::spawn(write)),
+        };
+        let written = told.await.map_err(|error| cannot(&error))?;
+        written.map_err(|error| cannot(&error))
     }
 
     /// Pushes the image under one of its names. `before` is another that has it by now.
@@ -150,7 +163,7 @@ impl Image<'_> {
         let mut push =
             push_of(self.builds.contexts().content(), self.root).map_err(|error| broken(&error))?;
         push.untagged = how.by_digest;
-        push.origins.clone_from(&self.origins);
+        push.origins.clone_from(self.origins);
         if let Some(before) = before.filter(|before| before.registry() == name.registry()) {
             let all = push.blobs.keys().map(|blob| (blob.clone(), before.clone()));
             push.origins = all.collect();
@@ -209,6 +222,22 @@ impl Image<'_> {
             }));
         }
         written.map_err(|error| cannot(&error))
+    }
+}
+
+/// A thread that writes into a folder. Given up, it is waited for: it takes back what is half written, and would not get to
+/// that if the process ended first.
+struct Writing {
+    stop: Arc<AtomicBool>,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+impl Drop for Writing {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            _ = thread.join();
+        }
     }
 }
 

@@ -63,17 +63,18 @@ pub(super) async fn finish(
         kept.give(name, &root)
             .map_err(|error| Failure::new(Failure::PLACE, error.to_string()))?;
     }
-    let naming = Naming {
-        names: wanted.names.clone(),
-        annotations,
-    };
-    let image = Image {
-        builds,
-        root: &root,
-        naming: &naming,
-        origins: origins(planned, images),
-    };
+    let origins = origins(planned, images);
     for output in &wanted.outputs {
+        let naming = Naming {
+            names: wanted.names_in(output).to_vec(),
+            annotations: annotations.clone(),
+        };
+        let image = Image {
+            builds,
+            root: &root,
+            naming: &naming,
+            origins: &origins,
+        };
         image.deliver(output, display).await?;
     }
     let config = match images {
@@ -85,7 +86,7 @@ pub(super) async fn finish(
         digest: root,
         media_type,
         config,
-        names: naming.names,
+        names: wanted.names.clone(),
     }))
 }
 

@@ -45,7 +45,7 @@ use super::machine::Machine;
 use super::named::{self, Folder};
 use super::signals::{INTERRUPTED, Signals};
 use super::style::Style;
-use super::{Failure, dockerfile, machine, print, report, secrets, steps};
+use super::{Failure, dockerfile, image, machine, print, report, secrets, steps};
 use crate::backend::Extras;
 use crate::build::Builds;
 use crate::config::Entitlement;
@@ -81,7 +81,7 @@ pub(super) struct Arguments {
     load: bool,
 
     /// What to call the image, which is kept under that name (see `image`); may be given several times
-    #[arg(short, long, value_name = "NAME", value_parser = tag)]
+    #[arg(short, long, value_name = "NAME", value_parser = image::name)]
     tag: Vec<Reference>,
 
     /// Put something in the place of an image, a stage or a folder: a folder, docker-image://…, a git or http address
@@ -508,17 +508,6 @@ fn start(
     builds
         .start_with(request, extras)
         .map_err(|error| Failure::new(Failure::WORK, error.to_string()))
-}
-
-/// Reads a name for the image; the error completes clap's own sentence.
-fn tag(text: &str) -> Result<Reference, String> {
-    let reference: Reference = text
-        .parse()
-        .map_err(|error: crate::source::image::reference::InvalidReference| error.to_string())?;
-    match reference.digest() {
-        Some(_) => Err("a name for a new image cannot have a digest: write NAME:TAG".into()),
-        None => Ok(reference),
-    }
 }
 
 /// For people. Where nobody reads standard error any more, the build goes on all the same.

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use stagewright_core::protocol::OutputFormat;
 
 use super::annotation::Annotation;
+use crate::cli::image;
 use crate::export::Encoding;
 use crate::source::image::reference::Reference;
 
@@ -237,7 +238,7 @@ impl Keys {
             ..Choice::default()
         };
         for name in self.take("name").iter().flat_map(|names| names.split(',')) {
-            choice.names.push(super::tag(name)?);
+            choice.names.push(image::name(name)?);
         }
         let annotations: Vec<String> = self
             .0

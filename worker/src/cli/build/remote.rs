@@ -1,7 +1,6 @@
 //! A repository's address in the place of the build context.
 
 use std::ffi::OsStr;
-use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use crate::cli::{Failure, dockerfile};
@@ -73,7 +72,7 @@ impl Address {
 
 /// A repository's files, gone when this is dropped.
 pub(super) struct Checkout {
-    root: PathBuf,
+    root: tempfile::TempDir,
     /// The context.
     folder: PathBuf,
     /// The repository's address with what was asked for of it, and its commit.
@@ -86,18 +85,17 @@ impl Checkout {
         let failed = |error: &dyn std::fmt::Display| {
             Failure::new(Failure::WORK, format!("there is no build context: {error}"))
         };
-        let root = std::env::temp_dir().join(format!("stagewright-context-{}", std::process::id()));
-        std::fs::DirBuilder::new()
-            .mode(0o700)
-            .create(&root)
-            .map_err(|error| failed(&format!("{}: {error}", root.display())))?;
+        let root = tempfile::Builder::new()
+            .prefix("stagewright-context-")
+            .tempdir()
+            .map_err(|error| failed(&error))?;
         let mut checkout = Self {
-            folder: root.join("files"),
+            folder: root.path().join("files"),
             root,
             repository: (address.shown(), String::new()),
         };
         std::fs::create_dir(&checkout.folder).map_err(|error| failed(&error))?;
-        let repositories = Repositories::open(&checkout.root.join("git")).map_err(|error| failed(&error))?;
+        let repositories = Repositories::open(&checkout.root.path().join("git")).map_err(|error| failed(&error))?;
         let remote = Remote {
             url: address.url.clone(),
             agent: std::env::var_os("SSH_AUTH_SOCK").map(PathBuf::from),
@@ -164,14 +162,6 @@ fn inside(folder: &Path, path: &Path) -> Result<PathBuf, Failure> {
             Failure::new(Failure::USAGE, format!("{shown} leads out of the repository"))
                 .hint("name a file or folder that is in it"),
         )
-    }
-}
-
-impl Drop for Checkout {
-    fn drop(&mut self) {
-        if let Err(error) = std::fs::remove_dir_all(&self.root) {
-            tracing::warn!(path = %self.root.display(), %error, "a repository's files could not be removed");
-        }
     }
 }
 

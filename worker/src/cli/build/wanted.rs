@@ -17,7 +17,10 @@ use crate::source::image::reference::Reference;
 /// What is to come of a build.
 pub(super) struct Wanted {
     pub(super) outputs: Vec<Output>,
+    /// All that the image is called, in whichever output.
     pub(super) names: Vec<Reference>,
+    /// Whether those names are all outputs', since none of them is one output's own.
+    named_by_flag: bool,
     /// The image's, as all outputs have it.
     pub(super) choice: Choice,
     pub(super) platforms: Vec<Platform>,
@@ -47,13 +50,16 @@ impl Wanted {
         let mut choice = output::agreed(&outputs).map_err(usage)?;
         choice.annotations.extend(arguments.annotation.iter().cloned());
         // Names that the flag gives count for all outputs; else each may name its image itself.
-        let names = if arguments.tag.is_empty() {
-            let named = outputs.iter().flat_map(|output| &output.choice.names);
-            named.cloned().collect()
-        } else {
-            arguments.tag.clone()
-        };
-        deliver::check(&outputs, &names)?;
+        let named_by_flag = !arguments.tag.is_empty();
+        let mut names = arguments.tag.clone();
+        if !named_by_flag {
+            for name in outputs.iter().flat_map(|output| &output.choice.names) {
+                if !names.contains(name) {
+                    names.push(name.clone());
+                }
+            }
+        }
+        deliver::check(&outputs, &arguments.tag)?;
         for output in outputs.iter().filter(|_| arguments.manner().speaks()) {
             if let Kind::Folder(place, _) = &output.kind
                 && place.extension().is_some_and(|ending| ending == "tar")
@@ -102,10 +108,20 @@ impl Wanted {
         Ok(Self {
             outputs,
             names,
+            named_by_flag,
             choice,
             platforms,
             epoch,
         })
+    }
+
+    /// What the image is called in one of the outputs.
+    pub(super) fn names_in<'w>(&'w self, output: &'w Output) -> &'w [Reference] {
+        if self.named_by_flag {
+            &self.names
+        } else {
+            &output.choice.names
+        }
     }
 
     /// Whether anybody takes the image, rather than its files only.

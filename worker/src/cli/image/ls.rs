@@ -46,18 +46,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
         })
         .collect();
     print(&match arguments.format {
-        _ if arguments.quiet => {
-            let digests: Vec<&str> = images.iter().map(|(named, _)| named.digest.as_str()).collect();
-            digests.join(
-                "
-",
-            ) + if digests.is_empty() {
-                ""
-            } else {
-                "
-"
-            }
-        }
+        _ if arguments.quiet => images.iter().map(|(named, _)| format!("{}\n", named.digest)).collect(),
         Format::Json => format!("{:#}\n", json(&images)),
         Format::Table => table(&images, SystemTime::now()),
     })?;

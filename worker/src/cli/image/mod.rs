@@ -49,13 +49,13 @@ fn familiar(name: &str) -> &str {
         .unwrap_or(name)
 }
 
-/// Reads a name that an image may have here.
-fn name(text: &str) -> Result<Reference, String> {
+/// Reads a name that an image may be given here; the error completes clap's own sentence.
+pub(super) fn name(text: &str) -> Result<Reference, String> {
     let reference: Reference = text
         .parse()
         .map_err(|error: crate::source::image::reference::InvalidReference| error.to_string())?;
     match reference.digest() {
-        Some(_) => Err("a name here has no digest: write NAME:TAG".into()),
+        Some(_) => Err("an image is given a name without a digest, which it has by itself: write NAME:TAG".into()),
         None => Ok(reference),
     }
 }

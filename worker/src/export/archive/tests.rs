@@ -253,9 +253,9 @@ fn list_of_images_is_written_whole_as_a_tar_and_as_a_folder() {
         annotations: BTreeMap::from([("c".to_owned(), "d".to_owned())]),
         ..named(&["app:1"])
     };
-    oci_layout(&setup.store, &index, &naming, &layout).unwrap();
+    oci_layout(&setup.store, &index, &naming, &layout, &|| true).unwrap();
     // Again over what is there.
-    oci_layout(&setup.store, &index, &naming, &layout).unwrap();
+    oci_layout(&setup.store, &index, &naming, &layout, &|| true).unwrap();
     let mut archive = Vec::new();
     oci_archive(&setup.store, &index, &naming, &mut archive).unwrap();
     let root = file_of(&archive, "index.json");

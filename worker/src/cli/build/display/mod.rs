@@ -7,14 +7,13 @@ use std::io::IsTerminal as _;
 use std::time::Duration;
 
 use clap::ValueEnum;
-use stagewright_core::digest::Digest;
 use stagewright_core::protocol::{SolveStatus, Vertex};
 use time::OffsetDateTime;
 
 use self::live::Live;
 use self::terminal::Terminal;
 use super::tell;
-use crate::backend::timestamp;
+use crate::backend::{self, timestamp};
 use crate::cli::progress::Progress;
 use crate::cli::style::Style;
 
@@ -117,16 +116,7 @@ impl Display {
         name: &str,
         work: impl Future<Output = Result<String, E>>,
     ) -> Result<(), E> {
-        let mut vertex = Vertex {
-            digest: Digest::of(format!("{name} at {}", timestamp()).as_bytes()),
-            inputs: Vec::new(),
-            name: name.to_owned(),
-            started: Some(timestamp()),
-            completed: None,
-            cached: false,
-            error: String::new(),
-            reason: String::new(),
-        };
+        let mut vertex = backend::task(name, &timestamp());
         self.vertex(&vertex);
         let mut work = std::pin::pin!(work);
         let mut ticks = Self::ticks();
