@@ -120,6 +120,11 @@ pub enum LayoutImage {
     Digest(Digest),
 }
 
+/// Splits `path[:tag|@digest]`, as images in OCI layouts are named. A colon before the last slash belongs to the path.
+pub(crate) fn layout_place(text: &str) -> (&str, LayoutImage) {
+    parse::split_layout(text)
+}
+
 impl Config {
     /// The references that are served from elsewhere and what to tell people, as a worker's welcome lists them.
     pub fn substitute_notes(&self) -> BTreeMap<String, String> {

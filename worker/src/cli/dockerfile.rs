@@ -1,7 +1,7 @@
 //! The arguments by which every planning command finds its Dockerfile, and what they make of them.
 
 use std::collections::BTreeMap;
-use std::io::Read as _;
+use std::io::{Read as _, Seek as _};
 use std::path::{Path, PathBuf};
 
 use stagewright_core::Input;
@@ -34,10 +34,14 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "OS/ARCH[/VARIANT]", value_parser = platform, value_delimiter = ',')]
     platform: Vec<Platform>,
 
-    /// The build context: a folder, or a git repository as URL[#NAME[:FOLDER]] where something is built; `-` reads the
-    /// Dockerfile from standard input and has no context
+    /// The build context: a folder, and where something is built also a git repository as URL[#NAME[:FOLDER]], or an
+    /// archive or a Dockerfile alone at an http address or on standard input, which is `-`
     #[arg(default_value = ".", value_name = "PATH")]
     path: PathBuf,
+
+    /// The Dockerfile's name and text, where it was read already.
+    #[arg(skip)]
+    given: Option<(String, String)>,
 }
 
 /// A Dockerfile as read, and what to call it when speaking of it.
@@ -67,6 +71,19 @@ impl Arguments {
             path,
             ..self.clone()
         }
+    }
+
+    /// The same where nothing but the Dockerfile is there, which is what `file` holds.
+    pub(super) fn with_text(&self, name: &str, mut file: std::fs::File) -> Result<Self, Failure> {
+        let text = file
+            .rewind()
+            .map_err(|error| Failure::new(Failure::WORK, format!("cannot read {name} again: {error}")));
+        let text = text.and_then(|()| from(file, name))?;
+        Ok(Self {
+            path: PathBuf::from("-"),
+            given: Some((name.to_owned(), text)),
+            ..self.clone()
+        })
     }
 
     /// Whether there is a Dockerfile only, on standard input.
@@ -163,7 +180,10 @@ impl Arguments {
                 ));
             }
             Some(file) => text(file)?,
-            None if self.has_no_context() => text(Path::new("-"))?,
+            None if self.has_no_context() => match &self.given {
+                Some(given) => given.clone(),
+                None => text(Path::new("-"))?,
+            },
             // A file where the context is expected can only mean the Dockerfile itself.
             None if self.path.is_file() => (self.path.display().to_string(), open(&self.path)?),
             None => {

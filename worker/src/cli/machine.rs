@@ -60,6 +60,13 @@ impl Drop for Closing {
     }
 }
 
+impl Machine {
+    /// Who carries builds out.
+    pub(super) fn backend(&self) -> &EmbeddedBackend {
+        &self.closing.0
+    }
+}
+
 impl Arguments {
     /// Runs a command that builds. `work` is polled on a runtime; it may call [`Arguments::open`].
     pub(super) fn run(

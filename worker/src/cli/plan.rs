@@ -70,7 +70,12 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
         options.no_cache = Some(arguments.no_cache_filter.clone());
     }
     options.run = arguments.steps.options();
-    named::read(&arguments.build_context, options)?;
+    let contexts = named::read(&arguments.build_context, options)?;
+    if let Some(archive) = contexts.archives.first() {
+        let message = format!("{} is looked into by build only", archive.path.display());
+        return Err(Failure::new(Failure::USAGE, message)
+            .hint("unpack it into a folder, and name that as oci-layout://FOLDER"));
+    }
     let analysis = stagewright_core::analyze(&dockerfile.input);
     let findings = report::findings(
         Style::err(),

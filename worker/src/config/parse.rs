@@ -294,7 +294,7 @@ fn convert_substitute(table: &SubstituteTable, directory: &Path) -> Result<Subst
 }
 
 /// Splits `path[:tag|@digest]`. A colon before the last slash belongs to the path.
-fn split_layout(text: &str) -> (&str, LayoutImage) {
+pub(super) fn split_layout(text: &str) -> (&str, LayoutImage) {
     if let Some((path, digest)) = text.rsplit_once('@')
         && let Ok(digest) = digest.parse()
     {

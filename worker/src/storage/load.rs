@@ -88,6 +88,18 @@ impl Storage {
         self.name(&files, names)
     }
 
+    /// Loads the images of an archive without giving any of them a name.
+    pub fn load_unnamed(&self, archive: impl Read) -> Result<Vec<Loaded>, LoadError> {
+        let _held = self.leases().begin();
+        let mut files = Files::new(self);
+        files.archive(archive)?;
+        let loaded = files.images()?;
+        for image in &loaded {
+            image::read(self.content(), &image.digest)?;
+        }
+        Ok(loaded)
+    }
+
     fn name(&self, files: &Files<'_>, names: &[Reference]) -> Result<Vec<Loaded>, LoadError> {
         let mut loaded = files.images()?;
         if let ([only], [_, ..]) = (loaded.as_mut_slice(), names) {

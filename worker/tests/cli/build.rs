@@ -751,3 +751,220 @@ fn flags_say_what_a_step_may_use_up() {
     let (code, _, err) = build(&folder, &["--cpus", "1", "--memory", "1g"]).unwrap();
     assert!(code == 0 && err.contains("CACHED"), "{err}");
 }
+
+/// The names that the index of a layout folder lists.
+fn listed(layout: &std::path::Path) -> Vec<String> {
+    let index = std::fs::read(layout.join("index.json")).unwrap();
+    let index: Value = serde_json::from_slice(&index).unwrap();
+    let entries = index["manifests"].as_array().unwrap();
+    let name = |entry: &Value| {
+        entry["annotations"]["io.containerd.image.name"]
+            .as_str()
+            .map(str::to_owned)
+    };
+    entries.iter().filter_map(name).collect()
+}
+
+#[test]
+fn the_names_of_one_output_are_not_those_of_another() {
+    let folder = Folder::with(&[("context/Dockerfile", "FROM scratch\nLABEL a=b\n")]);
+    let output = |place: &str| format!("type=oci,tar=false,dest={},name={place}:1", folder.name(place));
+    let (one, two) = (output("one"), output("two"));
+    let Some((code, _, err)) = build(&folder, &["-o", &one, "-o", &two]) else {
+        return;
+    };
+    assert_eq!(code, 0, "{err}");
+    assert_eq!(listed(&folder.path("one")), ["docker.io/library/one:1"]);
+    assert_eq!(listed(&folder.path("two")), ["docker.io/library/two:1"]);
+    // The flag's names are all outputs'.
+    let (code, _, err) = build(&folder, &["-o", &one, "-o", &two, "-t", "app"]).unwrap();
+    assert_eq!(code, 0, "{err}");
+    for place in ["one", "two"] {
+        assert_eq!(listed(&folder.path(place)), ["docker.io/library/app:latest"]);
+    }
+    // What has no name of its own is not pushed under that of another.
+    let (code, _, err) = build(&folder, &["-o", &one, "-o", "type=registry"]).unwrap();
+    assert_eq!(code, 2, "{err}");
+    assert!(err.contains("without a name"), "{err}");
+}
+
+#[test]
+fn a_context_is_an_image_in_a_layout_or_in_an_archive() {
+    let folder = Folder::with(&[
+        (
+            "context/Dockerfile",
+            "FROM scratch\nCOPY file /inside\nENV MADE=here\n",
+        ),
+        ("context/file", "content"),
+        ("next/Dockerfile", "FROM base\nCOPY --from=base /inside /again\n"),
+    ]);
+    let layout = format!("type=oci,tar=false,dest={},name=base:2", folder.name("layout"));
+    let docker = format!("type=docker,dest={},name=base:2", folder.name("docker.tar"));
+    let oci = format!("type=oci,dest={},name=base:2", folder.name("oci.tar"));
+    let Some((code, _, err)) = build(&folder, &["-o", &layout, "-o", &docker, "-o", &oci]) else {
+        return;
+    };
+    assert_eq!(code, 0, "{err}");
+    let mut made = Vec::new();
+    for (number, place) in [
+        format!("oci-layout://{}", folder.name("layout")),
+        format!("oci-layout://{}:2", folder.name("layout")),
+        format!("oci-layout://{}:2", folder.name("oci.tar")),
+        format!("oci-archive:{}", folder.name("oci.tar")),
+        format!("docker-archive:{}", folder.name("docker.tar")),
+    ]
+    .iter()
+    .enumerate()
+    {
+        // Each with a store that has never seen the image.
+        let (context, state) = (format!("base={place}"), folder.name(&format!("state-{number}")));
+        let flags = ["build", "--state", &state, "--build-context", &context, "-o"];
+        let (out, next) = (folder.name(&format!("out-{number}")), folder.name("next"));
+        let (code, _, err) = run(&[&flags[..], &[&out, &next]].concat());
+        assert_eq!(code, 0, "{place}: {err}");
+        let again = std::fs::read_to_string(folder.path(&format!("out-{number}/again"))).unwrap();
+        made.push(again);
+    }
+    assert_eq!(made, ["content"; 5]);
+    for (place, said) in [
+        ("oci-layout:///no/such/place".to_owned(), "is no image"),
+        (
+            format!("oci-layout://{}:3", folder.name("layout")),
+            "no image of that name",
+        ),
+        (
+            format!("oci-archive:{}:3", folder.name("oci.tar")),
+            "no such image",
+        ),
+        ("docker-archive:/no/such.tar".to_owned(), "cannot be taken"),
+    ] {
+        let context = format!("base={place}");
+        let state = folder.name("state");
+        let flags = ["build", "--state", &state, "--build-context", &context];
+        let (code, _, err) = run(&[&flags[..], &[&folder.name("next")]].concat());
+        assert_eq!(code, 2, "{place}: {err}");
+        assert!(err.contains(said), "{place}: {err}");
+    }
+}
+
+/// A tar of these files.
+fn archive(files: &[(&str, &str)]) -> Vec<u8> {
+    let mut archive = tar::Builder::new(Vec::new());
+    for (name, text) in files {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(text.len() as u64);
+        header.set_mode(0o640);
+        header.set_uid(1234);
+        archive.append_data(&mut header, name, text.as_bytes()).unwrap();
+    }
+    archive.into_inner().unwrap()
+}
+
+/// Runs a build that reads `input` as its context; `None`, and says so, where this machine cannot build.
+fn build_from(folder: &Folder, flags: &[&str], input: &[u8]) -> Option<(i32, String, String)> {
+    let (state, out) = (folder.name("state"), folder.name("out"));
+    let mut process = crate::stagewright()
+        .args(["build", "--state", &state, "-o", &out])
+        .args(flags)
+        .arg("-")
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    // A build that does not read it ends all the same.
+    _ = std::io::Write::write_all(&mut process.stdin.take().unwrap(), input);
+    let ended = crate::ended(&process.wait_with_output().unwrap());
+    if ended.2.contains("cannot run builds") {
+        println!("skipped: {}", ended.2);
+        return None;
+    }
+    Some(ended)
+}
+
+#[test]
+fn standard_input_is_a_context_where_it_is_an_archive_and_a_dockerfile_else() {
+    let folder = Folder::with(&[]);
+    let files = [
+        ("Dockerfile", "FROM scratch\nCOPY . /all/\n"),
+        ("other.Dockerfile", "FROM scratch\nCOPY deep /deep\n"),
+        (".dockerignore", "secret\n"),
+        ("secret", "s"),
+        ("deep/file", "content"),
+    ];
+    let plain = archive(&files);
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    std::io::Write::write_all(&mut packed, &plain).unwrap();
+    for input in [plain.clone(), packed.finish().unwrap()] {
+        let Some((code, _, err)) = build_from(&folder, &[], &input) else {
+            return;
+        };
+        assert_eq!(code, 0, "{err}");
+        assert_eq!(folder.text("out/all/deep/file"), "content");
+        assert!(!folder.path("out/all/secret").exists());
+        std::fs::remove_dir_all(folder.path("out")).unwrap();
+    }
+    let (code, _, err) = build_from(&folder, &["-f", "other.Dockerfile"], &plain).unwrap();
+    assert_eq!(code, 0, "{err}");
+    assert_eq!(folder.text("out/deep/file"), "content");
+    let (code, _, err) = build_from(&folder, &["-f", "/etc/passwd"], &plain).unwrap();
+    assert_eq!(code, 2, "{err}");
+    assert!(err.contains("leads out"), "{err}");
+    let (code, _, err) = build_from(&folder, &[], &plain[..plain.len() / 2 + 100]).unwrap();
+    assert_eq!(code, 1, "{err}");
+    assert!(err.contains("<stdin>"), "{err}");
+    // A Dockerfile alone has nothing to copy.
+    let (code, _, err) = build_from(&folder, &[], b"FROM scratch\nCOPY a /\n").unwrap();
+    assert_eq!(code, 2, "{err}");
+    assert!(err.contains("has none"), "{err}");
+    let (code, _, err) = build_from(&folder, &[], b"FROM scratch\nLABEL a=b\n").unwrap();
+    assert_eq!(code, 0, "{err}");
+}
+
+#[test]
+fn an_address_is_a_context_where_an_archive_is_there_and_a_dockerfile_else() {
+    let folder = Folder::with(&[]);
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let host = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        let files = [
+            ("Dockerfile", "FROM scratch\nCOPY file /file\n"),
+            ("file", "content"),
+        ];
+        for connection in listener.incoming() {
+            let mut connection = connection.unwrap();
+            let mut request = [0; 4096];
+            let count = std::io::Read::read(&mut connection, &mut request).unwrap();
+            let body = if request[..count].starts_with(b"GET /context.tar ") {
+                archive(&files)
+            } else {
+                b"FROM scratch\nLABEL a=b\n".to_vec()
+            };
+            let head = format!(
+                "HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+                body.len()
+            );
+            _ = std::io::Write::write_all(&mut connection, &[head.as_bytes(), &body].concat());
+        }
+    });
+    let built = |path: &str| {
+        let (state, out) = (folder.name("state"), folder.name("out"));
+        run(&[
+            "build",
+            "--state",
+            &state,
+            "-o",
+            &out,
+            &format!("http://{host}/{path}"),
+        ])
+    };
+    let (code, _, err) = built("context.tar");
+    if err.contains("cannot run builds") {
+        println!("skipped: {err}");
+        return;
+    }
+    assert_eq!(code, 0, "{err}");
+    assert_eq!(folder.text("out/file"), "content");
+    let (code, _, err) = built("Dockerfile");
+    assert_eq!(code, 0, "{err}");
+}

@@ -285,7 +285,12 @@ impl Build {
     ) -> Result<(Output, End), StepFailure> {
         self.progress.tell(&vertex.digest, &News::Started(timestamp()));
         match Source::of(op) {
-            Source::Image(reference) => self.image(vertex, reference).await,
+            Source::Layout(reference) if !self.engine.images.source.is_lent(reference) => {
+                Err(StepFailure::new(
+                    "the plan reads an OCI layout, and the build was given none with that image",
+                ))
+            }
+            Source::Image(reference) | Source::Layout(reference) => self.image(vertex, reference).await,
             Source::Local(name) => self.context(vertex, op, name),
             Source::Web => self.web(vertex, op, anew).await,
             Source::Git => self.git(vertex, op, anew).await,
@@ -769,7 +774,9 @@ fn told(vertex: &GraphVertex) -> String {
         Some(OpKind::Source(source)) => match Source::of(source) {
             Source::Local(name) => format!("local source for {name}"),
             Source::Web => format!("http url {}", source.identifier),
-            Source::Image(_) | Source::Git | Source::Unsupported(_) => vertex.name.clone(),
+            Source::Image(_) | Source::Layout(_) | Source::Git | Source::Unsupported(_) => {
+                vertex.name.clone()
+            }
         },
         _ => vertex.name.clone(),
     }
@@ -793,7 +800,7 @@ fn check(vertex: &GraphVertex, host: &Platform) -> Result<(), String> {
     }
     match &vertex.op.kind {
         Some(OpKind::Source(source)) => match Source::of(source) {
-            Source::Image(_) | Source::Local(_) | Source::Web | Source::Git => Ok(()),
+            Source::Image(_) | Source::Layout(_) | Source::Local(_) | Source::Web | Source::Git => Ok(()),
             Source::Unsupported(what) => Err(unsupported(what).message),
         },
         Some(OpKind::Exec(_)) => match platform_of(&vertex.op) {

@@ -32,6 +32,7 @@ mod tests;
 mod tree;
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
@@ -65,6 +66,11 @@ pub fn step_records(state: &Path) -> Result<Vec<StepRecord>, BackendError> {
     records.map_err(|error| BackendError::Internal(error.to_string()))
 }
 
+/// Unpacks a build context into `folder` where `file` is a tar archive, plain or compressed; says whether it was.
+pub(crate) fn unpack_context(file: &File, folder: &Path) -> Result<bool, String> {
+    ops::file::unpack_all(file, folder).map_err(|error| error.to_string())
+}
+
 /// Runs builds on this machine, in sandboxes of its own.
 pub struct EmbeddedBackend {
     engine: Arc<Engine>,
@@ -92,6 +98,11 @@ impl EmbeddedBackend {
 }
 
 impl EmbeddedBackend {
+    /// Lets builds take the image with this digest, as `oci-layout://`, from a layout, or from the store.
+    pub fn lend(&self, image: &Digest, layout: Option<&Path>) {
+        self.engine.images.source.lend(image, layout);
+    }
+
     /// What is remembered of steps.
     pub fn step_records(&self) -> Result<Vec<StepRecord>, BackendError> {
         let records = self.engine.cache.results();

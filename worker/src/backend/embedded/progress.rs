@@ -9,7 +9,7 @@ use stagewright_core::protocol::{Event, Layer, SolveStatus, Vertex, VertexLog, V
 
 use super::flight::Listener;
 use crate::backend::graph::{Graph, GraphVertex};
-use crate::backend::{EventSink, timestamp};
+use crate::backend::{EventSink, task, timestamp};
 
 /// What happens inside of one step. It is told without naming the step, as several builds may wait for the same one.
 #[derive(Debug, Clone)]

@@ -11,6 +11,7 @@ mod display;
 mod epoch;
 mod failure;
 mod finish;
+mod lent;
 mod limits;
 mod output;
 mod planning;
@@ -36,13 +37,13 @@ use self::cache::{CacheFrom, CacheTo, Caches};
 use self::call::Call;
 use self::display::{Display, Manner};
 use self::output::Output;
-use self::remote::{Address, Checkout};
+use self::remote::Address;
 use self::request::Sources;
 use self::running::End;
 use self::wanted::Wanted;
 use super::dockerfile::Dockerfile;
 use super::machine::Machine;
-use super::named::{self, Folder};
+use super::named;
 use super::signals::{INTERRUPTED, Signals};
 use super::style::Style;
 use super::{Failure, dockerfile, image, machine, print, report, secrets, steps};
@@ -50,7 +51,6 @@ use crate::backend::Extras;
 use crate::build::Builds;
 use crate::config::Entitlement;
 use crate::provenance::{Draft, Origin};
-use crate::source::http::shown;
 use crate::source::image::reference::Reference;
 use crate::storage::names::ImageNames;
 
@@ -84,7 +84,8 @@ pub(super) struct Arguments {
     #[arg(short, long, value_name = "NAME", value_parser = image::name)]
     tag: Vec<Reference>,
 
-    /// Put something in the place of an image, a stage or a folder: a folder, docker-image://…, a git or http address
+    /// Put something in the place of an image, a stage or a folder: a folder, docker-image://…,
+    /// oci-layout://…, a git or http address
     #[arg(long, value_name = "NAME=VALUE")]
     build_context: Vec<String>,
 
@@ -175,7 +176,7 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
-    let Some(address) = Address::read(arguments.dockerfile.place())? else {
+    let Some(address) = Address::read(arguments.dockerfile.place()) else {
         return match begin(arguments, &arguments.dockerfile)? {
             Begun::Answered(code) => Ok(code),
             Begun::Ready(ready) => arguments
@@ -184,17 +185,15 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
         };
     };
     arguments.machine.run(async {
-        if arguments.manner().speaks() {
-            let place = arguments.dockerfile.place().to_string_lossy();
-            tell(&format!("fetching {}\n", shown(&place)));
+        if let Some(place) = address.far().filter(|_| arguments.manner().speaks()) {
+            tell(&format!("fetching {place}\n"));
         }
-        let checkout = Checkout::fetch(&address).await?;
-        let place = checkout.arguments(&arguments.dockerfile)?;
-        match begin(arguments, &place)? {
+        let fetched = address.fetch(&arguments.dockerfile).await?;
+        match begin(arguments, &fetched.arguments)? {
             Begun::Answered(code) => Ok(code),
             Begun::Ready(mut ready) => {
-                ready.repository = Some(checkout.repository());
-                build(arguments, &place, *ready).await
+                ready.repository = fetched.repository;
+                build(arguments, &fetched.arguments, *ready).await
             }
         }
     })
@@ -211,7 +210,7 @@ enum Begun {
 struct Ready {
     wanted: Wanted,
     dockerfile: Dockerfile,
-    folders: BTreeMap<String, Folder>,
+    contexts: named::Contexts,
     /// The repository that is the context, and its commit.
     repository: Option<(String, String)>,
 }
@@ -225,7 +224,7 @@ fn begin(arguments: &Arguments, place: &dockerfile::Arguments) -> Result<Begun, 
         options.no_cache = Some(arguments.no_cache_filter.clone());
     }
     options.run = arguments.steps.options();
-    let folders = named::read(&arguments.build_context, options)?;
+    let contexts = named::read(&arguments.build_context, options)?;
     let call = if arguments.check {
         Some(Call::CHECK)
     } else {
@@ -239,7 +238,7 @@ fn begin(arguments: &Arguments, place: &dockerfile::Arguments) -> Result<Begun, 
     Ok(Begun::Ready(Box::new(Ready {
         wanted,
         dockerfile,
-        folders,
+        contexts,
         repository: None,
     })))
 }
@@ -275,11 +274,13 @@ async fn build(
 ) -> Result<ExitCode, Failure> {
     let Ready {
         wanted,
-        dockerfile,
-        folders,
+        mut dockerfile,
+        contexts: brought,
         repository,
-    } = &ready;
+    } = ready;
     let machine = arguments.machine.open()?;
+    lent::lend(&machine, &brought, &mut dockerfile.input.options)?;
+    let (wanted, dockerfile) = (&wanted, &dockerfile);
     let builds = &machine.builds;
     let stop = CancellationToken::new();
     let catching = tokio::spawn(Signals::catch()?.watch(stop.clone()));
@@ -296,7 +297,7 @@ async fn build(
             dockerfile.input.options.ignore.as_deref().unwrap_or_default(),
             dockerfile.ignore_name.as_deref().unwrap_or(".dockerignore"),
         ),
-        named: folders,
+        named: &brought.folders,
         scans: &machine.state.path.join("scans"),
     };
     let allowed = arguments.entitlements();

@@ -1,16 +1,30 @@
-//! A repository's address in the place of the build context.
+//! A build context that is no folder of this machine's: a repository, or an archive or a Dockerfile alone, from a web server or
+//! standard input.
 
 use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
+use crate::backend::embedded::unpack_context;
 use crate::cli::{Failure, dockerfile};
+use crate::config::Limits;
 use crate::source::address::Reach;
 use crate::source::git::{CheckOut, Remote, Repositories};
-use crate::source::http::shown;
+use crate::source::http::{Answer, Question, Web, shown};
+
+/// Where it comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Address {
+    Git(Repository),
+    /// The address of a file.
+    Web(String),
+    StandardInput,
+}
 
 /// A repository, and what of it is the context.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Address {
+pub(super) struct Repository {
     url: String,
     /// A branch, tag or commit; empty for what the repository is on.
     name: String,
@@ -19,26 +33,20 @@ pub(super) struct Address {
 }
 
 impl Address {
-    /// Reads `URL[#NAME[:FOLDER]]`, as docker build has it. `None` where it is a path.
-    pub(super) fn read(place: &Path) -> Result<Option<Self>, Failure> {
-        let Some(text) = place.to_str() else {
-            return Ok(None);
-        };
+    /// Reads `URL[#NAME[:FOLDER]]`, the address of a file, or `-`, as docker build has it. `None` where it is a path.
+    pub(super) fn read(place: &Path) -> Option<Self> {
+        let text = place.to_str()?;
+        if text == "-" {
+            return Some(Self::StandardInput);
+        }
         let (url, fragment) = text.split_once('#').unwrap_or((text, ""));
         let begins = |start: &[&str]| start.iter().any(|start| url.starts_with(start));
         let web = begins(&["http://", "https://"]);
         if web && url.strip_suffix(".git").is_none() {
-            return Err(Failure::new(
-                Failure::USAGE,
-                format!(
-                    "{} is no address of a git repository, and other things are not fetched as a context",
-                    shown(url)
-                ),
-            )
-            .hint("write https://HOST/REPOSITORY.git#BRANCH:FOLDER, or fetch it and name the folder"));
+            return Some(Self::Web(text.to_owned()));
         }
         if !web && !begins(&["git://", "ssh://", "git@", "github.com/"]) || place.exists() {
-            return Ok(None);
+            return None;
         }
         let (name, folder) = fragment.split_once(':').unwrap_or((fragment, ""));
         let url = if url.starts_with("github.com/") {
@@ -46,16 +54,51 @@ impl Address {
         } else {
             url.to_owned()
         };
-        Ok(Some(Self {
+        Some(Self::Git(Repository {
             url,
             name: name.to_owned(),
             folder: folder.to_owned(),
         }))
     }
+
+    /// Where something has to be fetched from, for people.
+    pub(super) fn far(&self) -> Option<String> {
+        match self {
+            Self::Git(repository) => Some(shown(&repository.url)),
+            Self::Web(url) => Some(shown(url)),
+            Self::StandardInput => None,
+        }
+    }
+
+    /// Brings it here. `given` are the arguments that name it.
+    pub(super) async fn fetch(&self, given: &dockerfile::Arguments) -> Result<Fetched, Failure> {
+        let (name, received) = match self {
+            Self::Git(repository) => return Checkout::of(repository).await?.fetched(given),
+            Self::Web(url) => (shown(url), download(url).await?),
+            Self::StandardInput => {
+                let mut received = tempfile::tempfile().map_err(|error| lacking(&error))?;
+                io::copy(&mut io::stdin().lock(), &mut received).map_err(|error| lacking(&error))?;
+                ("<stdin>".to_owned(), received)
+            }
+        };
+        let checkout = Checkout::new()?;
+        if unpack_context(&received, &checkout.folder)
+            .map_err(|error| lacking(&format!("{name}: {error}")))?
+        {
+            return checkout.fetched(given);
+        }
+        // What is no archive is the Dockerfile itself, and there is no context.
+        let arguments = given.with_text(&name, received)?;
+        Ok(Fetched {
+            arguments,
+            repository: None,
+            _files: None,
+        })
+    }
 }
 
-impl Address {
-    /// The address as it may be told: without what proves who asks.
+impl Repository {
+    /// Its address as it may be told: without what proves who asks.
     fn shown(&self) -> String {
         let mut text = shown(&self.url);
         if !self.name.is_empty() || !self.folder.is_empty() {
@@ -70,41 +113,80 @@ impl Address {
     }
 }
 
-/// A repository's files, gone when this is dropped.
-pub(super) struct Checkout {
+fn lacking(error: &dyn std::fmt::Display) -> Failure {
+    Failure::new(Failure::WORK, format!("there is no build context: {error}"))
+}
+
+/// A file from a web server.
+async fn download(url: &str) -> Result<File, Failure> {
+    let question = Question {
+        url: url.to_owned(),
+        local: true,
+        ..Question::default()
+    };
+    let answer = Web::new(Limits::default().download_size, &[])
+        .ask(&question)
+        .await;
+    let Answer::File(mut download) = answer.map_err(|error| lacking(&error))? else {
+        return Err(lacking(
+            &"the server says that it did not change, although it was not asked that",
+        ));
+    };
+    let mut received = tempfile::tempfile().map_err(|error| lacking(&error))?;
+    while let Some(piece) = download.next().await.map_err(|error| lacking(&error))? {
+        received.write_all(&piece).map_err(|error| lacking(&error))?;
+    }
+    Ok(received)
+}
+
+/// What was brought here, and the arguments as they are with it.
+pub(super) struct Fetched {
+    pub(super) arguments: dockerfile::Arguments,
+    /// Which repository it is of, as it may be told, and the commit.
+    pub(super) repository: Option<(String, String)>,
+    /// Gone when this is dropped.
+    _files: Option<Checkout>,
+}
+
+/// The files of a context, gone when this is dropped.
+struct Checkout {
     root: tempfile::TempDir,
     /// The context.
     folder: PathBuf,
-    /// The repository's address with what was asked for of it, and its commit.
-    repository: (String, String),
+    /// The repository's address with what was asked for of it, and its commit, where they come from one.
+    repository: Option<(String, String)>,
 }
 
 impl Checkout {
-    /// Fetches the files, with the machine's `git` and the agent of whoever asks.
-    pub(super) async fn fetch(address: &Address) -> Result<Self, Failure> {
-        let failed = |error: &dyn std::fmt::Display| {
-            Failure::new(Failure::WORK, format!("there is no build context: {error}"))
-        };
+    /// Without any files yet.
+    fn new() -> Result<Self, Failure> {
         let root = tempfile::Builder::new()
             .prefix("stagewright-context-")
             .tempdir()
-            .map_err(|error| failed(&error))?;
-        let mut checkout = Self {
-            folder: root.path().join("files"),
+            .map_err(|error| lacking(&error))?;
+        let folder = root.path().join("files");
+        std::fs::create_dir(&folder).map_err(|error| lacking(&error))?;
+        Ok(Self {
             root,
-            repository: (address.shown(), String::new()),
-        };
-        std::fs::create_dir(&checkout.folder).map_err(|error| failed(&error))?;
-        let repositories = Repositories::open(&checkout.root.path().join("git")).map_err(|error| failed(&error))?;
+            folder,
+            repository: None,
+        })
+    }
+
+    /// Fetches a repository's files, with the machine's `git` and the agent of whoever asks.
+    async fn of(repository: &Repository) -> Result<Self, Failure> {
+        let mut checkout = Self::new()?;
+        let repositories =
+            Repositories::open(&checkout.root.path().join("git")).map_err(|error| lacking(&error))?;
         let remote = Remote {
-            url: address.url.clone(),
+            url: repository.url.clone(),
             agent: std::env::var_os("SSH_AUTH_SOCK").map(PathBuf::from),
             reach: Reach::Anywhere,
             ..Remote::default()
         };
-        let found = repositories.resolve(&remote, &address.name).await;
-        let found = found.map_err(|error| failed(&error))?;
-        checkout.repository.1.clone_from(&found.commit);
+        let found = repositories.resolve(&remote, &repository.name).await;
+        let found = found.map_err(|error| lacking(&error))?;
+        checkout.repository = Some((repository.shown(), found.commit.clone()));
         let options = CheckOut {
             keep_repository: false,
             submodules: true,
@@ -112,18 +194,21 @@ impl Checkout {
         let written = repositories
             .check_out(&remote, &found, &options, &checkout.folder)
             .await;
-        written.map_err(|error| failed(&error))?;
-        checkout.folder = inside(&checkout.folder, Path::new(&address.folder))?;
+        written.map_err(|error| lacking(&error))?;
+        checkout.folder = inside(&checkout.folder, Path::new(&repository.folder))?;
         Ok(checkout)
     }
 
-    /// Which repository it is of, as it may be told, and the commit.
-    pub(super) fn repository(&self) -> (String, String) {
-        self.repository.clone()
+    fn fetched(self, given: &dockerfile::Arguments) -> Result<Fetched, Failure> {
+        Ok(Fetched {
+            arguments: self.arguments(given)?,
+            repository: self.repository.clone(),
+            _files: Some(self),
+        })
     }
 
-    /// The arguments as they are with the repository's files as context. The Dockerfile is one of them.
-    pub(super) fn arguments(&self, given: &dockerfile::Arguments) -> Result<dockerfile::Arguments, Failure> {
+    /// The arguments as they are with these files as context. The Dockerfile is one of them.
+    fn arguments(&self, given: &dockerfile::Arguments) -> Result<dockerfile::Arguments, Failure> {
         let file = match given.file() {
             Some(file) if file == Path::new("-") => Some(file.to_owned()),
             Some(file) => Some(inside(&self.folder, file)?),
@@ -145,21 +230,21 @@ impl Checkout {
     }
 }
 
-/// A path of the repository, with all links followed: it is a stranger's, and none of them may lead out.
+/// A path of the context, with all links followed: it is a stranger's, and none of them may lead out.
 fn inside(folder: &Path, path: &Path) -> Result<PathBuf, Failure> {
     let shown = path.display();
     let root = folder
         .canonicalize()
         .map_err(|error| Failure::new(Failure::WORK, format!("there is no build context: {error}")))?;
     let found = root.join(path).canonicalize().map_err(|error| {
-        Failure::new(Failure::USAGE, format!("the repository has no {shown}: {error}"))
-            .hint("name the folder behind the address as #NAME:FOLDER, and the Dockerfile in it with -f")
+        Failure::new(Failure::USAGE, format!("the build context has no {shown}: {error}"))
+            .hint("name the Dockerfile in it with -f, and a folder of a repository behind its address as #NAME:FOLDER")
     })?;
     if found.starts_with(&root) {
         Ok(found)
     } else {
         Err(
-            Failure::new(Failure::USAGE, format!("{shown} leads out of the repository"))
+            Failure::new(Failure::USAGE, format!("{shown} leads out of the build context"))
                 .hint("name a file or folder that is in it"),
         )
     }
@@ -169,40 +254,43 @@ fn inside(folder: &Path, path: &Path) -> Result<PathBuf, Failure> {
 mod tests {
     use super::*;
 
-    fn read(text: &str) -> Option<(String, String, String)> {
-        let address = Address::read(Path::new(text)).unwrap()?;
-        Some((address.url, address.name, address.folder))
+    fn read(text: &str) -> Option<Address> {
+        Address::read(Path::new(text))
     }
 
     #[test]
     fn addresses_are_told_from_paths_as_docker_build_does() {
-        let address = |url: &str, name: &str, folder: &str| Some((url.into(), name.into(), folder.into()));
+        let repository = |url: &str, name: &str, folder: &str| {
+            Some(Address::Git(Repository {
+                url: url.into(),
+                name: name.into(),
+                folder: folder.into(),
+            }))
+        };
+        let file = |url: &str| Some(Address::Web(url.into()));
         for (text, wanted) in [
             (".", None),
             ("a.git", None),
-            ("-", None),
-            ("https://h.io/a/b.git", address("https://h.io/a/b.git", "", "")),
+            ("-", Some(Address::StandardInput)),
+            ("https://h.io/a/b.git", repository("https://h.io/a/b.git", "", "")),
             (
                 "https://h.io/a.git#main:docker/app",
-                address("https://h.io/a.git", "main", "docker/app"),
+                repository("https://h.io/a.git", "main", "docker/app"),
             ),
-            ("git@h.io:a/b#v1", address("git@h.io:a/b", "v1", "")),
+            ("git@h.io:a/b#v1", repository("git@h.io:a/b", "v1", "")),
             (
                 "github.com/a/b#:sub",
-                address("https://github.com/a/b", "", "sub"),
+                repository("https://github.com/a/b", "", "sub"),
             ),
+            ("https://h.io/context.tar.gz", file("https://h.io/context.tar.gz")),
+            ("http://h.io/Dockerfile?raw", file("http://h.io/Dockerfile?raw")),
         ] {
             assert_eq!(read(text), wanted, "{text}");
         }
-        let failure = Address::read(Path::new("https://h.io/context.tar.gz")).unwrap_err();
-        assert!(
-            failure.message.contains("no address of a git repository"),
-            "{failure}"
-        );
     }
 
     #[test]
-    fn nothing_of_a_repository_leads_out_of_it() {
+    fn nothing_of_a_context_leads_out_of_it() {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path().join("root");
         std::fs::create_dir_all(root.join("sub")).unwrap();

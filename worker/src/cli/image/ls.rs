@@ -46,7 +46,13 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
         })
         .collect();
     print(&match arguments.format {
-        _ if arguments.quiet => images.iter().map(|(named, _)| format!("{}\n", named.digest)).collect(),
+        _ if arguments.quiet => {
+            let mut text = String::new();
+            for (named, _) in &images {
+                _ = writeln!(text, "{}", named.digest);
+            }
+            text
+        }
         Format::Json => format!("{:#}\n", json(&images)),
         Format::Table => table(&images, SystemTime::now()),
     })?;

@@ -55,7 +55,9 @@ pub(super) fn name(text: &str) -> Result<Reference, String> {
         .parse()
         .map_err(|error: crate::source::image::reference::InvalidReference| error.to_string())?;
     match reference.digest() {
-        Some(_) => Err("an image is given a name without a digest, which it has by itself: write NAME:TAG".into()),
+        Some(_) => {
+            Err("an image is given a name without a digest, which it has by itself: write NAME:TAG".into())
+        }
         None => Ok(reference),
     }
 }

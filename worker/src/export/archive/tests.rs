@@ -234,6 +234,27 @@ fn every_encoding_is_read_by_others() {
 }
 
 #[test]
+fn a_folder_that_is_given_up_names_nothing_and_has_nothing_half_written() {
+    let setup = setup();
+    let image = setup.image();
+    let layout = setup.directory.path().join("layout");
+    let naming = named(&["app:1"]);
+    for last in 0..4 {
+        let pieces = std::sync::atomic::AtomicU32::new(0);
+        let wanted = || pieces.fetch_add(1, std::sync::atomic::Ordering::Relaxed) < last;
+        assert!(oci_layout(&setup.store, &image, &naming, &layout, &wanted).is_err());
+        assert!(!layout.join("index.json").exists());
+        for entry in fs::read_dir(layout.join("blobs/sha256")).unwrap() {
+            let name = entry.unwrap().file_name().into_string().unwrap();
+            let bytes = fs::read(layout.join("blobs/sha256").join(&name)).unwrap();
+            assert_eq!(Digest::of(&bytes).hex(), name);
+        }
+    }
+    oci_layout(&setup.store, &image, &naming, &layout, &|| true).unwrap();
+    assert!(layout.join("index.json").exists());
+}
+
+#[test]
 fn list_of_images_is_written_whole_as_a_tar_and_as_a_folder() {
     let setup = setup();
     let images = [

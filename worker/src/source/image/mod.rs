@@ -25,6 +25,7 @@ pub mod reference;
 mod registry;
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -37,7 +38,7 @@ use tokio::sync::Semaphore;
 use self::document::Found;
 use self::reference::Reference;
 use self::registry::{Patience, RegistryClient};
-use crate::config::Config;
+use crate::config::{Config, LayoutImage};
 use crate::content::ContentStore;
 
 pub use self::error::ImageError;
@@ -63,6 +64,17 @@ struct Inner {
     registry: RegistryClient,
     downloads: Semaphore,
     answers: Mutex<BTreeMap<Question, Slot>>,
+    /// Images that callers of this process brought along.
+    lent: Mutex<BTreeMap<Digest, Lent>>,
+}
+
+/// Where an image is that was brought along.
+#[derive(Debug, Clone)]
+enum Lent {
+    /// In a directory of the OCI image layout.
+    Layout(PathBuf),
+    /// In the store.
+    Here,
 }
 
 /// A reference in full, and the platform it is asked for.
@@ -122,6 +134,7 @@ impl ImageSource {
                 registry,
                 downloads,
                 answers: Mutex::default(),
+                lent: Mutex::default(),
             }),
         }
     }
@@ -146,6 +159,19 @@ impl ImageSource {
         result
     }
 
+    /// Takes the image with this digest from an OCI layout, or from the store, and from nowhere else.
+    pub fn lend(&self, image: &Digest, layout: Option<&Path>) {
+        let mut lent = self.inner.lent.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = layout.map_or(Lent::Here, |layout| Lent::Layout(layout.to_owned()));
+        lent.insert(image.clone(), place);
+    }
+
+    /// Whether the image that `reference` is pinned to was brought along.
+    pub fn is_lent(&self, reference: &str) -> bool {
+        let reference = reference.parse::<Reference>().ok();
+        reference.is_some_and(|reference| self.inner.lent(&reference).is_some())
+    }
+
     /// What an image is made of, without its layers. Does not touch the network where the reference is pinned to a
     /// digest and the image was here before.
     pub async fn describe(&self, reference: &str, platform: &Platform) -> Result<PulledImage, ImageError> {
@@ -157,7 +183,23 @@ impl ImageSource {
     }
 }
 
+/// The digest of the image that is meant in a directory of the OCI image layout.
+pub fn image_in_layout(path: &Path, image: &LayoutImage) -> Result<Digest, ImageError> {
+    let layout = layout::Layout {
+        reference: Reference::unnamed(),
+        path: path.to_owned(),
+        image: image.clone(),
+    };
+    layout.root()
+}
+
 impl Inner {
+    /// Where a pinned image is that was brought along.
+    fn lent(&self, reference: &Reference) -> Option<Lent> {
+        let lent = self.lent.lock().unwrap_or_else(PoisonError::into_inner);
+        lent.get(reference.digest()?).cloned()
+    }
+
     fn answer_slot(&self, key: Question) -> Slot {
         let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
         if answers.len() >= MOST_ANSWERS {

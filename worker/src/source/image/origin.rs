@@ -1,11 +1,11 @@
 //! The places an image may come from, in the order in which they are tried.
 
-use super::Inner;
 use super::error::ImageError;
 use super::layout::Layout;
 use super::reference::Reference;
 use super::registry::{Endpoint, Selector};
-use crate::config::{Substitute, SubstituteSource};
+use super::{Inner, Lent};
+use crate::config::{LayoutImage, Substitute, SubstituteSource};
 
 /// A place that may hold an image.
 #[derive(Debug, Clone)]
@@ -25,6 +25,19 @@ impl Inner {
     /// Where `reference` may come from: its substitute, its registry's mirrors, its registry. A substitute stands
     /// alone, but where a digest is asked for that it may not have.
     pub(super) fn origins(&self, reference: &Reference) -> Result<Vec<Origin>, ImageError> {
+        match self.lent(reference) {
+            Some(Lent::Here) => return Ok(Vec::new()),
+            Some(Lent::Layout(path)) => {
+                let digest = reference.digest().cloned();
+                let place = Place::Layout(Layout {
+                    reference: reference.clone(),
+                    path,
+                    image: digest.map_or(LayoutImage::Only, LayoutImage::Digest),
+                });
+                return Ok(vec![Origin { place, note: None }]);
+            }
+            None => {}
+        }
         let mut origins = Vec::new();
         if let Some(substitute) = self.substitute(reference) {
             let note = substitute.note.clone();

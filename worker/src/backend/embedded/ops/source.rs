@@ -24,6 +24,8 @@ use stagewright_core::ignore::Ignore;
 pub(crate) enum Source<'a> {
     /// An image by its reference.
     Image(&'a str),
+    /// An image of the caller's by its reference, which has its digest.
+    Layout(&'a str),
     /// A build context by its name.
     Local(&'a str),
     /// A file from a web server.
@@ -45,7 +47,7 @@ impl<'a> Source<'a> {
             "local" => Self::Local(rest),
             "git" => Self::Git,
             "http" | "https" => Self::Web,
-            "oci-layout" => Self::Unsupported("an OCI layout of the client's"),
+            "oci-layout" => Self::Layout(rest),
             _ => Self::Unsupported("a source of a kind that is not known"),
         }
     }

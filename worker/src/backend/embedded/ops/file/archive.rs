@@ -37,10 +37,16 @@ pub(super) fn unpack(
         return Ok(false);
     }
     let failed = |error| FileError::io("unpack", &selected.path)(error);
-    if !is_archive(decoder(source, selected)?).map_err(failed)? {
+    let open = || {
+        source
+            .open(&selected.path)
+            .and_then(decoder)
+            .map_err(FileError::io("read", &selected.path))
+    };
+    if !is_archive(open()?).map_err(failed)? {
         return Ok(false);
     }
-    let Some(reader) = decoder(source, selected)? else {
+    let Some(reader) = open()? else {
         return Ok(false);
     };
     let into = Making {
@@ -64,6 +70,38 @@ pub(super) fn unpack(
         Stopped::Failed(error) => failed(error),
     })?;
     Ok(true)
+}
+
+/// Unpacks all of `file` into `folder` where it is a tar archive, plain or compressed, with its files the worker's own; says
+/// whether it was.
+pub(crate) fn unpack_all(file: &File, folder: &Path) -> Result<bool, FileError> {
+    let failed = |error| FileError::io("unpack", Path::new("the archive"))(error);
+    let open = || {
+        let mut file = file.try_clone()?;
+        file.rewind()?;
+        decoder(file)
+    };
+    if !is_archive(open().map_err(failed)?).map_err(failed)? {
+        return Ok(false);
+    }
+    let Some(reader) = open().map_err(failed)? else {
+        return Ok(false);
+    };
+    let mut unpacking = Unpacking {
+        target: &Target::open(folder).map_err(failed)?,
+        owner: Some(Owner {
+            uid: rustix::process::geteuid().as_raw(),
+            gid: rustix::process::getegid().as_raw(),
+        }),
+        left: Most::default(),
+        bytes: MAX_UNPACKED,
+        later: Vec::new(),
+    };
+    match unpacking.all(reader, &CancellationToken::new()) {
+        Ok(()) => Ok(true),
+        Err(Stopped::Cancelled) => Err(FileError::Cancelled),
+        Err(Stopped::Failed(error)) => Err(failed(error)),
+    }
 }
 
 /// Why not all of an archive was unpacked.
@@ -221,23 +259,22 @@ fn fill(content: &mut dyn Read, file: &mut File, mut left: u64) -> io::Result<u6
 }
 
 /// What comes out of a file, decompressed by its first bytes; `None` where it is empty.
-fn decoder(source: &dyn Tree, selected: &Selected) -> Result<Option<Box<dyn Read>>, FileError> {
-    let failed = |error| FileError::io("read", &selected.path)(error);
-    let mut file = BufReader::with_capacity(1 << 17, source.open(&selected.path).map_err(failed)?);
-    let start = file.fill_buf().map_err(failed)?.to_vec();
-    if start.is_empty() {
-        Ok(None)
+fn decoder(file: impl Read + 'static) -> io::Result<Option<Box<dyn Read>>> {
+    let mut file = BufReader::with_capacity(1 << 17, file);
+    let start = file.fill_buf()?.to_vec();
+    Ok(if start.is_empty() {
+        None
     } else if start.starts_with(&[0x1f, 0x8b]) {
-        Ok(Some(Box::new(MultiGzDecoder::new(file))))
+        Some(Box::new(MultiGzDecoder::new(file)))
     } else if start.starts_with(b"BZh") {
-        Ok(Some(Box::new(MultiBzDecoder::new(file))))
+        Some(Box::new(MultiBzDecoder::new(file)))
     } else if start.starts_with(&[0xfd, b'7', b'z', b'X', b'Z', 0]) {
-        Ok(Some(Box::new(XzReader::new(file, true))))
+        Some(Box::new(XzReader::new(file, true)))
     } else if start.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]) {
-        Ok(Some(Box::new(zstd::Decoder::with_buffer(file).map_err(failed)?)))
+        Some(Box::new(zstd::Decoder::with_buffer(file)?))
     } else {
-        Ok(Some(Box::new(file)))
-    }
+        Some(Box::new(file))
+    })
 }
 
 /// Whether a stream begins with the header of a tar entry.

@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 use super::super::select::{SelectError, Selection};
 use super::super::target::{Making, Metadata, Target};
 use super::super::tree::{Tree, resolve};
+pub(crate) use archive::unpack_all;
 pub(crate) use owner::{Owner, owner, owner_inputs};
 pub(crate) use run::run;
 use stagewright_core::glob;
