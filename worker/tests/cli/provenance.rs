@@ -313,3 +313,51 @@ fn what_is_not_made_here_is_refused_with_what_is() {
         assert!(flat.contains(said), "{error}");
     }
 }
+
+#[test]
+fn image_of_each_platform_has_a_statement_of_its_own() {
+    let folder = Folder::with(&[
+        ("context/Dockerfile", "FROM scratch\nCOPY own /own\n"),
+        ("context/own", "own"),
+    ]);
+    let (layout, out) = (folder.path("layout"), folder.name("out"));
+    let output = format!("type=oci,tar=false,dest={}", layout.display());
+    let files = format!("type=local,platform-split=false,dest={out}");
+    let platforms = ["--platform", "linux/amd64,linux/arm64", "-t", "app"];
+    let flags = [
+        &platforms[..],
+        &["--provenance=mode=min", "-o", &output, "-o", &files],
+    ]
+    .concat();
+    let Some((code, _, said)) = build(&folder, "state", &flags) else {
+        return;
+    };
+    assert_eq!(code, 0, "{said}");
+    let index: Value = serde_json::from_slice(&std::fs::read(layout.join("index.json")).unwrap()).unwrap();
+    let list = blob(&layout, &index["manifests"][0]["digest"]);
+    let entries = list["manifests"].as_array().unwrap();
+    let about: Vec<&Value> = entries
+        .iter()
+        .map(|entry| &entry["annotations"]["vnd.docker.reference.digest"])
+        .collect();
+    assert_eq!(
+        about,
+        [
+            &Value::Null,
+            &Value::Null,
+            &entries[0]["digest"],
+            &entries[1]["digest"]
+        ]
+    );
+    for (entry, platform) in entries[2..].iter().zip(["amd64", "arm64"]) {
+        let layer = &blob(&layout, &entry["digest"])["layers"][0]["digest"];
+        let name = format!("pkg:docker/app@latest?platform=linux%2F{platform}");
+        assert_eq!(blob(&layout, layer)["subject"][0]["name"], name);
+    }
+    // Files of both go to one folder, so that neither statement is written over.
+    for name in ["provenance.linux_amd64.json", "provenance.linux_arm64.json"] {
+        assert!(Path::new(&out).join(name).is_file(), "{name}");
+    }
+    let (_, said, _) = run(&["image", "ls", "--state", &folder.name("state")]);
+    assert!(said.contains("app") && !said.contains("unknown"), "{said}");
+}

@@ -13,6 +13,7 @@
 
 mod builder_pattern;
 mod builds;
+mod cache;
 #[path = "../server/client.rs"]
 #[allow(dead_code, reason = "shared with the server's tests, which use more of it")]
 mod client;

@@ -321,3 +321,57 @@ async fn a_server_that_is_not_there_or_that_is_this_machine_says_so() {
         "{said}"
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_fetched_is_counted_and_goes_once_no_build_uses_it() {
+    use crate::storage::prune::Policy;
+    use crate::storage::usage::{Item, Kind};
+    if !servable() {
+        return;
+    }
+    let (ground, served) = (Ground::new(), Served::start());
+    let worker = ground.worker();
+    served.commit(&[("a.txt", "one")]);
+    let repositories = |items: Vec<Item>| -> Vec<Item> {
+        let of = items.into_iter().filter(|item| item.kind == Kind::Repository);
+        of.collect()
+    };
+    let dockerfile = format!(
+        "FROM base\nADD {} /in/\nRUN cat /in/a.txt; echo wait; sleep 2\n",
+        served.url
+    );
+    let analysis = worker.plan(&dockerfile, |_| {}).await;
+    let extras = Extras {
+        local: true,
+        ..Extras::default()
+    };
+    let id = worker.start_extra(analysis, &[], false, extras);
+    worker.printed(&id, "wait").await;
+    let held = repositories(worker.storage.usage().unwrap().items);
+    let [held] = held.as_slice() else {
+        panic!("{held:?}")
+    };
+    assert!(held.size > 1000 && held.in_use.is_some(), "{held:?}");
+    let mut policy = Policy::cache();
+    policy.kinds = [Kind::Repository].into();
+    assert_eq!(worker.storage.prune(&policy).unwrap().removed, []);
+    worker.outcome(id).await.image();
+    // A build lets go of what it held soon after its last event.
+    while repositories(worker.storage.usage().unwrap().items)[0]
+        .in_use
+        .is_some()
+    {
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    // By age as all the rest: it was used a moment ago.
+    policy.unused_since = Some(std::time::SystemTime::now() - std::time::Duration::from_hours(1));
+    assert_eq!(worker.storage.prune(&policy).unwrap().removed, []);
+    policy.unused_since = None;
+    let pruned = worker.storage.prune(&policy).unwrap();
+    assert_eq!(repositories(pruned.removed).len(), 1);
+    assert!(pruned.freed >= held.size, "{}", pruned.freed);
+    assert_eq!(repositories(worker.storage.usage().unwrap().items), []);
+    // The next build fetches it anew.
+    let again = build(&worker, &dockerfile.replace("sleep 2", "true")).await;
+    assert_eq!(worker.file(&again, "in/a.txt").as_deref(), Some("one"));
+}

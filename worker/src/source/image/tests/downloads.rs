@@ -1,7 +1,7 @@
 //! Layers that come in pieces.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use tokio_util::sync::CancellationToken;
 
@@ -112,6 +112,61 @@ async fn cancelled_download_ends_and_is_continued_by_the_next() {
         .rfind(|request| request.path.contains("/blobs/"))
         .unwrap();
     assert!(last.range_start() > 1_000_000);
+}
+
+/// What becomes of an answer, by how many came before it.
+type Mangle = fn(Reply, usize) -> Reply;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn registry_that_vanishes_or_lost_part_of_a_layer_is_named_and_what_came_is_kept_for_the_next_pull() {
+    // What becomes of a layer's bytes, and what is said of it.
+    let vanishing = |reply: Reply, number: usize| match number {
+        0 => Reply {
+            cut: Some(2_000_000),
+            ..reply
+        },
+        // No answer at all any more.
+        _ => Reply {
+            take: Some(0),
+            ..reply
+        },
+    };
+    let truncated = |reply: Reply, _: usize| Reply::ok(&reply.body[..reply.body.len().min(2_000_000)]);
+    let cases: [(Mangle, &str); 2] = [
+        (vanishing, "cannot reach"),
+        (truncated, "the connection ended after"),
+    ];
+    for (mangle, said) in cases {
+        let mut content = Content::default();
+        let image = content.image("amd64", &[&large_layer()]);
+        content.tag("1", &image);
+        let (broken, number) = (Arc::new(AtomicBool::new(true)), AtomicUsize::new(0));
+        let state = Arc::clone(&broken);
+        let server = Server::start(move |request| {
+            let reply = content.answer(request);
+            if reply.body.len() > 1_000_000 && state.load(Ordering::SeqCst) {
+                return mangle(reply, number.fetch_add(1, Ordering::SeqCst));
+            }
+            reply
+        })
+        .await;
+        let bench = Bench::new("");
+        let name = format!("{}/a:1", server.host);
+        let pull = || async {
+            let cancel = CancellationToken::new();
+            bench
+                .source
+                .pull(&name, &platform("amd64"), silent(), &cancel)
+                .await
+        };
+        let error = pull().await.unwrap_err().to_string();
+        assert!(error.contains(said) && error.starts_with(&name), "{error}");
+        broken.store(false, Ordering::SeqCst);
+        let pulled = pull().await.unwrap();
+        assert!(bench.store.verify(&pulled.layers[0].digest).is_ok());
+        let last = server.seen().pop().unwrap();
+        assert!(last.range_start() > 1_000_000, "the beginning was there already");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
