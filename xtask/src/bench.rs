@@ -8,8 +8,8 @@ use serde_json::Value;
 
 use crate::place::Place;
 use crate::problem::{Outcome, Problem};
-use crate::process;
 use crate::test;
+use crate::{process, product};
 
 pub(crate) fn run(place: &Place) -> Outcome<()> {
     test::set_up(place)?;
@@ -37,6 +37,23 @@ pub(crate) fn run(place: &Place) -> Outcome<()> {
     test::with_places(&mut browser, place);
     let browser = figures(&process::output(&mut browser)?)?;
     print!("{}", table(&native, &browser));
+    eprintln!("building …");
+    println!("\n| builds | ours: median (fastest) | BuildKit | ratio |\n|---|---|---|---|");
+    let mut builds = Command::new("cargo");
+    builds
+        .args([
+            "run",
+            "--quiet",
+            "--package",
+            "stagewright-tests",
+            "--bin",
+            "build-times",
+            "--",
+        ])
+        .arg(product::worker_program(place))
+        .arg(place.target.join("images/stagewright.toml"))
+        .current_dir(&place.root);
+    print!("{}", process::output(&mut builds)?);
     Ok(())
 }
 
