@@ -10,10 +10,10 @@
 //! ```text
 //! <state>/content/blobs/sha256/<hex>     blobs            <state>/builds/<n>/          records of builds
 //! <state>/content/ingest/<hex>           their beginnings <state>/images/<hex>.json    names of images
-//! <state>/snapshots/layers/<id>/         layers           <state>/cache.redb           results of steps
+//! <state>/snapshots/layers/<id>/         layers           <state>/cache.*              results of steps
 //! <state>/contexts/<hex>.json            build contexts   <state>/layers/<how>/       which blob a layer became
 //! <state>/cache-mounts/<hex>/<n>/        cache mounts     <state>/git/<hex>/           git repositories
-//! <state>/{scratch,sandbox}/             gone at every start
+//! <state>/{scratch,sandbox}/             gone at every start <state>/scans/<hex>       how contexts looked
 //! ```
 //!
 //! A thing's modification time is that of its last use ([`crate::lease`]); its time of birth is when it came.

@@ -17,7 +17,7 @@ use time::format_description::well_known::Rfc3339;
 
 use super::image::Document;
 use super::names::{ImageNames, NamedImage};
-use crate::backend::embedded::StepRecord;
+use crate::backend::embedded::{StepRecord, step_records_size};
 use crate::content::LONGEST_DOCUMENT;
 use crate::lease::Leases;
 use crate::snapshot::{directory_size, layer_size};
@@ -136,7 +136,7 @@ impl Usage {
         survey.layers(&knowledge.records)?;
         survey.repositories()?;
         survey.cache_mounts()?;
-        let database = fs::metadata(state.join("cache.redb")).map_or(0, |metadata| metadata.len());
+        let database = step_records_size(state);
         Ok(Self {
             items: survey.items,
             database,

@@ -73,7 +73,7 @@ fn torn_records_are_passed_over_and_everything_else_goes_on() {
     for path in [
         ground.state.join("builds/1/build.json"),
         ground.state.join("builds/1/events.jsonl"),
-        ground.state.join("cache.redb"),
+        ground.state.join("cache.journal"),
         entries(&ground.state.join("layers/gzip")).swap_remove(0),
         entries(&ground.state.join("contexts")).swap_remove(0),
     ] {

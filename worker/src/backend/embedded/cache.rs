@@ -1,25 +1,24 @@
 //! What the worker remembers of steps: results by key, checksums of files, and how each step last looked.
 //!
-//! One process at a time: the database locks its file, so a second worker on one state directory is refused. A
-//! result is written here only after its layer is committed, so what is found here is whole; that the layer is still
-//! there is checked by whoever uses it.
+//! One process at a time: the journal is locked, so a second worker on one state directory is refused. A result is written
+//! here only after its layer is committed, so what is found here is whole; that the layer is still there is checked by
+//! whoever uses it.
 
-use std::path::{Path, PathBuf};
-use std::sync::{PoisonError, RwLock};
-use std::time::Duration;
+mod journal;
+mod store;
+mod table;
 
-use redb::{Database, Durability, ReadableDatabase as _, ReadableTable as _, TableDefinition};
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use stagewright_core::digest::Digest;
 use stagewright_core::protocol::BuildId;
 
+use self::store::Store;
+use self::table::Table;
 use super::key::InputFact;
-
-const RESULTS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("results");
-const CHECKSUMS: TableDefinition<'_, &str, &str> = TableDefinition::new("checksums");
-const FETCHED: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("fetched");
-const STEPS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("steps");
 
 /// A step's result.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -108,116 +107,63 @@ pub(crate) enum CacheError {
     Database(String),
 }
 
-/// How often a database is tried that somebody has open, and how long after one another.
-const ATTEMPTS: u32 = 50;
-const BETWEEN: Duration = Duration::from_millis(20);
-
 /// The memory of one worker.
-pub(crate) struct Cache {
-    path: PathBuf,
-    /// `None` while it cannot be opened again after the disk failed.
-    database: RwLock<Option<Database>>,
-}
-
-fn database(error: impl Into<redb::Error>) -> CacheError {
-    CacheError::Database(error.into().to_string())
-}
+pub(crate) struct Cache(Mutex<Store>);
 
 impl Cache {
-    /// Opens the database at `path`, making it where it is not there. One that is damaged is put aside: what it
-    /// remembers can be found out again.
+    /// Opens what is kept at `path` and beside it, making it where it is not there.
     pub(crate) fn open(path: &Path) -> Result<Self, CacheError> {
-        let open = || {
-            // A step of a worker that was killed has the worker's files open for a moment longer than the worker itself.
-            for _ in 0..ATTEMPTS {
-                match open(path) {
-                    Err(redb::Error::DatabaseAlreadyOpen) => std::thread::sleep(BETWEEN),
-                    result => return result,
-                }
-            }
-            open(path)
-        };
-        let database = open().or_else(|error| {
-            if !is_damage(&error) {
-                return Err(error);
-            }
-            let aside = path.with_extension("damaged");
-            tracing::warn!(path = %path.display(), %error, aside = %aside.display(), "the build cache is damaged; a new one begins");
-            std::fs::rename(path, aside).map_err(redb::Error::Io)?;
-            open()
-        });
-        let database = database.map_err(|error| match error {
-            redb::Error::DatabaseAlreadyOpen => CacheError::InUse(path.display().to_string()),
-            error => CacheError::Database(format!("{}: {error}", path.display())),
-        })?;
-        Ok(Self {
-            path: path.to_owned(),
-            database: RwLock::new(Some(database)),
-        })
+        Ok(Self(Mutex::new(Store::open(path)?)))
     }
 
-    /// Works on the database. Once the disk has failed it, as a full one does, it refuses everything until it is opened
-    /// again.
-    fn on<T>(&self, work: impl Fn(&Database) -> Result<T, redb::Error>) -> Result<T, CacheError> {
-        for again in [false, true] {
-            if let Some(database) = &*self.database.read().unwrap_or_else(PoisonError::into_inner) {
-                match work(database) {
-                    Err(redb::Error::PreviousIo) if !again => {}
-                    result => return result.map_err(self::database),
-                }
-            }
-            let mut place = self.database.write().unwrap_or_else(PoisonError::into_inner);
-            // Closed first: it locks its file.
-            *place = None;
-            *place = Some(open(&self.path).map_err(database)?);
-        }
-        Err(database(redb::Error::PreviousIo))
+    /// Whether anything was ever kept at `path`.
+    pub(crate) fn is_at(path: &Path) -> bool {
+        path.is_file() || Store::journal(path).is_file()
     }
 
-    /// Closes the database in order, so that the next one to open it need not look whether it is whole, which reads
-    /// all of it. Whoever still comes opens it again.
+    /// The bytes that it takes on the disk.
+    pub(crate) fn size(path: &Path) -> u64 {
+        let parts = [path, &Store::journal(path)];
+        let sizes = parts.map(|part| std::fs::metadata(part).map_or(0, |metadata| metadata.len()));
+        sizes.into_iter().sum()
+    }
+
+    fn store(&self) -> MutexGuard<'_, Store> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Closes it in order. Whoever still comes opens it again.
     pub(crate) fn close(&self) {
-        *self.database.write().unwrap_or_else(PoisonError::into_inner) = None;
+        self.store().close();
     }
 
     /// The result of the step whose key is `key`.
     pub(crate) fn result(&self, key: &Digest) -> Option<StoredResult> {
-        self.read(RESULTS, key.hex())
+        self.read(Table::Results, key)
     }
 
     /// Remembers a result. Its layer has to be committed already.
     pub(crate) fn put_result(&self, key: &Digest, result: &StoredResult) -> Result<(), CacheError> {
-        let value = serde_json::to_vec(result).map_err(|error| CacheError::Database(error.to_string()))?;
-        self.on(|database| {
-            let write = database.begin_write()?;
-            write.open_table(RESULTS)?.insert(key.hex(), value.as_slice())?;
-            Ok(write.commit()?)
-        })
+        self.write(Table::Results, key, result)
     }
 
     /// Every result, in the order of the keys.
     pub(crate) fn results(&self) -> Result<Vec<StepRecord>, CacheError> {
-        self.on(|database| {
-            let table = database.begin_read()?.open_table(RESULTS)?;
-            let mut records = Vec::new();
-            for entry in table.iter()? {
-                let (key, value) = entry?;
-                let key: Option<Digest> = format!("sha256:{}", key.value()).parse().ok();
-                let result: Option<StoredResult> = serde_json::from_slice(value.value()).ok();
-                if let (Some(key), Some(result)) = (key, result) {
-                    records.push(StepRecord {
-                        key,
-                        layer: result.snapshot,
-                        diff_id: result.diff_id,
-                        step: result.step,
-                        build: result.build,
-                        created: result.created,
-                        size: value.value().len() as u64,
-                    });
-                }
-            }
-            Ok(records)
-        })
+        let all = self.store().all(Table::Results)?;
+        let record = |(key, value): (String, Vec<u8>)| {
+            let key: Digest = format!("sha256:{key}").parse().ok()?;
+            let result: StoredResult = serde_json::from_slice(&value).ok()?;
+            Some(StepRecord {
+                key,
+                layer: result.snapshot,
+                diff_id: result.diff_id,
+                step: result.step,
+                build: result.build,
+                created: result.created,
+                size: value.len() as u64,
+            })
+        };
+        Ok(all.into_iter().filter_map(record).collect())
     }
 
     /// Forgets results, all at once.
@@ -225,127 +171,65 @@ impl Cache {
         if keys.is_empty() {
             return Ok(());
         }
-        self.on(|database| {
-            let write = database.begin_write()?;
-            {
-                let mut table = write.open_table(RESULTS)?;
-                for key in keys {
-                    table.remove(key.hex())?;
-                }
-            }
-            Ok(write.commit()?)
-        })
+        let keys: Vec<&str> = keys.iter().map(Digest::hex).collect();
+        self.store().remove(Table::Results, &keys)
     }
 
     /// The checksum of a selection of files in a root file system that never changes.
     pub(crate) fn checksum(&self, of: &Digest) -> Option<Digest> {
-        let found = self.on(|database| {
-            let table = database.begin_read()?.open_table(CHECKSUMS)?;
-            Ok(table.get(of.hex())?.map(|value| value.value().to_owned()))
-        });
-        found.ok()??.parse().ok()
+        let found = self.store().get(Table::Checksums, of.hex());
+        str::from_utf8(&found.ok()??).ok()?.parse().ok()
     }
 
     /// Remembers a checksum.
     pub(crate) fn put_checksum(&self, of: &Digest, checksum: &Digest) -> Result<(), CacheError> {
-        self.on(|database| {
-            let write = begin_passing(database)?;
-            write.open_table(CHECKSUMS)?.insert(of.hex(), checksum.as_str())?;
-            Ok(write.commit()?)
-        })
+        self.store()
+            .put(&[(Table::Checksums, of.hex(), checksum.as_str())])
     }
 
     /// What is known of the address called `identity`.
     pub(crate) fn fetched(&self, identity: &Digest) -> Option<Fetched> {
-        self.read(FETCHED, identity.hex())
+        self.read(Table::Fetched, identity)
     }
 
     /// Remembers what an address gave.
     pub(crate) fn put_fetched(&self, identity: &Digest, fetched: &Fetched) -> Result<(), CacheError> {
-        let value = serde_json::to_vec(fetched).map_err(|error| CacheError::Database(error.to_string()))?;
-        self.on(|database| {
-            let write = begin_passing(database)?;
-            write
-                .open_table(FETCHED)?
-                .insert(identity.hex(), value.as_slice())?;
-            Ok(write.commit()?)
-        })
+        self.write(Table::Fetched, identity, fetched)
     }
 
     /// How the step known as `step` last looked.
     pub(crate) fn last_seen(&self, step: &Digest) -> Option<LastSeen> {
-        self.read(STEPS, step.hex())
+        self.read(Table::Steps, step)
     }
 
     /// Remembers how steps look now, all at once.
     pub(crate) fn put_last_seen(&self, seen: &[(Digest, LastSeen)]) -> Result<(), CacheError> {
-        let mut values = Vec::with_capacity(seen.len());
-        for (step, last) in seen {
-            let value = serde_json::to_vec(last).map_err(|error| CacheError::Database(error.to_string()))?;
-            values.push((step.hex(), value));
-        }
-        self.on(|database| {
-            let write = begin_passing(database)?;
-            {
-                let mut table = write.open_table(STEPS)?;
-                for (step, value) in &values {
-                    table.insert(*step, value.as_slice())?;
-                }
-            }
-            Ok(write.commit()?)
-        })
+        let texts: Vec<String> = seen
+            .iter()
+            .map(|(_, last)| text(last))
+            .collect::<Result<_, _>>()?;
+        let entries: Vec<(Table, &str, &str)> = seen
+            .iter()
+            .zip(&texts)
+            .map(|((step, _), text)| (Table::Steps, step.hex(), text.as_str()))
+            .collect();
+        self.store().put(&entries)
     }
 
     /// An entry that is not there, or that an other version wrote, counts as none.
-    fn read<T: DeserializeOwned>(&self, table: TableDefinition<'_, &str, &[u8]>, key: &str) -> Option<T> {
-        let found = self.on(|database| {
-            let table = database.begin_read()?.open_table(table)?;
-            Ok(table.get(key)?.map(|value| value.value().to_vec()))
-        });
+    fn read<T: DeserializeOwned>(&self, table: Table, key: &Digest) -> Option<T> {
+        let found = self.store().get(table, key.hex());
         serde_json::from_slice(&found.ok()??).ok()
     }
-}
 
-/// Opens the database with all its tables.
-fn open(path: &Path) -> Result<Database, redb::Error> {
-    let database = Database::create(path)?;
-    if is_laid_out(&database) {
-        return Ok(database);
+    fn write<T: Serialize>(&self, table: Table, key: &Digest, value: &T) -> Result<(), CacheError> {
+        let text = text(value)?;
+        self.store().put(&[(table, key.hex(), &text)])
     }
-    let write = database.begin_write()?;
-    write.open_table(RESULTS)?;
-    write.open_table(CHECKSUMS)?;
-    write.open_table(STEPS)?;
-    write.open_table(FETCHED)?;
-    write.commit()?;
-    Ok(database)
 }
 
-/// Whether all tables are there: looking is quicker than a write that changes nothing.
-fn is_laid_out(database: &Database) -> bool {
-    database.begin_read().is_ok_and(|read| {
-        [RESULTS, STEPS, FETCHED]
-            .iter()
-            .all(|table| read.open_table(*table).is_ok())
-            && read.open_table(CHECKSUMS).is_ok()
-    })
-}
-
-/// Begins to write what can be found out again: it is not waited for until it is on the disk.
-fn begin_passing(database: &Database) -> Result<redb::WriteTransaction, redb::Error> {
-    let mut write = database.begin_write()?;
-    write.set_durability(Durability::None)?;
-    Ok(write)
-}
-
-/// Whether the file is no database (any more), rather than one that cannot be reached.
-fn is_damage(error: &redb::Error) -> bool {
-    use std::io::ErrorKind;
-    match error {
-        redb::Error::Corrupted(_) | redb::Error::RepairAborted | redb::Error::UpgradeRequired(_) => true,
-        redb::Error::Io(error) => matches!(error.kind(), ErrorKind::InvalidData | ErrorKind::UnexpectedEof),
-        _ => false,
-    }
+fn text<T: Serialize>(value: &T) -> Result<String, CacheError> {
+    serde_json::to_string(value).map_err(|error| CacheError::Database(error.to_string()))
 }
 
 #[cfg(test)]
@@ -377,7 +261,10 @@ mod tests {
         ] {
             let directory = tempfile::tempdir().unwrap();
             let path = directory.path().join("cache.redb");
-            drop(Cache::open(&path).unwrap());
+            let cache = Cache::open(&path).unwrap();
+            // Makes the database.
+            cache.forget_results(&[Digest::of(b"none")]).unwrap();
+            drop(cache);
             let mut bytes = std::fs::read(&path).unwrap();
             damage(&mut bytes);
             std::fs::write(&path, &bytes).unwrap();
@@ -385,6 +272,8 @@ mod tests {
             let (of, checksum) = (Digest::of(b"of"), Digest::of(b"sum"));
             cache.put_checksum(&of, &checksum).unwrap();
             assert_eq!(cache.checksum(&of), Some(checksum));
+            assert_eq!(cache.result(&of), None);
+            assert!(path.with_extension("damaged").exists());
         }
     }
 

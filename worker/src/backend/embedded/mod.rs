@@ -59,7 +59,7 @@ pub use engine::OpenError;
 /// What the worker whose state folder is `state` remembers of steps. Where a worker is at work there, only it can tell.
 pub fn step_records(state: &Path) -> Result<Vec<StepRecord>, BackendError> {
     let path = state.join("cache.redb");
-    if !path.is_file() {
+    if !cache::Cache::is_at(&path) {
         return Ok(Vec::new());
     }
     let records = cache::Cache::open(&path).and_then(|cache| cache.results());
@@ -69,6 +69,11 @@ pub fn step_records(state: &Path) -> Result<Vec<StepRecord>, BackendError> {
 /// Unpacks a build context into `folder` where `file` is a tar archive, plain or compressed; says whether it was.
 pub(crate) fn unpack_context(file: &File, folder: &Path) -> Result<bool, String> {
     ops::file::unpack_all(file, folder).map_err(|error| error.to_string())
+}
+
+/// The bytes that what is remembered of steps takes in the state folder `state`.
+pub fn step_records_size(state: &Path) -> u64 {
+    cache::Cache::size(&state.join("cache.redb"))
 }
 
 /// Runs builds on this machine, in sandboxes of its own.
