@@ -6,11 +6,16 @@ use serde_json::json;
 use stagewright_core::digest::Digest;
 
 use super::ExportError;
-use super::assemble::{CONFIG_TYPE, IndexEntry, MANIFEST_TYPE};
+use super::assemble::{IndexEntry, MANIFEST_TYPE};
 use crate::content::ContentStore;
 
 /// The media type of a statement.
 const STATEMENT_TYPE: &str = "application/vnd.in-toto+json";
+
+/// What a manifest of statements is.
+const ARTIFACT_TYPE: &str = "application/vnd.docker.attestation.manifest.v1+json";
+/// The media type of a configuration that says nothing (OCI image specification, "Guidance for an Empty Descriptor").
+pub(super) const EMPTY_TYPE: &str = "application/vnd.oci.empty.v1+json";
 
 /// A manifest of statements about an image, in the content store.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,32 +29,26 @@ pub struct Attestation {
 }
 
 impl Attestation {
-    /// Puts a statement about the image `about` into the store, and what leads to it.
+    /// Puts a statement about the image `about`, which is in the store, there too, and what leads to it.
     pub fn put(
         store: &ContentStore,
         about: &Digest,
         predicate: &str,
         statement: &[u8],
     ) -> Result<Self, ExportError> {
-        let digest = store.put(statement)?;
-        // It is for no platform, so that nobody takes it for an image to run.
-        let config = json!({
-            "architecture": "unknown",
-            "os": "unknown",
-            "config": {},
-            "rootfs": { "type": "layers", "diff_ids": [digest] },
-        });
-        let config = config.to_string();
+        let size = store.size(about).unwrap_or_default();
         let manifest = json!({
             "schemaVersion": 2,
             "mediaType": MANIFEST_TYPE,
-            "config": { "mediaType": CONFIG_TYPE, "digest": store.put(config.as_bytes())?, "size": config.len() },
+            "artifactType": ARTIFACT_TYPE,
+            "config": { "mediaType": EMPTY_TYPE, "digest": store.put(b"{}")?, "size": 2, "data": "e30=" },
             "layers": [{
                 "mediaType": STATEMENT_TYPE,
-                "digest": digest,
+                "digest": store.put(statement)?,
                 "size": statement.len(),
                 "annotations": { "in-toto.io/predicate-type": predicate },
             }],
+            "subject": { "mediaType": MANIFEST_TYPE, "digest": about, "size": size },
         });
         let manifest = manifest.to_string();
         Ok(Self {

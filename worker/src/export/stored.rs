@@ -8,6 +8,7 @@ use stagewright_core::platform::Platform;
 
 use super::ExportError;
 use super::assemble::{INDEX_TYPE, ImageIndex, ImageManifest, IndexEntry, MANIFEST_TYPE, Pointer};
+use super::attestation::EMPTY_TYPE;
 use crate::content::{ContentStore, LONGEST_DOCUMENT};
 use crate::source::image::{LayerDescriptor, Push, parse_config};
 
@@ -31,7 +32,19 @@ impl Image {
         let malformed = |error: serde_json::Error| ExportError::Malformed(error.to_string());
         let manifest: ImageManifest = serde_json::from_slice(&manifest_bytes).map_err(malformed)?;
         let config_bytes = store.read(&manifest.config.digest, LONGEST_DOCUMENT)?;
-        let (platform, diff_ids) = parse_config(&config_bytes).map_err(ExportError::Malformed)?;
+        // What is stated about an image stands beside it in a list, and is for no platform.
+        let (platform, diff_ids) = if manifest.config.media_type == EMPTY_TYPE {
+            (
+                Platform {
+                    os: "unknown".to_owned(),
+                    architecture: "unknown".to_owned(),
+                    ..Platform::default()
+                },
+                Vec::new(),
+            )
+        } else {
+            parse_config(&config_bytes).map_err(ExportError::Malformed)?
+        };
         Ok(Self {
             digest: digest.clone(),
             manifest_bytes,

@@ -171,6 +171,7 @@ impl Steps {
                 digests.insert(digest.to_owned(), json!(format!("step{index}")));
             }
             let mut own = Map::new();
+            own.insert("Op".into(), json!({}));
             if let Some(kind) = op["kind"].as_str().filter(|kind| *kind != "return") {
                 let mut work = op["op"].clone();
                 // They name a session, and so would make each statement another.
@@ -179,6 +180,7 @@ impl Steps {
                     attrs.remove("local.unique");
                 }
                 own.insert("Op".into(), json!({ kind: work }));
+                own.insert("constraints".into(), json!({}));
             }
             if let Some(platform) = op.get("platform") {
                 own.insert("platform".into(), platform.clone());

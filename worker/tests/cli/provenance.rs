@@ -77,8 +77,13 @@ fn attested(layout: &Path) -> (Value, Value) {
         layer["annotations"]["in-toto.io/predicate-type"],
         "https://slsa.dev/provenance/v1"
     );
-    let config = blob(layout, &manifest["config"]["digest"]);
-    assert_eq!(config["rootfs"]["diff_ids"], json!([layer["digest"]]));
+    assert_eq!(
+        manifest["artifactType"],
+        "application/vnd.docker.attestation.manifest.v1+json"
+    );
+    assert_eq!(manifest["subject"]["digest"], image["digest"]);
+    assert_eq!(manifest["subject"]["size"], image["size"]);
+    assert_eq!(blob(layout, &manifest["config"]["digest"]), json!({}));
     (image["digest"].clone(), blob(layout, &layer["digest"]))
 }
 
