@@ -186,6 +186,11 @@ impl Arguments {
             },
             // A file where the context is expected can only mean the Dockerfile itself.
             None if self.path.is_file() => (self.path.display().to_string(), open(&self.path)?),
+            None if !self.path.exists() => {
+                let path = self.path.display();
+                return Err(Failure::new(Failure::USAGE, format!("there is no folder {path}"))
+                    .hint("name the Dockerfile with -f, or the folder it stands in as PATH"));
+            }
             None => {
                 let file = self.path.join("Dockerfile");
                 let name = if self.path == Path::new(".") {

@@ -6,7 +6,7 @@
 )]
 
 use std::future::Future;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -118,14 +118,24 @@ impl Arguments {
         Look::at(self.state.as_deref())
     }
 
+    /// The machine, ready to build.
     pub(super) fn open(&self) -> Result<Machine, Failure> {
+        self.open_with(|| self.state())
+    }
+
+    /// The same once other builds are done. `tell` is called where it has to wait.
+    pub(super) fn open_in_turn(&self, tell: impl FnOnce(&Path)) -> Result<Machine, Failure> {
+        self.open_with(|| State::open_in_turn(self.state.as_deref(), tell))
+    }
+
+    fn open_with(&self, state: impl FnOnce() -> Result<State, Failure>) -> Result<Machine, Failure> {
         let config = match &self.config {
             Some(path) => {
                 Config::load(path).map_err(|error| Failure::new(Failure::USAGE, error.to_string()))?
             }
             None => Config::default(),
         };
-        let state = self.state()?;
+        let state = state()?;
         let broken = |error: &dyn std::fmt::Display| Failure::new(Failure::PLACE, error.to_string());
         let content = ContentStore::open(state.path.join("content")).map_err(|error| broken(&error))?;
         let contexts = ContextLimits {

@@ -8,6 +8,7 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
 
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Parser, Subcommand};
 
 use crate::export::NewFile;
@@ -122,7 +123,11 @@ const FULL: &str = "No space left on device";
 
 /// Reads the process's arguments and does what they ask for.
 pub fn run() -> ExitCode {
-    let result = match Arguments::parse().command {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return unreadable(&error),
+    };
+    let result = match arguments.command {
         Command::Serve(arguments) => serve::run(&arguments),
         Command::Build(arguments) => build::run(&arguments),
         Command::Plan(arguments) => plan::run(&arguments),
@@ -151,6 +156,26 @@ pub fn run() -> ExitCode {
             ExitCode::from(failure.code)
         }
     }
+}
+
+/// Says what is wrong with the arguments, or helps where help was asked for.
+fn unreadable(error: &clap::Error) -> ExitCode {
+    let flag = match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::String(flag)) if error.kind() == ErrorKind::UnknownArgument => flag,
+        _ => error.exit(),
+    };
+    let building = std::env::args_os()
+        .nth(1)
+        .is_some_and(|command| command == "build");
+    let Some(why) = build::refused::why(flag).filter(|_| building) else {
+        error.exit()
+    };
+    let failure = Failure::new(
+        Failure::USAGE,
+        format!("docker build has a flag {flag}, and this has not"),
+    );
+    _ = writeln!(std::io::stderr(), "{}", failure.hint(why));
+    ExitCode::from(Failure::USAGE)
 }
 
 /// Writes a command's result. A reader that went away (`| head`) ends the command quietly, as it does elsewhere.

@@ -70,10 +70,12 @@ impl Progress {
             _ = writeln!(text, "#{} {}", step.number, printable(&rest));
         }
         let end = if !vertex.error.is_empty() {
-            {
-                // Its further lines repeat what the step printed.
-                format!("ERROR: {}", vertex.error.lines().next().unwrap_or_default())
-            }
+            // Its further lines repeat what the step printed.
+            let first = vertex.error.lines().next().unwrap_or_default();
+            format!(
+                "ERROR: {}",
+                first.strip_suffix(". Its last lines:").unwrap_or(first)
+            )
         } else if vertex.cached {
             "CACHED".into()
         } else {
@@ -183,6 +185,17 @@ mod tests {
         assert_eq!(
             progress.tell(&of(vertex(start, Some("2026-01-01T00:00:02.5Z")))),
             ""
+        );
+    }
+
+    #[test]
+    fn a_failure_is_one_line_without_the_output_that_was_shown_already() {
+        let mut failed = vertex(Some("2026-01-01T00:00:00Z"), Some("2026-01-01T00:00:01Z"));
+        failed.error = "the command exited with code 2. Its last lines:\ncc: no such file".into();
+        let told = Progress::default().tell(&of(failed));
+        assert_eq!(
+            told,
+            "#1 [1/1] RUN make\n#1 ERROR: the command exited with code 2\n\n"
         );
     }
 

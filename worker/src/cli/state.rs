@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::Failure;
 use crate::rootless::{self, Ids, Standing};
+use crate::storage::control;
 
 /// How often the folder is tried, and how long after one another.
 const ATTEMPTS: u32 = 20;
@@ -46,6 +47,26 @@ impl State {
             }
         }
         Ok(Self::attempt(given)?)
+    }
+
+    /// As [`State::open`], but waits for other builds that are at work there, and calls `tell` where it does.
+    pub(super) fn open_in_turn(given: Option<&Path>, tell: impl FnOnce(&Path)) -> Result<Self, Failure> {
+        let mut tell = Some(tell);
+        for attempt in 0_u32.. {
+            match Self::attempt(given) {
+                Err(Refusal::InUse(path)) if !control::is_served(&path) => {
+                    // Commands that only look let go at once, and nobody has to know of them.
+                    if attempt == ATTEMPTS
+                        && let Some(tell) = tell.take()
+                    {
+                        tell(&path);
+                    }
+                    std::thread::sleep(BETWEEN);
+                }
+                result => return Ok(result?),
+            }
+        }
+        Self::open(given)
     }
 
     fn attempt(given: Option<&Path>) -> Result<Self, Refusal> {
@@ -257,6 +278,30 @@ mod tests {
             refused.to_string().contains("other user and group ids"),
             "{refused}"
         );
+    }
+
+    #[test]
+    fn a_build_waits_for_another_one_but_not_for_a_worker_that_serves() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state");
+        let first = State::open(Some(&path)).unwrap();
+        let told = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|threads| {
+            let told = &told;
+            threads.spawn(|| {
+                State::open_in_turn(Some(&path), |_| {
+                    told.store(true, std::sync::atomic::Ordering::Relaxed);
+                })
+                .unwrap();
+            });
+            while !told.load(std::sync::atomic::Ordering::Relaxed) {
+                std::thread::sleep(BETWEEN);
+            }
+            drop(first);
+        });
+        let _first = State::open(Some(&path)).unwrap();
+        let _socket = std::os::unix::net::UnixListener::bind(path.join("control.sock")).unwrap();
+        assert!(State::open_in_turn(Some(&path), |_| unreachable!()).is_err());
     }
 
     #[test]

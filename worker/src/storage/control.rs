@@ -57,6 +57,11 @@ impl Drop for Reachable {
     }
 }
 
+/// Whether a worker that serves uses the folder: one that stays, other than a build, which ends.
+pub fn is_served(state: &Path) -> bool {
+    UnixStream::connect(place(state)).is_ok()
+}
+
 fn place(state: &Path) -> PathBuf {
     state.join("control.sock")
 }

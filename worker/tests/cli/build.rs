@@ -968,3 +968,25 @@ fn an_address_is_a_context_where_an_archive_is_there_and_a_dockerfile_else() {
     let (code, _, err) = built("Dockerfile");
     assert_eq!(code, 0, "{err}");
 }
+
+#[test]
+fn flags_that_only_docker_build_has_are_refused_with_what_to_do_instead() {
+    for (flags, said) in [
+        (&["--squash"][..], "a stage of its own"),
+        (&["--cpu-quota=5"], "--cpus"),
+        (&["--builder", "x"], "--state"),
+        (&["--rm"], "leave it out"),
+    ] {
+        let (code, _, err) = run(&[&["build"], flags, &["."]].concat());
+        assert_eq!(code, 2, "{err}");
+        assert!(err.contains("docker build has a flag"), "{err}");
+        assert!(err.contains(said), "{err}");
+    }
+    // One that nobody has is answered with the one that was meant.
+    let (code, _, err) = run(&["build", "--shm-sizes", "1m", "."]);
+    assert_eq!(code, 2, "{err}");
+    assert!(err.contains("'--shm-size'"), "{err}");
+    let (code, _, err) = run(&["build", "no-such-folder"]);
+    assert_eq!(code, 2, "{err}");
+    assert!(err.contains("there is no folder no-such-folder"), "{err}");
+}

@@ -17,7 +17,7 @@ fn check_says_what_is_wrong_where_and_by_its_exit_code() {
     let (code, _, error) = run(&["check", "/nowhere"]);
     assert_eq!(code, 2);
     assert!(
-        error.contains("/nowhere/Dockerfile") && error.contains("help: "),
+        error.contains("there is no folder /nowhere") && error.contains("help: "),
         "{error}"
     );
 }

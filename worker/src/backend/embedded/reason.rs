@@ -80,7 +80,7 @@ pub(crate) fn rerun(key: &Key, last: Option<(LastSeen, bool)>, listing: Listing<
         return format!("rerun: the instruction changed since build {build}");
     }
     if last.key == key.digest {
-        return format!("rerun: its result of build {build} is not kept any more");
+        return format!("rerun: build {build} left no result of it that is still here");
     }
     if last.inputs.len() != key.inputs.len() {
         return format!("rerun: it works on other inputs than in build {build}");
@@ -225,7 +225,7 @@ mod tests {
         );
         assert_eq!(
             reason(&one("1"), &one("1"), true),
-            "rerun: its result of build 3 is not kept any more"
+            "rerun: build 3 left no result of it that is still here"
         );
         assert_eq!(
             reason(&key("run that", vec![]), &key("run this", vec![]), false),

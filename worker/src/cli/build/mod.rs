@@ -15,6 +15,7 @@ mod lent;
 mod limits;
 mod output;
 mod planning;
+pub(in crate::cli) mod refused;
 mod remote;
 mod request;
 mod running;
@@ -22,6 +23,7 @@ mod wanted;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write as _};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -278,7 +280,12 @@ async fn build(
         contexts: brought,
         repository,
     } = ready;
-    let machine = arguments.machine.open()?;
+    let waiting = |place: &Path| {
+        if arguments.manner().speaks() {
+            tell(&format!("waiting for another build in {}\n", place.display()));
+        }
+    };
+    let machine = arguments.machine.open_in_turn(waiting)?;
     lent::lend(&machine, &brought, &mut dockerfile.input.options)?;
     let (wanted, dockerfile) = (&wanted, &dockerfile);
     let builds = &machine.builds;
