@@ -4,7 +4,7 @@
 //! alike: what happened, then what to do.
 
 use std::fmt::{Display, Formatter, Result as FmtResult};
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -110,9 +110,10 @@ impl Failure {
 
 impl Display for Failure {
     fn fmt(&self, formatter: &mut Formatter<'_>) -> FmtResult {
-        write!(formatter, "error: {}", self.message)?;
+        // The last words of a step may be in it.
+        write!(formatter, "error: {}", style::plain(&self.message))?;
         if let Some(hint) = &self.hint {
-            write!(formatter, "\n  help: {hint}")?;
+            write!(formatter, "\n  help: {}", style::plain(hint))?;
         }
         Ok(())
     }
@@ -180,6 +181,9 @@ fn unreadable(error: &clap::Error) -> ExitCode {
 
 /// Writes a command's result. A reader that went away (`| head`) ends the command quietly, as it does elsewhere.
 fn print(text: &str) -> Result<(), Failure> {
+    if std::io::stdout().is_terminal() {
+        return print_bytes(style::plain_but_styled(text).as_bytes());
+    }
     print_bytes(text.as_bytes())
 }
 

@@ -119,16 +119,7 @@ impl Progress {
 /// A step's output belongs to whoever wrote the Dockerfile: it may not move the cursor or rename the terminal.
 pub(super) fn printable(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
-    text.trim_end_matches(['\r', '\n'])
-        .chars()
-        .map(|letter| {
-            if letter.is_control() && letter != '\t' {
-                char::REPLACEMENT_CHARACTER
-            } else {
-                letter
-            }
-        })
-        .collect()
+    super::style::plain(text.trim_end_matches(['\r', '\n'])).replace('\n', "\u{fffd}")
 }
 
 pub(super) fn moment(text: &str) -> Option<OffsetDateTime> {

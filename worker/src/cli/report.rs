@@ -9,7 +9,7 @@ use stagewright_core::diagnostic::{Diagnostic, Severity};
 
 use super::Failure;
 use super::dockerfile::Dockerfile;
-use super::style::Style;
+use super::style::{Style, plain};
 
 /// How a command prints its answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -110,12 +110,12 @@ fn finding(text: &mut String, style: Style, name: &str, source: &str, diagnostic
     let carets = "^".repeat(meant.chars().count().max(1));
     let severity = diagnostic.severity;
     let kind = style.severity(severity, &format!("{word}[{}]", diagnostic.code));
-    _ = writeln!(text, "{kind}: {}", style.bold(&diagnostic.message));
+    _ = writeln!(text, "{kind}: {}", style.bold(&plain(&diagnostic.message)));
     let arrow = style.dim("-->");
     _ = writeln!(text, "{:margin$}{arrow} {name}:{number}:{column}", "");
     let bar = style.dim("|");
     _ = writeln!(text, "{:margin$} {bar}", "");
-    _ = writeln!(text, "{} {bar} {line}", style.dim(&number.to_string()));
+    _ = writeln!(text, "{} {bar} {}", style.dim(&number.to_string()), plain(line));
     _ = writeln!(
         text,
         "{:margin$} {bar} {indent}{}",
@@ -123,7 +123,7 @@ fn finding(text: &mut String, style: Style, name: &str, source: &str, diagnostic
         style.severity(severity, &carets)
     );
     for hint in diagnostic.hint.iter().flat_map(|hint| hint.lines()) {
-        _ = writeln!(text, "{:margin$} = help: {hint}", "");
+        _ = writeln!(text, "{:margin$} = help: {}", "", plain(hint));
     }
 }
 

@@ -71,10 +71,45 @@ impl Style {
     }
 }
 
+/// A text that strangers may have written as a terminal may have it: what would move its cursor, name its window, ask it
+/// for answers, or turn the direction of writing is seen as a mark in its place. Lines and tabs stay.
+pub(super) fn plain(text: &str) -> String {
+    text.chars()
+        .map(|letter| match letter {
+            '\n' | '\t' => letter,
+            '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => char::REPLACEMENT_CHARACTER,
+            _ if letter.is_control() => char::REPLACEMENT_CHARACTER,
+            _ => letter,
+        })
+        .collect()
+}
+
+/// The same of a text with styles of ours in it, which stay.
+pub(super) fn plain_but_styled(text: &str) -> String {
+    let mut pieces = text.split('\u{1b}');
+    let mut out = plain(pieces.next().unwrap_or_default());
+    for piece in pieces {
+        let style = piece.strip_prefix('[').and_then(|rest| rest.split_once('m'));
+        let is_style = |numbers: &str| numbers.bytes().all(|byte| byte.is_ascii_digit() || byte == b';');
+        match style {
+            Some((numbers, rest)) if is_style(numbers) => {
+                out.extend(["\u{1b}[", numbers, "m"]);
+                out.push_str(&plain(rest));
+            }
+            _ => {
+                out.push(char::REPLACEMENT_CHARACTER);
+                out.push_str(&plain(piece));
+            }
+        }
+    }
+    out
+}
+
 /// `text` in no more than `width` columns, with … for what is left out.
 pub(super) fn cut(text: &str, width: usize) -> String {
+    let text = plain(text);
     if text.chars().count() <= width {
-        return text.to_owned();
+        return text;
     }
     let kept: String = text.chars().take(width.saturating_sub(1)).collect();
     format!("{}…", kept.trim_end())
@@ -105,6 +140,21 @@ pub(super) fn wrapped(text: &str, first: usize, indent: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_would_steer_a_terminal_is_seen_and_does_nothing() {
+        let evil = "a\u{1b}]0;title\u{7}b\rc\u{8}d\u{9b}e\u{202e}f\n\tg";
+        assert_eq!(
+            plain(evil),
+            "a\u{fffd}]0;title\u{fffd}b\u{fffd}c\u{fffd}d\u{fffd}e\u{fffd}f\n\tg"
+        );
+        let styled = "\u{1b}[1mbold\u{1b}[0m \u{1b}[2J\u{1b}]52;c;x\u{7}\u{1b}[31";
+        assert_eq!(
+            plain_but_styled(styled),
+            "\u{1b}[1mbold\u{1b}[0m \u{fffd}[2J\u{fffd}]52;c;x\u{fffd}\u{fffd}[31"
+        );
+        assert_eq!(cut("a\u{1b}[31mb", 20), "a\u{fffd}[31mb");
+    }
 
     #[test]
     fn long_lines_are_cut_or_wrapped() {

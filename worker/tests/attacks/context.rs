@@ -152,6 +152,76 @@ fn a_dockerfile_of_a_repository_and_what_it_leaves_out_are_files_of_it() {
 }
 
 #[test]
+fn a_folder_of_a_repository_that_is_a_link_leads_nowhere() {
+    let Some(stage) = Stage::new() else { return };
+    let git = |folder: &Path, arguments: &[&str]| {
+        let mut git = std::process::Command::new("git");
+        git.args(["-c", "user.name=t", "-c", "user.email=t@example.com"])
+            .args(arguments);
+        git.current_dir(folder)
+            .env("GIT_CONFIG_GLOBAL", "/dev/null")
+            .output()
+    };
+    if git(Path::new("/"), &["--version"]).is_err() {
+        return println!("skipped: there is no git");
+    }
+    let victim = stage.victim();
+    let work = stage.outside().join("work");
+    fs::create_dir_all(work.join("real")).unwrap();
+    fs::write(work.join("real/Dockerfile"), "FROM scratch\nCOPY . /\n").unwrap();
+    let up = format!(
+        "{}{}",
+        "../".repeat(14),
+        victim.folder.to_str().unwrap().trim_start_matches('/')
+    );
+    for (name, target) in [
+        ("sub", victim.folder.to_str().unwrap()),
+        ("up", &up),
+        ("real/link", victim.path.to_str().unwrap()),
+        ("real/.dockerignore", victim.path.to_str().unwrap()),
+        ("Dockerfile", victim.path.to_str().unwrap()),
+    ] {
+        symlink(target, work.join(name)).unwrap();
+    }
+    let site = stage.outside().join("site");
+    fs::create_dir(&site).unwrap();
+    let repository = site.join("repo.git");
+    for (folder, arguments) in [
+        (&work, &["init", "--quiet", "-b", "main"][..]),
+        (&work, &["add", "--force", "."]),
+        (&work, &["commit", "--quiet", "-m", "links"]),
+        (
+            &work,
+            &["clone", "--quiet", "--bare", ".", repository.to_str().unwrap()],
+        ),
+        (&repository, &["update-server-info"]),
+    ] {
+        let said = git(folder, arguments).unwrap();
+        assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
+    }
+    let site = crate::site::Site::start(&site, |_| true);
+    let url = format!("http://me:word@127.0.0.1:{}/repo.git", site.port);
+    for folder in ["sub", "up", "real", "real/link", "../victim", "sub/..", ""] {
+        for flag in ["", "--keep-git-dir=true "] {
+            let (ended, output) = stage.build(&format!("ADD {flag}{url}#main:{folder} /in/"), &[]);
+            assert!(matches!(ended.code, Some(0 | 1)), "{folder}: {}", ended.err);
+            assert!(!ended.err.contains(Victim::CONTENT), "{folder}: {}", ended.err);
+            victim.is_not_in(&output);
+        }
+        let output = stage.outside().join("of-context");
+        let to = format!("type=local,dest={}", output.display());
+        let ended = stage
+            .ground
+            .run(&["build", "-o", &to, &format!("{url}#main:{folder}")]);
+        assert!(matches!(ended.code, Some(0..=3)), "{folder}: {}", ended.err);
+        assert!(!ended.err.contains(Victim::CONTENT), "{folder}: {}", ended.err);
+        victim.is_not_in(&output);
+    }
+    victim.is_untouched();
+    victim.is_not_in(&stage.ground.state);
+}
+
+#[test]
 fn a_tree_deeper_than_any_path_is_built_or_refused_and_removed_again() {
     let Some(stage) = Stage::new() else { return };
     // Made by changing into each: no single path names the last. Each level would be a frame of a removal that recurses,

@@ -7,6 +7,7 @@
 //! sandbox     what a step tries against the kernel and the machine around it
 //! resources   steps that use up what there is
 //! network     reaching the worker and its machine from a step
+//! outputs     folders that are written to, and what is printed on a terminal
 //! secrets     what is left of a secret afterwards: nothing, anywhere
 //! ```
 //!
@@ -35,6 +36,7 @@ mod context;
 )]
 mod ground;
 mod network;
+mod outputs;
 mod program;
 mod resources;
 mod sandbox;

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use stagewright_core::protocol::Event;
 
 use super::super::progress::Progress;
+use super::super::style::plain;
 use super::super::{Failure, machine, print};
 use super::{one, unreadable};
 
@@ -28,7 +29,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
             Event::Status(status) => print(&progress.tell(&status))?,
             Event::Layer(_) => {}
             Event::Done(image) => print(&format!("{}\n", image.digest))?,
-            Event::Failed(failure) => print(&format!("error: {}\n", failure.message))?,
+            Event::Failed(failure) => print(&format!("error: {}\n", plain(&failure.message)))?,
             Event::Cancelled => print("cancelled\n")?,
         }
     }
