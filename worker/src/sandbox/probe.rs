@@ -79,7 +79,7 @@ pub fn probe(state_dir: &Path) -> Report {
             Capability {
                 name: "limits",
                 required: false,
-                state: limits(),
+                state: limits(&standing),
             },
             Capability {
                 name: "network",
@@ -199,13 +199,21 @@ fn seccomp() -> Result<String, String> {
     }
 }
 
-fn limits() -> Result<String, String> {
+fn limits(standing: &Standing) -> Result<String, String> {
     let missing = Cgroups::detect().missing();
     if missing.is_empty() {
         return Ok("memory, processes and processor time can be limited".to_owned());
     }
+    let advice = match standing {
+        Standing::Root | Standing::Refused(_) => {
+            "let the worker write to its control group (in a systemd unit: Delegate=yes)"
+        }
+        Standing::User | Standing::Alone(_) => {
+            "start it where you may write to the control group (systemd-run --user --scope -p Delegate=yes stagewright …)"
+        }
+    };
     Err(format!(
-        "Limits on {} cannot be kept: let the worker write to its control group (in a systemd unit: Delegate=yes).",
+        "Limits on {} cannot be kept: {advice}.",
         missing.join(", ")
     ))
 }
