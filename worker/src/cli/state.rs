@@ -94,48 +94,51 @@ impl State {
             .map_err(|error| cannot("write to", &error))?;
         match lock.try_lock() {
             Ok(()) => {
+                // Before anything is changed in it.
+                belongs_to(&path, Ids::here())?;
                 // The folder itself may have been made by somebody else, for others to look into.
                 PARTS
                     .iter()
                     .try_for_each(|part| close(&path.join(part)))
                     .map_err(|error| cannot("close to others what is in", &error))?;
-                let state = Self { path, _lock: lock };
-                state.belongs_to(Ids::here())?;
-                Ok(state)
+                Ok(Self { path, _lock: lock })
             }
             Err(TryLockError::WouldBlock) => Err(Refusal::InUse(path)),
             Err(TryLockError::Error(error)) => Err(cannot("lock", &error).into()),
         }
     }
+}
 
-    /// Refuses a folder whose layers belong to others than this worker would take them for: root's and an ordinary user's
-    /// worker, or one that was given other ids since, know the same owners by different numbers.
-    fn belongs_to(&self, ids: &Ids) -> Result<(), Failure> {
-        let place = self.path.join("owners");
-        let ours = ids.fingerprint();
-        let result = match fs::read_to_string(&place) {
-            Ok(theirs) if theirs == ours => return Ok(()),
-            Ok(_) => {
-                let message = format!(
-                    "the state folder {} is of a worker with other user and group ids",
-                    self.path.display()
-                );
-                return Err(Failure::new(Failure::PLACE, message).hint(
-                    "use it as the user that made it and with the /etc/subuid and /etc/subgid of then, or remove it, or name another with --state",
-                ));
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => fs::write(&place, ours),
-            Err(error) => Err(error),
-        };
-        result
-            .map_err(|error| Failure::new(Failure::PLACE, format!("cannot use {}: {error}", place.display())))
-    }
+/// Refuses a folder whose layers belong to others than this worker would take them for: root's and an ordinary user's
+/// worker, or one that was given other ids since, know the same owners by different numbers.
+fn belongs_to(folder: &Path, ids: &Ids) -> Result<(), Refusal> {
+    let place = folder.join("owners");
+    let ours = ids.fingerprint();
+    let result = match fs::read_to_string(&place) {
+        Ok(theirs) if theirs == ours => return Ok(()),
+        Ok(_) => {
+            let message = format!(
+                "the state folder {} is of a worker with other user and group ids",
+                folder.display()
+            );
+            return Err(Refusal::OfOthers(Failure::new(Failure::PLACE, message).hint(
+                "use it as the user that made it and with the /etc/subuid and /etc/subgid of then, or remove it, or name another \
+                 with --state",
+            )));
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => fs::write(&place, ours),
+        Err(error) => Err(error),
+    };
+    let cannot = |error| Failure::new(Failure::PLACE, format!("cannot use {}: {error}", place.display()));
+    result.map_err(|error| cannot(error).into())
 }
 
 /// Why the folder is not this process's.
 enum Refusal {
     /// A worker is at work in it.
     InUse(PathBuf),
+    /// Its files belong to others than this process would take them for.
+    OfOthers(Failure),
     Failed(Failure),
 }
 
@@ -153,7 +156,7 @@ impl From<Refusal> for Failure {
                 format!("another worker uses the state folder {}", path.display()),
             )
             .hint("stop it, or give this worker a folder of its own with --state"),
-            Refusal::Failed(failure) => failure,
+            Refusal::OfOthers(failure) | Refusal::Failed(failure) => failure,
         }
     }
 }

@@ -158,6 +158,12 @@ fn namespaces() -> Result<String, String> {
         .into_iter()
         .filter(|name| !Path::new("/proc/self/ns").join(name).exists())
         .collect();
+    if let Some(hidden) = hidden_in_proc() {
+        return Err(format!(
+            "{hidden} is covered, as in containers, and so an ordinary user's steps cannot have a /proc of their own: let the \
+             container show all of it (Docker: --security-opt systempaths=unconfined, Podman: --security-opt unmask=ALL)."
+        ));
+    }
     if missing.is_empty() {
         Ok("mount, process, IPC, host name, network and cgroup namespaces".to_owned())
     } else {
@@ -166,6 +172,23 @@ fn namespaces() -> Result<String, String> {
             missing.join(", ")
         ))
     }
+}
+
+/// What of `/proc` is covered: where something is, the kernel lets nobody but the machine's root mount another one.
+fn hidden_in_proc() -> Option<String> {
+    if Ids::here().are_the_machines() {
+        return None;
+    }
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    covered(&mounts).map(ToOwned::to_owned)
+}
+
+fn covered(mounts: &str) -> Option<&str> {
+    let points = mounts.lines().filter_map(|line| line.split(' ').nth(4));
+    // Two directories in it are there to be mounted on.
+    let meant = ["/proc/sys/fs/binfmt_misc", "/proc/fs/nfsd"];
+    let mut covered = points.filter(|point| point.starts_with("/proc/") && !meant.contains(point));
+    covered.next()
 }
 
 fn overlay(state_dir: &Path) -> Result<String, String> {
@@ -238,4 +261,18 @@ fn capitalised(text: &str) -> String {
         .next()
         .map(|first| first.to_uppercase().collect::<String>() + letters.as_str())
         .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_covered_proc_is_told_from_one_that_is_mounted_on_as_meant() {
+        let host =
+            "22 28 0:21 / /proc rw - proc proc rw\n30 22 0:28 / /proc/sys/fs/binfmt_misc rw - autofs x rw\n";
+        assert_eq!(covered(host), None);
+        let container = format!("{host}31 22 0:6 /null /proc/kcore rw - tmpfs tmpfs rw\n");
+        assert_eq!(covered(&container), Some("/proc/kcore"));
+    }
 }

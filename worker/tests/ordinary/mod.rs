@@ -24,6 +24,8 @@ pub(crate) enum Machine {
     Without(&'static str),
     /// `/dev/net/tun` cannot be opened.
     NoTun,
+    /// A part of `/proc` is covered, as in containers.
+    CoveredProc,
 }
 
 /// Someone to run programs as.
@@ -113,6 +115,14 @@ impl Ordinary {
                 },
             )
             .env(
+                "COVERED",
+                if machine == Machine::CoveredProc {
+                    "/proc/kcore"
+                } else {
+                    ""
+                },
+            )
+            .env(
                 "WITHOUT",
                 match machine {
                     Machine::Without(program) => program,
@@ -179,7 +189,8 @@ if [ -e /dev/net/tun ]; then
     mknod -m "$TUN" "$GROUND/tun" c 10 200
     mount --bind "$GROUND/tun" /dev/net/tun
 fi
+[ -z "$COVERED" ] || mount --bind /dev/null "$COVERED"
 for program in $WITHOUT; do mount --bind /dev/null "/usr/bin/$program"; done
-unset GROUND SHADOW NEEDED TUN IDS WITHOUT
+unset GROUND SHADOW NEEDED TUN IDS COVERED WITHOUT
 exec setpriv --reuid="$ID" --regid="$ID" --clear-groups env -u ID PATH=/usr/local/bin:/usr/bin:/bin "$@"
 "#;

@@ -274,6 +274,12 @@ fn what_an_ordinary_user_lacks_is_said_in_a_line() {
             "{machine:?}: {said}"
         );
     }
+    let said = doctor(&user, Machine::CoveredProc);
+    assert!(said.contains("no  namespaces   /proc/kcore is covered"), "{said}");
+    assert!(
+        said.ends_with("Builds do not run on this machine; planning does.\n"),
+        "{said}"
+    );
     // With one id for everything, what needs no other works, and what does says so.
     let alone = |dockerfile: &str, state: &str| {
         let context = context(&user.home(), dockerfile);

@@ -15,7 +15,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::sync::mpsc::{Receiver, TryRecvError, channel};
+use std::sync::mpsc::{Receiver, SendError, TryRecvError, channel};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -231,7 +231,16 @@ fn start(mut command: Command) -> (Receiver<io::Result<OwnedFd>>, Receiver<io::R
                 _ = tell_started.send(Err(error.into()));
             }
         }
-        _ = tell_ended.send(child.wait_with_output());
+        let ended = child.wait_with_output();
+        // Nobody waits for it any more: it ended while it was needed, unless the worker itself ended it.
+        if let Err(SendError(Ok(output))) = tell_ended.send(ended)
+            && output.status.code().is_some()
+        {
+            tracing::warn!(
+                "steps have no way out to the network any more: {}",
+                said(&Ok(output))
+            );
+        }
     };
     // Where no thread can be started, nothing is sent.
     _ = std::thread::Builder::new().name("pasta".to_owned()).spawn(run);
