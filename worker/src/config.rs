@@ -36,6 +36,8 @@ pub struct Config {
     pub private_networks: Vec<Network>,
     /// What every build may ask for beyond its steps' sandbox.
     pub entitlements: BTreeSet<Entitlement>,
+    /// Caches of other machines that every build takes steps from.
+    pub caches: Vec<Reference>,
     /// Images that come from elsewhere than their name says.
     pub substitutes: Vec<Substitute>,
     /// What builds may use up.

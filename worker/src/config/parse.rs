@@ -25,6 +25,8 @@ struct File {
     #[serde(default)]
     insecure_entitlements: Vec<Spanned<String>>,
     #[serde(default)]
+    caches: Vec<Spanned<String>>,
+    #[serde(default)]
     registry: BTreeMap<Spanned<String>, RegistryTable>,
     #[serde(default)]
     substitute: Vec<SubstituteTable>,
@@ -131,6 +133,7 @@ fn convert(file: File, directory: &Path) -> Result<Config, Problem> {
             entitlement.map_err(|message| Problem::at(name, message))
         })
         .collect::<Result<_, _>>()?;
+    let caches = file.caches.iter().map(cache).collect::<Result<_, _>>()?;
     let mut substitutes: Vec<Substitute> = Vec::new();
     for table in file.substitute {
         let substitute = convert_substitute(&table, directory)?;
@@ -160,6 +163,7 @@ fn convert(file: File, directory: &Path) -> Result<Config, Problem> {
         allowed_registries,
         private_networks,
         entitlements,
+        caches,
         substitutes,
         limits,
         storage,
@@ -174,6 +178,12 @@ fn registry_name(name: &Spanned<String>) -> Result<String, Problem> {
     let message =
         format!("{text:?} is not a registry's name; write host or host:port, such as \"docker.io\"");
     Err(Problem::at(name, message))
+}
+
+fn cache(name: &Spanned<String>) -> Result<Reference, Problem> {
+    name.get_ref()
+        .parse()
+        .map_err(|error| Problem::at(name, format!("a cache is a name in a registry: {error}")))
 }
 
 fn network(text: &Spanned<String>) -> Result<Network, Problem> {

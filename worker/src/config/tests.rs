@@ -29,6 +29,7 @@ fn sample_shows_every_key_and_the_default_limits() {
     );
     assert_eq!(docker_io.credentials.as_ref().unwrap().password, "secret");
     assert_eq!(config.registries["127.0.0.1:5000"].plain_http, Some(true));
+    assert_eq!(config.caches, ["registry.example/app:cache".parse().unwrap()]);
     assert_eq!(
         config.substitutes[0].from,
         SubstituteSource::Layout {

@@ -588,13 +588,15 @@ fn repository_is_the_context_by_its_address() {
         .local_addr()
         .unwrap()
         .port();
-    let mut served = Command::new(daemon)
+    let served = Command::new(daemon)
         .args(["--export-all", "--listen=127.0.0.1", "--reuseaddr"])
         .arg(format!("--port={port}"))
         .arg(format!("--base-path={}", folder.name("served")))
+        .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
+    let _served = Served(served);
     while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
         std::thread::sleep(std::time::Duration::from_millis(20));
     }
@@ -613,8 +615,17 @@ fn repository_is_the_context_by_its_address() {
     );
     let (code, _, error) = build("#nothing");
     assert!(code == 1 && error.contains("nothing"), "{error}");
-    served.kill().unwrap();
-    served.wait().unwrap();
+}
+
+/// A server that ends with the test, also where the test fails.
+struct Served(std::process::Child);
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        // It may have ended already.
+        _ = self.0.kill();
+        _ = self.0.wait();
+    }
 }
 
 #[test]

@@ -15,6 +15,7 @@ use super::ops::source::Images;
 use crate::config::Config;
 use crate::export::LayerIndex;
 use crate::sandbox::{Limits, Sandbox, SandboxConfig};
+use crate::sharing::Place;
 use crate::snapshot::SnapshotStore;
 use crate::source::address::Network;
 use crate::source::git::Repositories;
@@ -51,6 +52,8 @@ pub(crate) struct Engine {
     pub(crate) steps: Semaphore,
     /// Steps that run.
     pub(crate) flights: Flights<Arc<StoredResult>, StepFailure>,
+    /// Caches that every build takes steps from.
+    pub(crate) caches: Vec<Place>,
     /// Layers of shared caches that are being unpacked.
     pub(crate) shared_layers: Flights<bool, StepFailure>,
     /// Bytes of one build's output that are kept.
@@ -131,6 +134,7 @@ impl Engine {
             // Steps wait for disks as much as for processors.
             steps: Semaphore::new(config.limits.parallel_steps.clamp(4, Semaphore::MAX_PERMITS)),
             flights: Flights::default(),
+            caches: config.caches.iter().cloned().map(Place::Registry).collect(),
             shared_layers: Flights::default(),
             build_log: BUILD_LOG,
             scratch,

@@ -73,9 +73,14 @@ impl Ground {
     }
 
     fn worker_in(directory: &Path) -> Worker {
+        Self::worker_with(directory, "")
+    }
+
+    /// One with more in its configuration, before the first table.
+    fn worker_with(directory: &Path, config: &str) -> Worker {
         let image = directory.join("image");
         let config = format!(
-            "[[substitute]]\nimage = \"base\"\nfrom = \"oci-layout://{}\"\nnote = \"a stand-in\"\n",
+            "{config}[[substitute]]\nimage = \"base\"\nfrom = \"oci-layout://{}\"\nnote = \"a stand-in\"\n",
             image.display()
         );
         let config = Config::parse(&config, directory).unwrap();

@@ -103,9 +103,11 @@ impl Notes {
     }
 }
 
-/// Reads the caches that a build names, and tells of each.
+/// Reads the caches of a build, and tells of each.
 pub(super) async fn read(engine: &Engine, request: &SolveRequest, progress: &Progress) -> Imported {
-    let places = &request.extras.cache_from;
+    // What whoever asks for the build names goes before what the worker's owner names for all.
+    let named = request.extras.cache_from.iter();
+    let places: Vec<Place> = named.chain(&engine.caches).cloned().collect();
     if places.is_empty() {
         return Imported::default();
     }
@@ -117,13 +119,19 @@ pub(super) async fn read(engine: &Engine, request: &SolveRequest, progress: &Pro
         ..Platform::default()
     };
     let told = |place: &Place, read: Result<usize, &SharingError>| {
+        if !request.extras.tell_exports {
+            if let Err(error) = read {
+                tracing::warn!(%error, "a cache cannot be read; the build goes on without it");
+            }
+            return;
+        }
         let task = progress.task(&request.build, &format!("importing the {place}"));
         let error = read
             .err()
             .map(|error| format!("{error}; the build goes on without it"));
         progress.task_ended(task, error.as_deref());
     };
-    Imported::read(places, &engine.images.source, &platform, told).await
+    Imported::read(&places, &engine.images.source, &platform, told).await
 }
 
 impl Build {

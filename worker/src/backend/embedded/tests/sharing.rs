@@ -50,6 +50,7 @@ async fn build(worker: &Worker, dockerfile: &str, files: &[(&str, &str)], share:
         cache_from: Arc::new(share.from),
         cache_to: Arc::new(to.clone()),
         inline_cache: share.inline,
+        tell_exports: true,
         ..Extras::default()
     };
     let analysis = worker.plan(dockerfile, |_| {}).await;
@@ -71,7 +72,7 @@ async fn build(worker: &Worker, dockerfile: &str, files: &[(&str, &str)], share:
 /// The instructions that ran.
 fn ran(outcome: &Outcome) -> Vec<String> {
     let mut ran = outcome.ran();
-    ran.retain(|name| !name.starts_with("importing"));
+    ran.retain(|name| !name.starts_with("importing") && !name.starts_with("exporting"));
     ran
 }
 
@@ -549,4 +550,34 @@ async fn image_carries_its_own_cache_where_that_is_asked_for() {
     let outcome = build(&worker, "FROM base\nRUN false || true\n", &[], from(&place)).await;
     let error = &outcome.steps()[&format!("importing the {place}")].error;
     assert!(error.contains("carries no cache"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn builds_of_others_take_steps_from_the_caches_that_the_owner_names() {
+    if !possible() {
+        return;
+    }
+    let ground = Ground::new();
+    let Some(registry) = Registry::start(ground.directory.path()) else {
+        return;
+    };
+    let place = registry.place("team/app:cache");
+    let share = Share {
+        to: Some((place.clone(), true, None)),
+        ..Share::default()
+    };
+    let first = build(&ground.worker(), DOCKERFILE, FILES, share).await;
+    let other = Ground::new();
+    let named = format!("caches = [\"{}/team/app:cache\"]\n", registry.host);
+    let worker = Ground::worker_with(other.directory.path(), &named);
+    // As it comes from a page: with nothing beside the plan.
+    let outcome = worker.build(DOCKERFILE, FILES).await;
+    assert_eq!(ran(&outcome), [""; 0]);
+    assert_eq!(outcome.reason("cat /tool"), format!("cached, from {place}"));
+    assert_eq!(outcome.image().digest, first.image().digest);
+    assert!(!outcome.steps().keys().any(|name| name.contains("importing")));
+    drop(registry);
+    let changed = &[("a.txt", "other\n"), ("b.txt", "b\n")];
+    let outcome = worker.build(DOCKERFILE, changed).await;
+    assert_eq!(worker.file(&outcome, "both").as_deref(), Some("tool\nother\nb\n"));
 }
