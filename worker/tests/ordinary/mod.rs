@@ -117,7 +117,7 @@ impl Ordinary {
             .env(
                 "COVERED",
                 if machine == Machine::CoveredProc {
-                    "/proc/kcore"
+                    "/proc/version"
                 } else {
                     ""
                 },

@@ -237,5 +237,5 @@ async fn build_steps_cannot_reach_the_worker() {
         .collect();
     let request = json!({ "ops": ops, "digest": definition.digest, "imageConfig": analysis.image_config, "title": "host" });
     let refused = client.call("build.start", request).await.unwrap_err();
-    assert!(refused.message.contains("host's network"), "{}", refused.message);
+    assert!(refused.message.contains("network.host"), "{}", refused.message);
 }
