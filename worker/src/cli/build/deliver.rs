@@ -12,15 +12,13 @@ use stagewright_core::digest::Digest;
 use stagewright_core::protocol::OutputFormat;
 
 use super::display::Display;
+use super::engine::{Engine, Loading};
 use super::output::{Destination, Kind, Output, Push};
 use crate::build::Builds;
 use crate::cli::Failure;
 use crate::export::{Naming, NewFile, oci_layout, push_of};
 use crate::source::image::Pushed;
 use crate::source::image::reference::Reference;
-
-/// Programs that take images, in the order in which they are looked for.
-const ENGINES: [&str; 2] = ["docker", "podman"];
 
 /// A finished image.
 pub(super) struct Image<'a> {
@@ -59,9 +57,9 @@ pub(super) fn check(outputs: &[Output], names: &[Reference]) -> Result<(), Failu
                     "name it with -t REGISTRY/REPOSITORY:TAG",
                 );
             }
-            Kind::Load if engine().is_none() => {
+            Kind::Load if Engine::find().is_none() => {
                 return usage(
-                    "there is neither docker nor podman here to load the image into",
+                    "there is neither docker nor podman here to load the image into, and no socket of theirs",
                     "write a file for it with -o type=docker,dest=FILE",
                 );
             }
@@ -174,15 +172,45 @@ impl Image<'_> {
 
     /// Hands the image to Docker or Podman, as `docker load` does.
     async fn load(&self, display: &mut Display) -> Result<(), Failure> {
-        let engine = engine().unwrap_or("docker");
+        let engine = Engine::find().unwrap_or(Engine::Program("docker"));
         display
             .task(&format!("sending the image to {engine}"), async {
-                self.load_into(engine).await.map(nothing_more)
+                let loaded = match &engine {
+                    Engine::Program(name) => self.load_by_program(name).await,
+                    Engine::Socket(socket) => self.load_by_socket(socket).await,
+                };
+                loaded.map(nothing_more)
             })
             .await
     }
 
-    async fn load_into(&self, engine: &str) -> Result<(), Failure> {
+    async fn load_by_socket(&self, socket: &Path) -> Result<(), Failure> {
+        let cannot = |error: &dyn std::fmt::Display| {
+            Failure::new(
+                Failure::WORK,
+                format!(
+                    "the engine at {} does not take the image: {error}",
+                    socket.display()
+                ),
+            )
+            .hint("see whether it is at work, or write a file with -o type=docker,dest=FILE")
+        };
+        let loading = Loading::begin(socket).map_err(|error| cannot(&error))?;
+        let body = loading.body().map_err(|error| cannot(&error))?;
+        let backend = self.builds.backend();
+        let written = backend
+            .export(self.root, self.naming, OutputFormat::Docker, body)
+            .await;
+        let whole = written.is_ok();
+        let answered = tokio::task::spawn_blocking(move || loading.finish(whole)).await;
+        // What the engine says explains more than that it stopped reading.
+        answered
+            .map_err(|error| cannot(&error))?
+            .map_err(|error| cannot(&error))?;
+        written.map_err(|error| cannot(&error))
+    }
+
+    async fn load_by_program(&self, engine: &str) -> Result<(), Failure> {
         let cannot = |error: &dyn std::fmt::Display| {
             Failure::new(
                 Failure::WORK,
@@ -266,13 +294,6 @@ fn told(pushed: Pushed) -> String {
         parts.push(format!("{present} there already"));
     }
     parts.join("; ")
-}
-
-/// The engine that is on this machine's path.
-fn engine() -> Option<&'static str> {
-    let path = std::env::var_os("PATH")?;
-    let there = |name: &&str| std::env::split_paths(&path).any(|folder| folder.join(name).is_file());
-    ENGINES.into_iter().find(|name| there(name))
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ mod cache;
 mod call;
 mod deliver;
 mod display;
+mod engine;
 mod epoch;
 mod failure;
 mod finish;

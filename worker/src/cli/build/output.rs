@@ -197,7 +197,9 @@ impl Keys {
     /// Accepts a key whose one value says what is done anyway.
     fn must_be(&mut self, key: &str, only: bool) -> Result<(), String> {
         match self.flag(key)? {
-            Some(value) if value != only => Err(format!("{key}={value} cannot be done here")),
+            Some(value) if value != only => Err(format!(
+                "{key}={value} cannot be done here, where {key}={only} is always so: leave it out"
+            )),
             _ => Ok(()),
         }
     }
