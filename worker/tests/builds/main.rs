@@ -53,7 +53,11 @@ const AT_A_TIME: usize = 2;
 const SAMPLE: usize = 8;
 
 /// Cases that make devices, which only root may.
-const DEVICES: [&str; 2] = ["add/archive-kinds", "run/special-files"];
+const DEVICES: [&str; 3] = [
+    "add/archive-kinds",
+    "run/security-insecure-allowed",
+    "run/special-files",
+];
 
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
