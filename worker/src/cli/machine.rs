@@ -105,6 +105,11 @@ impl Arguments {
         State::open(self.state.as_deref())
     }
 
+    /// Whether a worker is at work in the state folder.
+    pub(super) fn is_in_use(&self) -> bool {
+        State::is_in_use(self.state.as_deref())
+    }
+
     /// Where the state folder is.
     pub(super) fn place(&self) -> Result<PathBuf, Failure> {
         super::state::place(self.state.as_deref())

@@ -126,7 +126,7 @@ fn through_worker(arguments: &Arguments, policy: &Policy, refused: Failure) -> R
         Ok(Answer::Usage(usage)) => Ok(foreseen(policy, &usage)),
         Ok(Answer::Pruned(pruned)) => Ok(pruned),
         Ok(Answer::Failed(reason)) => Err(Failure::new(Failure::PLACE, reason)),
-        Err(_) if refused.message.contains("another worker") => Err(refused
+        Err(_) if arguments.machine.is_in_use() => Err(refused
             .hint("`serve` prunes when it is asked to, but a build that runs by itself is waited for: try again when it has ended")),
         Err(_) => Err(refused),
     }

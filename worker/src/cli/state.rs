@@ -69,6 +69,11 @@ impl State {
         Self::open(given)
     }
 
+    /// Whether a worker is at work there.
+    pub(super) fn is_in_use(given: Option<&Path>) -> bool {
+        matches!(Self::attempt(given), Err(Refusal::InUse(_)))
+    }
+
     fn attempt(given: Option<&Path>) -> Result<Self, Refusal> {
         let path = place(given)?;
         let cannot = |what: &str, error: &dyn std::fmt::Display| {
