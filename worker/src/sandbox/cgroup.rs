@@ -44,8 +44,10 @@ pub(super) struct Cgroups {
     places: BTreeMap<Controller, (Version, PathBuf)>,
     /// Which worker made a group: process id and start time.
     owner: String,
-    next: AtomicU64,
 }
+
+/// Numbers the groups of this process, of whichever sandbox: two steps in one group would take it away from each other.
+static NEXT: AtomicU64 = AtomicU64::new(0);
 
 /// The leaf that the worker moves into where version 2 demands that a group with children has no processes.
 const LEAF: &str = "stagewright-worker";
@@ -68,7 +70,6 @@ impl Cgroups {
         let cgroups = Self {
             places,
             owner: owner(std::process::id()),
-            next: AtomicU64::new(0),
         };
         cgroups.sweep();
         cgroups
@@ -89,11 +90,7 @@ impl Cgroups {
             dirs: Vec::new(),
             memory: None,
         };
-        let name = format!(
-            "{PREFIX}{}-{}",
-            self.owner,
-            self.next.fetch_add(1, Ordering::Relaxed)
-        );
+        let name = format!("{PREFIX}{}-{}", self.owner, NEXT.fetch_add(1, Ordering::Relaxed));
         let wanted = [
             (Controller::Memory, limits.memory),
             (Controller::Pids, limits.pids),
@@ -421,10 +418,12 @@ mod tests {
         let cgroups = Cgroups {
             places: places.into(),
             owner: "1-2".to_owned(),
-            next: AtomicU64::new(0),
         };
         let group = cgroups.create(&limits).unwrap();
-        let made = dir.path().join("own/stagewright-step-1-2-0");
+        let again = cgroups.create(&limits).unwrap();
+        assert_ne!(group.dirs, again.dirs);
+        let made = group.dirs[0].1.clone();
+        assert!(made.to_str().unwrap().contains("own/stagewright-step-1-2-"));
         let read = |file: &str| fs::read_to_string(made.join(file)).unwrap();
         assert_eq!(
             (read("memory.max"), read("pids.max"), read("cpu.max")),
