@@ -22,3 +22,8 @@ pub mod sharing;
 pub mod snapshot;
 pub mod source;
 pub mod storage;
+
+#[cfg(test)]
+#[path = "../tests/registry/mod.rs"]
+#[allow(dead_code, reason = "shared with tests that use more of it")]
+mod registry;

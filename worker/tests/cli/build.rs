@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use crate::registry::Registry;
 use crate::{Folder, run};
 
 /// Runs a build with a state folder of its own; `None`, and says so, where this machine cannot build.
@@ -500,44 +501,16 @@ fn dockerfile_alone_comes_from_standard_input() {
     );
 }
 
-/// A registry of the distribution project's; `None`, and says so, where this machine has none.
-fn registry(folder: &Folder) -> Option<(std::process::Child, String)> {
-    let host = std::net::TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .to_string();
-    let config = format!(
-        "version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: {}}}}}\nhttp: {{addr: \"{host}\"}}\n",
-        folder.name("registry")
-    );
-    std::fs::write(folder.path("registry.yml"), config).unwrap();
-    let started = std::process::Command::new("docker-registry")
-        .arg("serve")
-        .arg(folder.path("registry.yml"))
-        .stdout(std::process::Stdio::null())
-        .stderr(std::process::Stdio::null())
-        .spawn();
-    let Ok(child) = started else {
-        println!("skipped: this machine has no docker-registry");
-        return None;
-    };
-    for _ in 0..200 {
-        if std::net::TcpStream::connect(&host).is_ok() {
-            return Some((child, host));
-        }
-        std::thread::sleep(std::time::Duration::from_millis(50));
-    }
-    panic!("docker-registry does not start");
-}
-
 #[test]
 fn image_is_pushed_under_each_name_and_pulled_again() {
     let folder = Folder::with(FILES);
-    let Some((mut child, host)) = registry(&folder) else {
+    let Some(registry) = Registry::start(folder.0.path()) else {
         return;
     };
-    let names = [format!("{host}/team/app:1"), format!("{host}/other/app:2")];
+    let names = [
+        format!("{}/team/app:1", registry.host),
+        format!("{}/other/app:2", registry.host),
+    ];
     let built = build(&folder, &["--push", "-t", &names[0], "-t", &names[1]]);
     if let Some((code, output, error)) = built {
         assert_eq!(code, 0, "{error}");
@@ -555,8 +528,6 @@ fn image_is_pushed_under_each_name_and_pulled_again() {
         assert_eq!(folder.text("out/bin/app"), "app");
         assert_eq!(folder.text("out/again"), "app");
     }
-    child.kill().unwrap();
-    child.wait().unwrap();
 }
 
 #[test]

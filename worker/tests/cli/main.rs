@@ -21,6 +21,9 @@ mod outline;
 mod plan;
 mod provenance;
 mod prune;
+#[path = "../registry/mod.rs"]
+#[allow(dead_code, reason = "shared with tests that use more of it")]
+mod registry;
 mod secrets;
 mod serve;
 mod targets;

@@ -1,7 +1,9 @@
 //! Caches of other machines and provenance, of steps that really ran on a real image.
 
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
+
+use crate::registry::Registry;
 
 const DOCKERFILE: &str = "\
 FROM alpine:latest AS tools
@@ -17,51 +19,6 @@ USER someone
 RUN cat /app > /tmp/seen
 ";
 const SECRET: &str = "never-to-be-seen-again";
-
-struct Registry {
-    child: Child,
-    host: String,
-}
-
-impl Drop for Registry {
-    fn drop(&mut self) {
-        // It may be gone already.
-        _ = self.child.kill();
-        _ = self.child.wait();
-    }
-}
-
-impl Registry {
-    fn start(folder: &Path) -> Option<Self> {
-        let host = std::net::TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap()
-            .to_string();
-        let config = folder.join("registry.yml");
-        let storage = folder.join("registry");
-        let text = format!(
-            "version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: {}}}}}\nhttp: {{addr: {host}}}\n",
-            storage.display()
-        );
-        std::fs::write(&config, text).unwrap();
-        let started = Command::new("docker-registry")
-            .arg("serve")
-            .arg(&config)
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn();
-        let Ok(child) = started else {
-            println!("skipped: this machine has no docker-registry");
-            return None;
-        };
-        let registry = Self { child, host };
-        while std::net::TcpStream::connect(&registry.host).is_err() {
-            std::thread::sleep(std::time::Duration::from_millis(20));
-        }
-        Some(registry)
-    }
-}
 
 struct Bench(tempfile::TempDir);
 

@@ -22,5 +22,8 @@ mod image;
 mod ordinary;
 mod outputs;
 mod process;
+#[path = "../registry/mod.rs"]
+#[allow(dead_code, reason = "shared with tests that use more of it")]
+mod registry;
 #[path = "../ordinary/mod.rs"]
 mod user;

@@ -6,6 +6,7 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::time::{Duration, Instant};
 
 use crate::ground::{Ended, Ground, ended};
+use crate::pushed;
 use crate::registry::Registry;
 use crate::verify::{entries, whole};
 
@@ -132,8 +133,12 @@ fn push_is_killed(ground: &Ground, registry: &Registry, argument: &str, dice: &m
     let again = ground.run(&push);
     again.well();
     // What a killed push left in the registry is in nobody's way.
-    let torn = registry.torn_uploads("app");
-    assert_eq!(registry.latest("app"), again.out.trim(), "{torn} torn uploads");
+    let torn = pushed::torn_uploads(registry, "app");
+    assert_eq!(
+        pushed::latest(registry, "app"),
+        again.out.trim(),
+        "{torn} torn uploads"
+    );
     was_killed
 }
 

@@ -15,5 +15,8 @@ mod damage;
 mod disk;
 mod ground;
 mod kill;
+mod pushed;
+#[path = "../registry/mod.rs"]
+#[allow(dead_code, reason = "shared with tests that use more of it")]
 mod registry;
 mod verify;

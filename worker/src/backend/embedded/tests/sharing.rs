@@ -1,10 +1,10 @@
 //! Steps that come from the cache of another machine.
 
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
 
 use super::*;
 use crate::export::{Encoding, ImageOptions};
+use crate::registry::Registry;
 use crate::sharing::{CacheExport, Place};
 
 const DOCKERFILE: &str = "\
@@ -392,55 +392,9 @@ async fn caches_that_are_not_there_or_are_no_caches_are_warned_of_and_the_build_
     }
 }
 
-/// A registry of the distribution project's, which ends with this.
-struct Registry {
-    child: Child,
-    host: String,
-}
-
-impl Registry {
-    /// `None`, and says so, where the machine has none.
-    fn start(directory: &Path) -> Option<Self> {
-        let host = std::net::TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap()
-            .to_string();
-        let config = directory.join("registry.yml");
-        let storage = directory.join("registry");
-        let text = format!(
-            "version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: {}}}}}\nhttp: {{addr: {host}}}\n",
-            storage.display()
-        );
-        fs::write(&config, text).unwrap();
-        let started = Command::new("docker-registry")
-            .arg("serve")
-            .arg(&config)
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn();
-        let Ok(child) = started else {
-            println!("skipped: this machine has no docker-registry");
-            return None;
-        };
-        let registry = Self { child, host };
-        while std::net::TcpStream::connect(&registry.host).is_err() {
-            std::thread::sleep(std::time::Duration::from_millis(20));
-        }
-        Some(registry)
-    }
-
-    fn place(&self, name: &str) -> Place {
-        Place::Registry(format!("{}/{name}", self.host).parse().unwrap())
-    }
-}
-
-impl Drop for Registry {
-    fn drop(&mut self) {
-        // It may be gone already.
-        _ = self.child.kill();
-        _ = self.child.wait();
-    }
+/// A repository of a registry.
+fn shared_at(registry: &Registry, name: &str) -> Place {
+    Place::Registry(format!("{}/{name}", registry.host).parse().unwrap())
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -452,7 +406,7 @@ async fn registry_keeps_a_cache_and_what_was_not_fetched_stays_there_when_it_is_
     let Some(registry) = Registry::start(ground.directory.path()) else {
         return;
     };
-    let place = registry.place("team/app:cache");
+    let place = shared_at(&registry, "team/app:cache");
     let to = Some((place.clone(), true, Some(Encoding::Zstd(3))));
     let share = Share {
         to: to.clone(),
@@ -495,7 +449,10 @@ async fn registry_keeps_a_cache_and_what_was_not_fetched_stays_there_when_it_is_
     assert!(first.image().layers.len() > 1);
     // A name that it does not have, and one that is of something else.
     let share = Share {
-        from: vec![registry.place("team/app:other"), registry.place("no/such:1")],
+        from: vec![
+            shared_at(&registry, "team/app:other"),
+            shared_at(&registry, "no/such:1"),
+        ],
         ..Share::default()
     };
     let outcome = build(&Ground::new().worker(), "FROM base\nRUN true\n", &[], share).await;
@@ -561,7 +518,7 @@ async fn builds_of_others_take_steps_from_the_caches_that_the_owner_names() {
     let Some(registry) = Registry::start(ground.directory.path()) else {
         return;
     };
-    let place = registry.place("team/app:cache");
+    let place = shared_at(&registry, "team/app:cache");
     let share = Share {
         to: Some((place.clone(), true, None)),
         ..Share::default()

@@ -1,79 +1,21 @@
 //! The distribution project's own registry, filled by skopeo.
 
 use std::fs;
-use std::net::TcpListener;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::process::{Command, Stdio};
 
 use stagewright_core::digest::Digest;
 use tokio_util::sync::CancellationToken;
 
 use super::fixture::{Bench, Content, OCI_INDEX, OCI_MANIFEST, platform, silent};
 use super::server::{Reply, Server};
+use crate::registry::Registry;
 use crate::source::image::{Push, layer_reader};
-
-struct Registry {
-    child: Child,
-    host: String,
-}
-
-impl Drop for Registry {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// Starts it with `http` added to the settings of that name. `None`, and says so, where the machine has no such registry.
-async fn start_registry(directory: &Path, http: &str) -> Option<Registry> {
-    start_registry_with(directory, http, "").await
-}
-
-/// The same with further settings.
-async fn start_registry_with(directory: &Path, http: &str, settings: &str) -> Option<Registry> {
-    // The port may be taken between this and the start; then another is tried.
-    for _ in 0..5 {
-        let host = TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap()
-            .to_string();
-        let config = directory.join("registry.yml");
-        let storage = directory.join("registry");
-        let text = format!(
-            "version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: {}}}}}\nhttp: {{addr: {host}{http}}}\n{settings}\n",
-            storage.display()
-        );
-        fs::write(&config, text).unwrap();
-        let started = Command::new("docker-registry")
-            .arg("serve")
-            .arg(&config)
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn();
-        let Ok(child) = started else {
-            println!("skipped: this machine has no docker-registry");
-            return None;
-        };
-        let mut registry = Registry { child, host };
-        for _ in 0..100 {
-            if tokio::net::TcpStream::connect(&registry.host).await.is_ok() {
-                return Some(registry);
-            }
-            if registry.child.try_wait().unwrap().is_some() {
-                break;
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    }
-    panic!("docker-registry is there but does not start");
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn image_that_skopeo_pushed_is_pulled_as_it_was() {
     let bench = Bench::new("");
-    let Some(registry) = start_registry(bench.directory.path(), "").await else {
+    let Some(registry) = Registry::start(bench.directory.path()) else {
         return;
     };
     let mut content = Content::default();
@@ -220,7 +162,7 @@ async fn registry_with_a_trusted_certificate_is_reached_by_https() {
     }
     certificate("other").unwrap();
     let tls = format!("{{certificate: {}, key: {}}}", path("own.crt"), path("own.key"));
-    let Some(registry) = start_registry(directory.path(), &format!(", tls: {tls}")).await else {
+    let Some(registry) = Registry::start_with(directory.path(), &format!(", tls: {tls}"), "") else {
         return;
     };
     let name = format!("{}/team/app:1", registry.host);
@@ -259,7 +201,7 @@ fn stored_image(bench: &Bench) -> (Digest, Push) {
 #[tokio::test(flavor = "multi_thread")]
 async fn pushed_image_is_there_and_its_blobs_are_sent_once() {
     let bench = Bench::new("");
-    let Some(registry) = start_registry(bench.directory.path(), "").await else {
+    let Some(registry) = Registry::start(bench.directory.path()) else {
         return;
     };
     let (image, mut push) = stored_image(&bench);
@@ -314,7 +256,7 @@ async fn pushed_image_is_there_and_its_blobs_are_sent_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn list_of_images_is_pushed_with_them_and_may_stay_without_a_tag() {
     let bench = Bench::new("");
-    let Some(registry) = start_registry(bench.directory.path(), "").await else {
+    let Some(registry) = Registry::start(bench.directory.path()) else {
         return;
     };
     let (image, mut push) = stored_image(&bench);
@@ -350,7 +292,7 @@ async fn push_asks_for_a_token_that_opens_what_it_touches() {
         "auth: {{silly: {{realm: \"http://{}/token\", service: test}}}}",
         tokens.host
     );
-    let Some(registry) = start_registry_with(bench.directory.path(), "", &auth).await else {
+    let Some(registry) = Registry::start_with(bench.directory.path(), "", &auth) else {
         return;
     };
     let (_, mut push) = stored_image(&bench);
