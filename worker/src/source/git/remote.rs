@@ -1,0 +1,161 @@
+//! A repository's address: who is asked, and who asks.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use base64::Engine as _;
+
+use super::GitError;
+use crate::source::address::Reach;
+use crate::source::http::shown;
+use crate::source::secret::Secret;
+
+/// A repository elsewhere, and how to get at it.
+#[derive(Debug, Clone, Default)]
+pub struct Remote {
+    /// What is asked for. A password may stand in it.
+    pub url: String,
+    /// A header that proves who asks.
+    pub proof: Option<Secret>,
+    /// The socket of an SSH agent.
+    pub agent: Option<PathBuf>,
+    /// Lines of a `known_hosts` file.
+    pub known_hosts: Option<String>,
+    /// How far its address may lead.
+    pub reach: Reach,
+}
+
+impl Remote {
+    /// The addresses that git may connect to: those that were checked. None where any will do.
+    pub(super) async fn checked(&self) -> Result<Option<(Host, Vec<SocketAddr>)>, GitError> {
+        let host = self.host().ok_or_else(|| GitError::Address(shown(&self.url)))?;
+        if matches!(self.reach, Reach::Anywhere) {
+            return Ok(None);
+        }
+        if !self.reach.allows_host(&host.name) {
+            return Err(GitError::Local(shown(&self.url)));
+        }
+        match self.reach.find(&host.name, host.port).await {
+            Ok(found) if found.is_empty() => Err(GitError::Local(shown(&self.url))),
+            Ok(found) => Ok(Some((host, found))),
+            Err(error) => Err(GitError::Failed {
+                what: "find the host of",
+                url: shown(&self.url),
+                said: error.to_string(),
+            }),
+        }
+    }
+
+    /// The address as git gets it: no password is in it. Who asks stays, where the protocol has no other place for it.
+    pub(super) fn plain_url(&self) -> String {
+        match reqwest::Url::parse(&self.url) {
+            Ok(mut url) if url.scheme() == "ssh" && url.password().is_some() => {
+                // Fails for addresses that have no host, and so no password either.
+                _ = url.set_password(None);
+                url.to_string()
+            }
+            Ok(url) if url.scheme() == "ssh" => self.url.clone(),
+            _ => shown(&self.url),
+        }
+    }
+
+    /// The header that proves who asks: one that was given, or of what stands in the address.
+    pub(super) fn proof(&self) -> Option<Secret> {
+        if self.proof.is_some() {
+            return self.proof.clone();
+        }
+        let url = reqwest::Url::parse(&self.url).ok()?;
+        if !matches!(url.scheme(), "http" | "https")
+            || (url.username().is_empty() && url.password().is_none())
+        {
+            return None;
+        }
+        let pair = [
+            decoded(url.username()),
+            b":".to_vec(),
+            decoded(url.password().unwrap_or_default()),
+        ]
+        .concat();
+        let encoded = base64::engine::general_purpose::STANDARD.encode(pair);
+        Some(Secret::new(format!("basic {encoded}").into_bytes()))
+    }
+
+    /// The host of `https://host/path`, or of `user@host:path`.
+    pub(super) fn host(&self) -> Option<Host> {
+        if let Some((scheme, rest)) = self.url.split_once("://") {
+            if !matches!(scheme, "http" | "https" | "ssh" | "git") {
+                return None;
+            }
+            let url = reqwest::Url::parse(&self.url).ok()?;
+            // In these git reads another host than we do.
+            let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+            if self.url.contains('\\') || authority.contains('%') {
+                return None;
+            }
+            let (scheme, usual) = match url.scheme() {
+                "http" => (Scheme::Web, 80),
+                "https" => (Scheme::Web, 443),
+                "ssh" => (Scheme::Ssh, 22),
+                _ => (Scheme::Git, 9418),
+            };
+            return Some(Host {
+                scheme,
+                name: url.host_str()?.trim_matches(['[', ']']).to_owned(),
+                port: url.port().unwrap_or(usual),
+            });
+        }
+        // With two colons it is a program of git's that is asked for.
+        let (before, _) = self
+            .url
+            .split_once(':')
+            .filter(|(_, path)| !path.starts_with(':'))?;
+        let host = before.rsplit('@').next()?;
+        let plain = !host.is_empty() && !host.starts_with(['-', '[']) && !before.starts_with('-');
+        plain.then(|| Host {
+            scheme: Scheme::Ssh,
+            name: host.to_owned(),
+            port: 22,
+        })
+    }
+
+    /// The error of a commit that is another than it has to be.
+    pub fn differs(&self, found: &str, wanted: &str) -> GitError {
+        GitError::Checksum {
+            url: shown(&self.url),
+            found: found.to_owned(),
+            wanted: wanted.to_owned(),
+        }
+    }
+}
+
+/// Where git is to connect to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Host {
+    pub(super) scheme: Scheme,
+    pub(super) name: String,
+    pub(super) port: u16,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Scheme {
+    Web,
+    Ssh,
+    Git,
+}
+
+/// What a part of an address says once its `%` are worked out.
+fn decoded(text: &str) -> Vec<u8> {
+    let hex = |digit: Option<&u8>| digit.and_then(|digit| char::from(*digit).to_digit(16));
+    let (bytes, mut at, mut plain) = (text.as_bytes(), 0, Vec::new());
+    while let Some(byte) = bytes.get(at) {
+        let number = hex(bytes.get(at + 1)).zip(hex(bytes.get(at + 2)));
+        if let (b'%', Some((high, low))) = (byte, number) {
+            plain.push(u8::try_from(high * 16 + low).unwrap_or_default());
+            at += 3;
+        } else {
+            plain.push(*byte);
+            at += 1;
+        }
+    }
+    plain
+}
