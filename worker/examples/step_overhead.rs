@@ -43,7 +43,7 @@ fn measure(dir: &std::path::Path) -> Result<(), Box<dyn std::error::Error>> {
      -> Result<(ExitStatus, Duration), Box<dyn std::error::Error>> {
         let start = Instant::now();
         let active = store.begin(std::slice::from_ref(&base))?;
-        let mut spec = ProcessSpec::new(active.overlay(), args.to_vec());
+        let mut spec = ProcessSpec::new(active.root()?, args.to_vec());
         spec.env = vec!["PATH=/bin".to_owned()];
         spec.network = network;
         if limited {

@@ -14,6 +14,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use stagewright_core::digest::Digest;
 
+use crate::snapshot::{Confined, Created, DirAttributes};
+
 /// The directory with the places in `targets` (path, and whether it is a directory), made below `parent` unless it is there.
 pub(super) fn floor(parent: &Path, targets: &[(&Path, bool)]) -> io::Result<PathBuf> {
     let mut places = BTreeMap::new();
@@ -52,6 +54,25 @@ pub(super) fn floor(parent: &Path, targets: &[(&Path, bool)]) -> io::Result<Path
         Ok(())
     })?;
     Ok(floor)
+}
+
+/// The places in `targets`, made in a copy of the layers itself: nothing lies below that. What was made is to be undone once
+/// the step has ended. A place that cannot be made is missed when something is mounted on it.
+pub(super) fn in_copy(copy: &Confined, targets: &[(&Path, bool)]) -> Vec<Created> {
+    let mut made = Vec::new();
+    for (target, is_dir) in targets {
+        let Some(place) = plain(target) else { continue };
+        let result = if *is_dir {
+            copy.make_dirs(&place, DirAttributes::ROOT).map(|(_, made)| made)
+        } else {
+            copy.make_file(&place)
+        };
+        match result {
+            Ok(more) => made.extend(more),
+            Err(error) => tracing::debug!(%error, place = %place.display(), "a mount point cannot be made"),
+        }
+    }
+    made
 }
 
 /// A file with this content below `parent`, shared by all steps that need the same.

@@ -45,3 +45,4 @@ pub use isolate::isolate_mounts;
 pub use probe::{Capability, Report, obstacles, probe};
 pub use run::{Sandbox, SandboxConfig};
 pub use spec::{ExitStatus, Limits, MountSource, MountSpec, Network, Output, ProcessSpec, Stream, Ulimit};
+pub(crate) use syscall::set_mount_attributes;

@@ -22,7 +22,7 @@ use super::secret::secret_file;
 use super::user::{Identity, identify};
 use super::{MountSource, Network, ProcessSpec, SandboxError, Ulimit, floor, syscall};
 use crate::rootless::Ids;
-use crate::snapshot::{Confined, DirAttributes, mount_detached};
+use crate::snapshot::{Confined, Created, DirAttributes, Files, mount_detached};
 
 /// What all steps of a worker share.
 pub(super) struct Workshop {
@@ -53,6 +53,8 @@ pub(super) struct Prepared {
     pub(super) report: OwnedFd,
     /// The mount points, in the plan's order, and whether each is a directory.
     pub(super) targets: Vec<(String, bool)>,
+    /// Those that were made in the step's files, to be undone when it has ended.
+    pub(super) made: Vec<Created>,
 }
 
 /// A mount, before its place is known to exist.
@@ -89,9 +91,19 @@ pub(super) fn prepare(shop: &Workshop, spec: &ProcessSpec) -> Result<Prepared, S
         .iter()
         .map(|mount| (Path::new(&mount.target), mount.is_dir))
         .collect();
-    let floor =
-        floor::floor(&shop.floors, &places).map_err(SandboxError::system("mount points cannot be made"))?;
-    let root = mount_detached(&spec.root, Some(&floor), MountAttrFlags::empty())?;
+    let (floor, made) = match &spec.root {
+        Files::Layers(_) => {
+            let floor = floor::floor(&shop.floors, &places)
+                .map_err(SandboxError::system("mount points cannot be made"))?;
+            (Some(floor), Vec::new())
+        }
+        Files::Copy(copy) => {
+            let copy =
+                Confined::open(copy).map_err(SandboxError::system("the step's files cannot be opened"))?;
+            (None, floor::in_copy(&copy, &places))
+        }
+    };
+    let root = mount_detached(&spec.root, floor.as_deref(), MountAttrFlags::empty())?;
     if spec.insecure {
         syscall::clear_mount_attributes(root.as_fd(), NODEV).map_err(SandboxError::system(
             "devices cannot be allowed in the root file system",
@@ -177,6 +189,7 @@ pub(super) fn prepare(shop: &Workshop, spec: &ProcessSpec) -> Result<Prepared, S
         stderr: stderr.into(),
         report: report.into(),
         targets,
+        made,
     })
 }
 

@@ -6,7 +6,7 @@ use super::cgroup::Cgroups;
 use super::emulation::all_emulated;
 use super::filter;
 use crate::rootless::{Ids, Standing, standing};
-use crate::snapshot::{SnapshotError, SnapshotStore};
+use crate::snapshot::{SnapshotError, SnapshotStore, Way};
 
 /// One thing a worker needs or makes use of.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,11 +66,7 @@ pub fn probe(state_dir: &Path) -> Report {
                 required: true,
                 state: namespaces(),
             },
-            Capability {
-                name: "overlay",
-                required: true,
-                state: overlay(state_dir),
-            },
+            layers(state_dir),
             Capability {
                 name: "seccomp",
                 required: true,
@@ -191,20 +187,31 @@ fn covered(mounts: &str) -> Option<&str> {
     covered.next()
 }
 
-fn overlay(state_dir: &Path) -> Result<String, String> {
-    let try_out = || -> Result<(), SnapshotError> {
+/// Whether layers can be put on top of each other, and how.
+fn layers(state_dir: &Path) -> Capability {
+    let try_out = || -> Result<Way, SnapshotError> {
         let dir = state_dir.join(format!("probe-{}", std::process::id()));
         let result = SnapshotStore::open(&dir).and_then(|store| {
             let base = "probe".parse()?;
             store.begin(&[])?.commit(&base)?;
-            store.begin(&[base])?.mount().map(drop)
+            store.begin(&[base])?.mount()?;
+            store.way().cloned()
         });
         let _ = std::fs::remove_dir_all(&dir);
         result
     };
-    match try_out() {
-        Ok(()) => Ok("layers can be mounted".to_owned()),
-        Err(error) => Err(format!("{}.", capitalised(&error.to_string()))),
+    let way = try_out();
+    Capability {
+        name: "overlay",
+        required: way.is_err(),
+        state: match way {
+            Ok(Way::Mounted) => Ok("layers can be mounted".to_owned()),
+            Ok(Way::Copied(reason)) => Err(format!(
+                "Layers are copied, which takes longer: overlay does not take the state directory, since {reason}; choose a \
+                 state directory on ext4 or xfs for speed."
+            )),
+            Err(error) => Err(format!("{}.", capitalised(&error.to_string()))),
+        },
     }
 }
 

@@ -22,7 +22,7 @@ use super::network::Exits;
 use super::prepare::{Prepared, Workshop, prepare, search_path};
 use super::spawn::Spawner;
 use super::{ExitStatus, Limits, Output, ProcessSpec, SandboxError, Stream, filter};
-use crate::snapshot::{Confined, Created, mount_detached};
+use crate::snapshot::{Confined, Created, Files, mount_detached};
 
 /// Where the sandbox keeps its few files.
 #[derive(Debug, Clone)]
@@ -91,11 +91,14 @@ impl Sandbox {
             if cancel.is_cancelled() {
                 return Ok(ExitStatus::Cancelled);
             }
-            let prepared = self.prepare(&spec).await?;
-            let (root, targets) = (
-                prepared.root.root().try_clone_to_owned(),
-                prepared.targets.clone(),
-            );
+            let mut prepared = self.prepare(&spec).await?;
+            stubs.append(&mut prepared.made);
+            let root = match &spec.root {
+                Files::Layers(_) => prepared.root.root().try_clone_to_owned().map(Confined::from_fd),
+                // The mount may be one that is only read.
+                Files::Copy(copy) => Confined::open(copy),
+            };
+            let targets = prepared.targets.clone();
             let result = self.attempt(prepared, &spec, &output, &cancel).await;
             match result {
                 Err(SandboxError::MissingTarget(target)) => {
@@ -110,7 +113,7 @@ impl Sandbox {
                 }
                 result => {
                     if let (false, Ok(root)) = (stubs.is_empty(), root) {
-                        undo(&stubs, root);
+                        undo(&stubs, &root);
                     }
                     return result;
                 }
@@ -142,6 +145,7 @@ impl Sandbox {
             stderr,
             report,
             targets,
+            made: _,
         } = prepared;
         let failed = |what: &'static str| SandboxError::system(what);
         let reader = |fd: OwnedFd| {
@@ -230,10 +234,9 @@ fn make_stub(spec: &ProcessSpec, target: &str, is_dir: bool) -> Result<Vec<Creat
     })
 }
 
-fn undo(stubs: &[Created], root: OwnedFd) {
-    let root = Confined::from_fd(root);
+fn undo(stubs: &[Created], root: &Confined) {
     for stub in stubs.iter().rev() {
-        if let Err(error) = stub.undo(&root) {
+        if let Err(error) = stub.undo(root) {
             tracing::warn!(%error, "a mount point stays in the layer");
         }
     }

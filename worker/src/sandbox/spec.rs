@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rustix::process::Resource;
 
-use crate::snapshot::OverlaySpec;
+use crate::snapshot::Files;
 use crate::source::secret::Secret;
 
 /// One process to run. Nothing of the worker's own environment reaches it beyond what stands here.
@@ -22,8 +22,8 @@ pub struct ProcessSpec {
     pub cwd: String,
     /// `""` (root), a name, a number, or `user:group`, resolved by the image's own `/etc/passwd` and `/etc/group`.
     pub user: String,
-    /// The layers that the root file system is made of.
-    pub root: OverlaySpec,
+    /// What the root file system is made of.
+    pub root: Files,
     /// Whether the root file system may not be written to; mounts may.
     pub readonly_root: bool,
     /// More file systems, in the order in which they are mounted.
@@ -45,14 +45,14 @@ pub struct ProcessSpec {
 
 impl ProcessSpec {
     /// A process with `BuildKit`'s defaults: root, in `/`, nothing mounted, no limits.
-    pub fn new(root: OverlaySpec, args: Vec<String>) -> Self {
+    pub fn new(root: impl Into<Files>, args: Vec<String>) -> Self {
         Self {
             args,
             env: Vec::new(),
             secret_env: Vec::new(),
             cwd: "/".to_owned(),
             user: String::new(),
-            root,
+            root: root.into(),
             readonly_root: false,
             mounts: Vec::new(),
             hostname: "buildkitsandbox".to_owned(),

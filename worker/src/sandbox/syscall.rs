@@ -208,7 +208,7 @@ pub(super) fn raise_loopback() -> Result<(), Errno> {
 }
 
 /// Sets attributes of a mount (and with `recursive` of those below it).
-pub(super) fn set_mount_attributes(
+pub(crate) fn set_mount_attributes(
     mount: BorrowedFd<'_>,
     set: MountAttrFlags,
     recursive: bool,

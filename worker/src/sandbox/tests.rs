@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::rootless::Ids;
-use crate::snapshot::{Active, DiffOptions, DiffStats, SnapshotId, SnapshotStore, diff};
+use crate::snapshot::{Active, DiffOptions, DiffStats, SnapshotError, SnapshotId, SnapshotStore, diff};
 
 /// A worker with one image.
 struct Machine {
@@ -37,6 +37,10 @@ fn id(name: &str) -> SnapshotId {
 impl Machine {
     /// `None`, with the reason printed, where steps cannot be run.
     fn new() -> Option<Self> {
+        Self::with(SnapshotStore::open)
+    }
+
+    fn with(open: fn(&Path) -> Result<SnapshotStore, SnapshotError>) -> Option<Self> {
         let dir = tempfile::tempdir().unwrap();
         let report = probe(dir.path());
         if !report.can_build() {
@@ -47,7 +51,7 @@ impl Machine {
             println!("skipped: /bin/busybox is missing (Debian's package busybox-static)");
             return None;
         }
-        let store = SnapshotStore::open(&dir.path().join("snapshots")).unwrap();
+        let store = open(&dir.path().join("snapshots")).unwrap();
         let sandbox = Sandbox::new(&SandboxConfig {
             state_dir: dir.path().join("sandbox"),
         })
@@ -85,7 +89,10 @@ impl Machine {
     }
 
     fn spec(active: &Active, args: &[&str]) -> ProcessSpec {
-        let mut spec = ProcessSpec::new(active.overlay(), args.iter().map(ToString::to_string).collect());
+        let mut spec = ProcessSpec::new(
+            active.root().unwrap(),
+            args.iter().map(ToString::to_string).collect(),
+        );
         spec.env = vec!["PATH=/bin".to_owned()];
         spec.limits.wall_time = Some(Duration::from_mins(1));
         spec
@@ -133,7 +140,13 @@ impl Machine {
         );
         let lowers = self.store.layer_paths(&self.base).unwrap();
         let mut bytes = Vec::new();
-        let stats = diff(&active.upper(), &lowers, &DiffOptions::default(), &mut bytes).unwrap();
+        let stats = diff(
+            &active.seal().unwrap(),
+            &lowers,
+            &DiffOptions::default(),
+            &mut bytes,
+        )
+        .unwrap();
         (stats, bytes)
     }
 }
@@ -675,6 +688,49 @@ fn the_machines_files_and_descriptors_are_out_of_sight() {
                 .any(|line| line.contains("ext4") && !line.contains("/etc/")),
         "{mounts}"
     );
+}
+
+#[test]
+fn steps_on_copied_layers_leave_what_they_leave_on_mounted_ones() {
+    let mut layers = Vec::new();
+    for open in [SnapshotStore::open, SnapshotStore::open_copying] {
+        let Some(machine) = Machine::with(open) else {
+            return;
+        };
+        let cache = machine.dir.path().join("cache");
+        fs::create_dir(&cache).unwrap();
+        // The mount points are made and gone again, the times of what is around them stay as the step left them.
+        let script = "cat /etc/hosts >/dev/null; ls /proc/self >/dev/null; echo x > /mnt/cache/kept; \
+                      busybox rm /etc/group; echo y > /var/file; busybox touch -d @1000000000 /var/file /var /etc";
+        let change = |spec: &mut ProcessSpec| {
+            spec.mounts = vec![MountSpec {
+                target: "/mnt/cache".to_owned(),
+                source: MountSource::Bind {
+                    root: cache.clone(),
+                    path: "".into(),
+                },
+                readonly: false,
+            }];
+            spec.cwd = "/var".to_owned();
+        };
+        let (stats, bytes) = machine.layer_of(&["sh", "-c", script], change);
+        assert_eq!((stats.added, stats.changed, stats.removed), (2, 1, 1));
+        layers.push(bytes);
+        let (stats, _) = machine.layer_of(&["sh", "-c", "cat /etc/group"], |spec| {
+            spec.readonly_root = true;
+        });
+        assert!(stats.is_empty(), "{stats:?}");
+        let ran = machine.sh("mknod /zero c 1 5 && cat /zero");
+        let refused = if Ids::here().are_the_machines() {
+            "cat: can't open '/zero': Permission denied"
+        } else {
+            "mknod: /zero: Operation not permitted"
+        };
+        assert!(ran.stderr.contains(refused), "{}", ran.stderr);
+        let left = fs::read_dir(machine.dir.path().join("snapshots/active")).unwrap();
+        assert_eq!(left.count(), 0);
+    }
+    assert_eq!(layers[0], layers[1]);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Extended attributes, and the ones by which overlay marks directories.
+//! Extended attributes.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -6,37 +6,13 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-#[cfg(test)]
-use rustix::fs::llistxattr;
-use rustix::fs::{XattrFlags, lgetxattr, lsetxattr};
+use rustix::fs::{XattrFlags, lgetxattr, llistxattr, lsetxattr};
 use rustix::io::Errno;
-
-use crate::rootless::Ids;
-
-/// Marks a directory that hides everything of that name in the layers below. The kernel goes by the one only that a worker
-/// may set, as its overlays are mounted.
-pub(crate) fn opaque() -> &'static str {
-    if Ids::here().are_the_machines() {
-        "trusted.overlay.opaque"
-    } else {
-        "user.overlay.opaque"
-    }
-}
 
 /// Whether the name belongs to overlay's bookkeeping. Such attributes never leave or enter a layer: some are random, and a
 /// `redirect` from a foreign archive would point the kernel at a directory of the archive's choice.
 pub(crate) fn is_overlay(name: &[u8]) -> bool {
     name.starts_with(b"trusted.overlay.") || name.starts_with(b"user.overlay.")
-}
-
-/// Whether the directory at `path` hides the layers below.
-pub(super) fn is_opaque(path: &Path) -> io::Result<bool> {
-    let mut value = [0; 4];
-    match lgetxattr(path, opaque(), &mut value) {
-        Ok(length) => Ok(value.get(..length) == Some(b"y")),
-        Err(Errno::NODATA | Errno::NOTSUP | Errno::RANGE) => Ok(false),
-        Err(error) => Err(error.into()),
-    }
 }
 
 /// What a program may do beyond its user.
@@ -52,7 +28,6 @@ pub(super) fn read(path: &Path, name: &str) -> io::Result<BTreeMap<Vec<u8>, Vec<
 }
 
 /// Every attribute of the file itself, but for overlay's own.
-#[cfg(test)]
 pub(super) fn read_all(path: &Path) -> io::Result<BTreeMap<Vec<u8>, Vec<u8>>> {
     let mut found = BTreeMap::new();
     let names = match sized(|buffer| llistxattr(path, buffer)) {

@@ -40,8 +40,8 @@ pub struct Created {
 }
 
 impl Created {
-    /// Takes it away again if it is still empty. Unless something else has changed the directory around it since, that gets
-    /// the times it had before.
+    /// Takes it away again if it is still empty. The directory around it gets the times it had before, or keeps those that
+    /// something else has given it since.
     pub fn undo(&self, confined: &Confined) -> io::Result<()> {
         let Some(name) = self.place.file_name() else {
             return Ok(());
@@ -64,10 +64,8 @@ impl Created {
             Err(Errno::NOTEMPTY | Errno::NOENT) => return Ok(()),
             Err(error) => return Err(error.into()),
         }
-        if same_time(now.last_modification, self.after.last_modification) {
-            futimens(&parent, &self.before)?;
-        }
-        Ok(())
+        let untouched = same_time(now.last_modification, self.after.last_modification);
+        Ok(futimens(&parent, if untouched { &self.before } else { &now })?)
     }
 }
 

@@ -14,11 +14,9 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest as _, Sha256};
 use stagewright_core::digest::Digest;
 
+use super::stack::{Below, MAX_DEPTH, is_whiteout, lookup, sorted_names};
 use super::tar::{Entry, EntryKind, TarWriter};
-use super::{SnapshotError, attribute};
-
-/// Deeper trees are refused: a step can nest directories until the walk's stack ends, and no path is as long as that.
-const MAX_DEPTH: usize = 1000;
+use super::{SnapshotError, attribute, marks};
 
 /// How a layer is written.
 #[derive(Debug, Clone, Copy, Default)]
@@ -127,15 +125,6 @@ struct Walk<'a> {
     depth: usize,
 }
 
-/// What the layers below have under a name.
-struct Below {
-    /// The topmost: what was seen before.
-    path: PathBuf,
-    metadata: Metadata,
-    /// Where it is a directory: every directory that shows through, the topmost first.
-    merged: Vec<PathBuf>,
-}
-
 /// A directory whose entry is written only once something in it is.
 struct Pending {
     entry: Entry,
@@ -199,7 +188,7 @@ impl Walk<'_> {
         let entry = self.entry(path, metadata, name.clone(), EntryKind::Directory)?;
         let was_dir = before.filter(|before| before.metadata.is_dir());
         let opaque =
-            was_dir.is_some() && attribute::is_opaque(path).map_err(SnapshotError::io("look at", path))?;
+            was_dir.is_some() && marks::is_opaque(path).map_err(SnapshotError::io("look at", path))?;
         let unchanged = match was_dir {
             Some(was) if !opaque => {
                 same_attributes(metadata, &was.metadata)
@@ -352,39 +341,6 @@ fn marker(name: &[u8], prefix: &[u8]) -> Vec<u8> {
     [dir, prefix, base].concat()
 }
 
-/// What the merged directories `below` (the topmost first) have under `name`, by overlay's rules.
-fn lookup(below: &[PathBuf], name: &OsString) -> Result<Option<Below>, SnapshotError> {
-    let mut found: Option<Below> = None;
-    for dir in below {
-        let path = dir.join(name);
-        let metadata = match fs::symlink_metadata(&path) {
-            Ok(metadata) => metadata,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            Err(error) => return Err(SnapshotError::io("look at", &path)(error)),
-        };
-        let is_dir = metadata.is_dir();
-        let hidden = is_whiteout(&metadata) || (found.is_some() && !is_dir);
-        if hidden {
-            break;
-        }
-        let opaque = is_dir && attribute::is_opaque(&path).map_err(SnapshotError::io("look at", &path))?;
-        if let Some(found) = &mut found {
-            found.merged.push(path);
-        } else {
-            let merged = if is_dir { vec![path.clone()] } else { Vec::new() };
-            found = Some(Below {
-                path,
-                metadata,
-                merged,
-            });
-        }
-        if !is_dir || opaque {
-            break;
-        }
-    }
-    Ok(found)
-}
-
 /// How many names of the merged directories are not in `dir`, which hides them.
 fn hidden_names(dir: &Path, merged: &[PathBuf]) -> Result<u64, SnapshotError> {
     let kept: BTreeSet<OsString> = sorted_names(dir)?.into_iter().collect();
@@ -399,23 +355,6 @@ fn hidden_names(dir: &Path, merged: &[PathBuf]) -> Result<u64, SnapshotError> {
         }
     }
     Ok(hidden)
-}
-
-fn is_whiteout(metadata: &Metadata) -> bool {
-    metadata.file_type().is_char_device() && metadata.rdev() == 0
-}
-
-/// The names in a directory, in byte order.
-fn sorted_names(dir: &Path) -> Result<Vec<OsString>, SnapshotError> {
-    let mut names = fs::read_dir(dir)
-        .and_then(|entries| {
-            entries
-                .map(|entry| entry.map(|entry| entry.file_name()))
-                .collect::<io::Result<Vec<_>>>()
-        })
-        .map_err(SnapshotError::io("list", dir))?;
-    names.sort();
-    Ok(names)
 }
 
 /// The attributes that a layer tells of: a program's capabilities, and nothing else, as in other engines' layers. What

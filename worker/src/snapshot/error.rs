@@ -32,7 +32,7 @@ pub enum SnapshotError {
     InUse(PathBuf),
     /// The kernel does not mount overlay file systems here.
     #[error("layers cannot be mounted: {0}")]
-    OverlayRefused(String),
+    OverlayRefused(String, rustix::io::Errno),
     /// More layers than the kernel stacks.
     #[error("{0} layers are more than the {max} that can be stacked; merge some steps", max = super::MAX_LAYERS)]
     TooManyLayers(usize),

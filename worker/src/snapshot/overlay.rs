@@ -8,19 +8,35 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::Errno;
 use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, UnmountFlags, fsconfig_create,
-    fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, move_mount, unmount,
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags, fsconfig_create,
+    fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, move_mount, open_tree, unmount,
 };
 
 use super::SnapshotError;
 use super::confine::descriptor_path;
 use crate::rootless::Ids;
+use crate::sandbox::set_mount_attributes;
 
 /// The kernel stacks no more lower layers than this (`OVL_MAX_STACK`).
 pub const MAX_LAYERS: usize = 500;
 
 /// `fsconfig` takes strings up to this many bytes, the final NUL included.
 const MAX_OPTION: usize = 256;
+
+/// The files that a step runs on.
+#[derive(Debug, Clone)]
+pub enum Files {
+    /// To be mounted on top of each other.
+    Layers(OverlaySpec),
+    /// A directory that has all of them, and is written to.
+    Copy(PathBuf),
+}
+
+impl From<OverlaySpec> for Files {
+    fn from(layers: OverlaySpec) -> Self {
+        Self::Layers(layers)
+    }
+}
 
 /// Which directories make up a root file system.
 #[derive(Debug, Clone)]
@@ -55,6 +71,8 @@ enum Kind {
     Mount,
     /// An empty directory of ours.
     Scratch,
+    /// A copy that is mounted on itself. It goes too, with the directory that it is in, where it is only for looking at.
+    Copy { is_view: bool },
 }
 
 impl Mounted {
@@ -82,7 +100,7 @@ impl Drop for Mounted {
     fn drop(&mut self) {
         match self.kind {
             Kind::Plain => return,
-            Kind::Mount => {
+            Kind::Mount | Kind::Copy { .. } => {
                 // Detached: files that are still open in it keep working, and it cannot fail as busy.
                 if let Err(error) = unmount(&self.path, UnmountFlags::DETACH) {
                     tracing::warn!(path = %self.path.display(), %error, "a view of layers could not be unmounted");
@@ -91,38 +109,85 @@ impl Drop for Mounted {
             }
             Kind::Scratch => {}
         }
+        if let Kind::Copy { is_view } = self.kind {
+            if let (true, Some(all)) = (is_view, self.path.parent())
+                && let Err(error) = super::remove_all(all)
+            {
+                tracing::warn!(path = %all.display(), %error, "a copy of layers could not be removed");
+            }
+            return;
+        }
         let _ = fs::remove_dir(&self.path);
     }
 }
 
 /// Mounts `spec` on the directory `target`, which is removed with the mount.
 pub(super) fn mount_at(spec: &OverlaySpec, target: PathBuf) -> Result<Mounted, SnapshotError> {
-    let mount = mount_detached(spec, None, MountAttrFlags::MOUNT_ATTR_NOSUID)?;
-    move_mount(
-        mount.as_fd(),
-        "",
-        CWD,
-        &target,
-        MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH,
-    )
-    .map_err(|error| refused("attaching it to a directory", error, None))?;
+    let mount = stack(spec, None, MountAttrFlags::MOUNT_ATTR_NOSUID)?;
+    attach(&mount, &target)?;
     Ok(Mounted {
         path: target,
         kind: Kind::Mount,
     })
 }
 
-/// Mounts `spec` without attaching it anywhere: it lives as long as the handle, or is attached in another mount namespace.
+/// Shows the copy of layers in the directory `copy`, in which no device can be opened. A view is removed with the value, and
+/// the directory that it is in.
+pub(super) fn show(copy: PathBuf, is_view: bool) -> Result<Mounted, SnapshotError> {
+    let mount = share(&copy, MountAttrFlags::MOUNT_ATTR_NOSUID)?;
+    attach(&mount, &copy)?;
+    Ok(Mounted {
+        path: copy,
+        kind: Kind::Copy { is_view },
+    })
+}
+
+fn attach(mount: &OwnedFd, target: &Path) -> Result<(), SnapshotError> {
+    let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
+    move_mount(mount.as_fd(), "", CWD, target, flags)
+        .map_err(|error| refused("attaching it to a directory", error, None))
+}
+
+/// The directory `copy` as a mount of its own, not attached anywhere.
+fn share(copy: &Path, attributes: MountAttrFlags) -> Result<OwnedFd, SnapshotError> {
+    let failed = |error| refused("showing a copy of them", error, None);
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    let mount = open_tree(CWD, copy, flags).map_err(failed)?;
+    let attributes = attributes | MountAttrFlags::MOUNT_ATTR_NODEV;
+    set_mount_attributes(mount.as_fd(), attributes, false).map_err(failed)?;
+    Ok(mount)
+}
+
+/// Mounts `files` without attaching them anywhere: it lives as long as the handle, or is attached in another mount namespace.
 ///
 /// `floor` is a directory put below all layers. What is in none of them shows through: mount points that an image lacks are
-/// there without being made in the layer.
+/// there without being made in the layer. A copy has no floor.
 ///
 /// Devices in it cannot be opened, whatever `attributes` say.
 pub(crate) fn mount_detached(
+    files: &Files,
+    floor: Option<&Path>,
+    attributes: MountAttrFlags,
+) -> Result<OwnedFd, SnapshotError> {
+    match files {
+        Files::Layers(spec) => stack(spec, floor, attributes),
+        Files::Copy(copy) => share(copy, attributes),
+    }
+}
+
+fn stack(
     spec: &OverlaySpec,
     floor: Option<&Path>,
     attributes: MountAttrFlags,
 ) -> Result<OwnedFd, SnapshotError> {
+    let context = file_system(spec, floor)?;
+    let attributes = attributes | MountAttrFlags::MOUNT_ATTR_NODEV;
+    fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, attributes)
+        .map_err(|error| refused("mounting the layers", error, Some(&context)))
+}
+
+/// The file system itself, which is mounted nowhere yet.
+pub(super) fn file_system(spec: &OverlaySpec, floor: Option<&Path>) -> Result<OwnedFd, SnapshotError> {
     if spec.lowers.len() > MAX_LAYERS {
         return Err(SnapshotError::TooManyLayers(spec.lowers.len()));
     }
@@ -156,12 +221,7 @@ pub(crate) fn mount_detached(
         configure(fsconfig_set_string(&context, option, value))?;
     }
     fsconfig_create(&context).map_err(|error| refused("stacking the layers", error, Some(&context)))?;
-    fsmount(
-        context.as_fd(),
-        FsMountFlags::FSMOUNT_CLOEXEC,
-        attributes | MountAttrFlags::MOUNT_ATTR_NODEV,
-    )
-    .map_err(|error| refused("mounting the layers", error, Some(&context)))
+    Ok(context)
 }
 
 fn set_path(context: &OwnedFd, option: &str, path: &Path) -> Result<(), SnapshotError> {
@@ -211,7 +271,7 @@ fn refused(doing: &str, error: Errno, context: Option<&OwnedFd>) -> SnapshotErro
         }
         _ => "see the kernel log for more",
     };
-    SnapshotError::OverlayRefused(format!("{doing} failed ({error}){note}: {advice}"))
+    SnapshotError::OverlayRefused(format!("{doing} failed ({error}){note}: {advice}"), error)
 }
 
 /// What the kernel wrote about a failed mount, in brackets.

@@ -4,18 +4,21 @@ use std::fs::{self, DirBuilder, File};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use rustix::fs::FlockOperation;
 use rustix::io::Errno;
 use rustix::mount::UnmountFlags;
 
+use super::copy::{Copied, Links};
 use super::durable::Syncer;
 use super::overlay::{self, MAX_LAYERS};
 use super::remove::remove_all;
-use super::{Mounted, OverlaySpec, SnapshotError, SnapshotId};
+use super::seal::seal;
+use super::way::{self, Way};
+use super::{Files, Mounted, OverlaySpec, SnapshotError, SnapshotId};
 use crate::lease::Leases;
 
 /// The layers of one worker under one directory. Cloning gives another handle to the same store.
@@ -33,6 +36,7 @@ struct Inner {
     next: AtomicU64,
     syncer: Syncer,
     leases: Leases,
+    way: OnceLock<Way>,
 }
 
 impl SnapshotStore {
@@ -64,10 +68,34 @@ impl SnapshotStore {
                 next: AtomicU64::new(0),
                 syncer,
                 leases,
+                way: OnceLock::new(),
             }),
         };
         store.sweep()?;
         Ok(store)
+    }
+
+    /// The same as [`SnapshotStore::open`], where layers are copied even if they could be mounted.
+    #[cfg(test)]
+    pub(crate) fn open_copying(root: &Path) -> Result<Self, SnapshotError> {
+        let store = Self::open(root)?;
+        let _ = store.inner.way.set(Way::Copied("this is a test".to_owned()));
+        Ok(store)
+    }
+
+    /// How layers come together here. It is found out when it is first asked for, and stays so.
+    pub fn way(&self) -> Result<&Way, SnapshotError> {
+        if let Some(way) = self.inner.way.get() {
+            return Ok(way);
+        }
+        let place = self.fresh("active")?;
+        let found = way::find(&place);
+        let _ = remove_all(&place);
+        let found = found?;
+        if let Way::Copied(reason) = &found {
+            tracing::info!(%reason, "layers are copied");
+        }
+        Ok(self.inner.way.get_or_init(|| found))
     }
 
     /// Whether the finished layer is here.
@@ -129,6 +157,7 @@ impl SnapshotStore {
             store: self.clone(),
             dir,
             lowers,
+            copied: Mutex::new(None),
         };
         let upper = active.upper();
         for path in [&upper, &active.dir.join("work")] {
@@ -162,6 +191,14 @@ impl SnapshotStore {
         let dir = self.fresh("active")?;
         if lowers.is_empty() {
             return Ok(Mounted::scratch(dir));
+        }
+        if let Way::Copied(_) = self.way()? {
+            let copy = dir.join("merged");
+            let shown = Copied::make(&lowers, Links::Kept, &copy).and_then(|_| overlay::show(copy, true));
+            if shown.is_err() {
+                let _ = remove_all(&dir);
+            }
+            return shown;
         }
         overlay::mount_at(
             &OverlaySpec {
@@ -254,16 +291,25 @@ pub struct Active {
     store: SnapshotStore,
     dir: PathBuf,
     lowers: Vec<PathBuf>,
+    /// The copy of `lowers` that is written to, where layers are copied and there is one already.
+    copied: Mutex<Option<Copied>>,
 }
 
 impl Active {
-    /// Where the layer's own files lie, in overlay's form.
+    /// Where the layer's own files lie, in overlay's form. What was written to a copy is not there before [`Active::seal`].
     pub fn upper(&self) -> PathBuf {
         self.dir.join("fs")
     }
 
-    /// What to mount, for the sandbox. It may be mounted several times, but only one after the other.
-    pub fn overlay(&self) -> OverlaySpec {
+    /// What a step runs on, for the sandbox. It may be mounted several times, but only one after the other.
+    pub fn root(&self) -> Result<Files, SnapshotError> {
+        match self.store.way()? {
+            Way::Mounted => Ok(Files::Layers(self.overlay())),
+            Way::Copied(_) => self.copy().map(Files::Copy),
+        }
+    }
+
+    fn overlay(&self) -> OverlaySpec {
         OverlaySpec {
             lowers: self.lowers.clone(),
             writable: Some(overlay::Writable {
@@ -273,10 +319,26 @@ impl Active {
         }
     }
 
+    /// The directory that is written to where layers are copied.
+    fn copy(&self) -> Result<PathBuf, SnapshotError> {
+        if self.lowers.is_empty() {
+            return Ok(self.upper());
+        }
+        let copy = self.dir.join("merged");
+        let mut copied = self.copied.lock().unwrap_or_else(PoisonError::into_inner);
+        if copied.is_none() {
+            *copied = Some(Copied::make(&self.lowers, Links::Parted, &copy)?);
+        }
+        Ok(copy)
+    }
+
     /// The merged view, for reading and writing by the worker itself. Device nodes in it cannot be opened.
     pub fn mount(&self) -> Result<Mounted, SnapshotError> {
         if self.lowers.is_empty() {
             return Ok(Mounted::plain(self.upper()));
+        }
+        if let Way::Copied(_) = self.store.way()? {
+            return overlay::show(self.copy()?, false);
         }
         let target = self.dir.join("merged");
         match fs::create_dir(&target) {
@@ -287,9 +349,20 @@ impl Active {
         overlay::mount_at(&self.overlay(), target)
     }
 
+    /// Where the layer's own files lie, now that all are made. Nothing may be mounted from it, neither now nor later.
+    pub fn seal(&self) -> Result<PathBuf, SnapshotError> {
+        let upper = self.upper();
+        let copied = self.copied.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(copied) = copied {
+            seal(&copied, &self.dir.join("merged"), &upper)?;
+        }
+        Ok(upper)
+    }
+
     /// Publishes the layer under `id`. Nothing may be mounted from it any more. Where that id is already there, the older
     /// one stays and this one is thrown away.
     pub fn commit(self, id: &SnapshotId) -> Result<(), SnapshotError> {
+        self.seal()?;
         for part in ["work", "merged"] {
             let path = self.dir.join(part);
             match remove_all(&path) {

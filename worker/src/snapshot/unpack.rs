@@ -21,7 +21,7 @@ use stagewright_core::digest::Digest;
 use super::confine::{Confined, descriptor_path};
 use super::remove::remove_in;
 use super::tar::{Entry, EntryKind, Most, TarReader};
-use super::{SnapshotError, SnapshotId, SnapshotStore, attribute};
+use super::{SnapshotError, SnapshotId, SnapshotStore, attribute, marks};
 use crate::rootless::Ids;
 
 /// What may be said about a layer to be unpacked.
@@ -260,14 +260,7 @@ impl Unpacker<'_> {
                 set_opaque(parent, removed).map_err(&failed)
             }
             Ok(_) => Ok(()),
-            Err(Errno::NOENT) => mknodat(
-                parent,
-                removed,
-                FileType::CharacterDevice,
-                Mode::empty(),
-                makedev(0, 0),
-            )
-            .map_err(|error| failed(error.into())),
+            Err(Errno::NOENT) => marks::whiteout(parent, removed).map_err(failed),
             Err(error) => Err(failed(error.into())),
         }
     }
@@ -300,7 +293,7 @@ impl Unpacker<'_> {
                     remove_in(parent, name).map_err(&failed)?;
                 }
                 kind => {
-                    hides_lower = kind == FileType::CharacterDevice && found.st_rdev == 0;
+                    hides_lower = marks::is_whiteout(found.st_mode, found.st_rdev);
                     if kind == FileType::Symlink {
                         self.parent = None;
                     }
@@ -563,17 +556,11 @@ fn chown(parent: BorrowedFd<'_>, name: impl AsRef<OsStr>, entry: &Entry, flags: 
     }
 }
 
-fn set_opaque(parent: BorrowedFd<'_>, name: &OsStr) -> io::Result<()> {
-    let path = descriptor_path(parent).join(name);
-    Ok(rustix::fs::lsetxattr(
-        &path,
-        attribute::opaque(),
-        b"y",
-        rustix::fs::XattrFlags::empty(),
-    )?)
-}
-
 fn same_file(parent: BorrowedFd<'_>, name: &OsStr, other: &rustix::fs::Stat) -> bool {
     statat(parent, name, AtFlags::SYMLINK_NOFOLLOW)
         .is_ok_and(|found| (found.st_dev, found.st_ino) == (other.st_dev, other.st_ino))
+}
+
+fn set_opaque(parent: BorrowedFd<'_>, name: &OsStr) -> io::Result<()> {
+    marks::set_opaque(&descriptor_path(parent).join(name))
 }

@@ -15,6 +15,7 @@ mod damage;
 mod disk;
 mod ground;
 mod kill;
+mod overlay;
 mod pushed;
 #[path = "../registry/mod.rs"]
 #[allow(dead_code, reason = "shared with tests that use more of it")]

@@ -18,7 +18,7 @@ pub(crate) struct Made {
 /// from it any more. Blocks.
 pub(crate) fn finish(snapshots: &SnapshotStore, active: Active, base: &Rootfs) -> Result<Made, StepFailure> {
     let lowers = snapshots.layer_paths(&base.snapshots())?;
-    let stats = diff(&active.upper(), &lowers, &DiffOptions::default(), &mut io::sink())?;
+    let stats = diff(&active.seal()?, &lowers, &DiffOptions::default(), &mut io::sink())?;
     let below = (!base.layers().is_empty()).then(|| base.chain());
     let snapshot = SnapshotId::from(&chain(below.as_ref(), &stats.diff_id));
     active.commit(&snapshot)?;

@@ -140,6 +140,12 @@ impl Target {
         })
     }
 
+    /// Marks `path`, where nothing is, as removed from what lies below.
+    pub(crate) fn whiteout(&self, path: &Path) -> io::Result<()> {
+        let (parent, name) = self.tree.parent_of(path)?;
+        crate::snapshot::whiteout(parent, name)
+    }
+
     /// Makes at `path` what stands at `from` in `source`, where that is `node` and no directory. Owner and mode are for
     /// [`Target::set`]. Whether something was made: a socket is nothing without the process behind it.
     pub(crate) fn make_leaf(

@@ -20,7 +20,7 @@ use stagewright_core::digest::Digest;
 use stagewright_core::protocol::ContextEntryKind;
 
 use crate::content::{CheckedBlob, ContentStore};
-use crate::snapshot::{is_overlay_attribute, opaque};
+use crate::snapshot::{descriptor_path, is_opaque, is_overlay_attribute, is_whiteout};
 use crate::source::local::{Manifest, ManifestEntry};
 use stagewright_core::ignore;
 use stagewright_core::ignore::Ignore;
@@ -355,9 +355,7 @@ impl DirectoryTree {
         let Ok(directory) = self.open_at(path, OFlags::RDONLY | OFlags::DIRECTORY) else {
             return false;
         };
-        let mut value = [0_u8; 4];
-        let length = rustix::fs::fgetxattr(directory.as_fd(), opaque(), value.as_mut_slice());
-        length.is_ok_and(|length| value.get(..length) == Some(b"y".as_slice()))
+        is_opaque(&descriptor_path(directory.as_fd()).join(".")).unwrap_or(false)
     }
 
     /// The files under the directory at a plain path.
@@ -480,14 +478,16 @@ fn attributes(file: &OwnedFd) -> io::Result<Attributes> {
     Ok(found)
 }
 
-/// What a `stat` says. A character device 0:0 is the overlay's mark for a removed name, so nothing.
+/// What a `stat` says. The mark of a removed name is nothing.
 fn node(stat: &Stat, target: Option<OsString>) -> Option<Node> {
+    if is_whiteout(stat.st_mode, stat.st_rdev) {
+        return None;
+    }
     let kind = match FileType::from_raw_mode(stat.st_mode) {
         FileType::Directory => NodeKind::Directory,
         FileType::RegularFile => NodeKind::File(u64::try_from(stat.st_size).unwrap_or(0)),
         FileType::Symlink => NodeKind::Symlink(target.unwrap_or_default()),
         FileType::Fifo => NodeKind::Fifo,
-        FileType::CharacterDevice if stat.st_rdev == 0 => return None,
         FileType::CharacterDevice => NodeKind::Device(false, stat.st_rdev),
         FileType::BlockDevice => NodeKind::Device(true, stat.st_rdev),
         FileType::Socket | FileType::Unknown => NodeKind::Socket,

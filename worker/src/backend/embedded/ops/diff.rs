@@ -8,7 +8,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::FileType;
 use stagewright_core::llb::DiffOp;
 use tokio_util::sync::CancellationToken;
 
@@ -125,7 +124,7 @@ impl Comparison<'_> {
                 (None, None) => {}
                 (Some(_), None) => {
                     self.make_pending()?;
-                    self.target.special(&path, FileType::CharacterDevice, 0)?;
+                    self.target.whiteout(&path)?;
                 }
                 (lower, Some(upper)) if upper.is_directory() => {
                     self.directory(&path, lower.as_ref(), upper)?;

@@ -61,11 +61,16 @@ impl Executor {
         let root = root.ok_or_else(|| StepFailure::new("an exec op without a root"))?;
         let base = files(root.input, given.inputs)?;
         let ground = Ground::prepare(self, op, given, ticket).await?;
-        let active = {
+        let (active, files) = {
             let (snapshots, base) = (self.snapshots.clone(), base.clone());
-            blocking(move || Ok(snapshots.begin(&base.snapshots())?)).await?
+            let begin = move || {
+                let active = snapshots.begin(&base.snapshots())?;
+                let files = active.root()?;
+                Ok((active, files))
+            };
+            blocking(begin).await?
         };
-        let mut spec = ProcessSpec::new(active.overlay(), meta.args.clone());
+        let mut spec = ProcessSpec::new(files, meta.args.clone());
         spec.env = environment(meta);
         spec.secret_env.clone_from(&ground.variables);
         spec.cwd.clone_from(&meta.cwd);
