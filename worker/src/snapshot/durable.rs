@@ -8,6 +8,7 @@
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -17,11 +18,18 @@ const MARKER: &str = "unsynced";
 /// How long layers are gathered before the disk is asked: one sync serves them all.
 const GATHER: Duration = Duration::from_millis(500);
 
-/// Writes committed layers out; dropping it waits until everything is on the disk.
+/// Writes committed layers out; dropping it waits until everything is on the disk, unless it was told to [leave](Syncer::leave).
 pub(super) struct Syncer {
-    queue: Option<Sender<PathBuf>>,
+    queue: Option<Sender<Job>>,
     thread: Option<JoinHandle<()>>,
     boot: String,
+    leaves: AtomicBool,
+}
+
+struct Job {
+    layer: PathBuf,
+    /// Whether others are likely to follow, which one sync would serve too.
+    gather: bool,
 }
 
 impl Syncer {
@@ -35,7 +43,14 @@ impl Syncer {
             queue: Some(queue),
             thread: Some(thread),
             boot: boot_id(),
+            leaves: AtomicBool::new(false),
         })
+    }
+
+    /// The process is about to end. What was not written out yet keeps its marker, and is written out by the next one: a command
+    /// that waited for it would wait for whatever else the disk has to do.
+    pub(super) fn leave(&self) {
+        self.leaves.store(true, Ordering::Relaxed);
     }
 
     /// Marks the layer directory as not yet on the disk. Must happen before the rename that publishes it.
@@ -45,9 +60,19 @@ impl Syncer {
 
     /// Asks for a published layer to be written out.
     pub(super) fn submit(&self, layer: PathBuf) {
+        self.send(layer, true);
+    }
+
+    /// Asks the same for a layer that a former worker left unsynced, at once: by now most of it is on the disk, and this process
+    /// may end soon.
+    pub(super) fn resubmit(&self, layer: PathBuf) {
+        self.send(layer, false);
+    }
+
+    fn send(&self, layer: PathBuf, gather: bool) {
         if let Some(queue) = &self.queue {
             // The thread ends only when this sender is gone; a layer that is never synced merely keeps its marker.
-            let _ = queue.send(layer);
+            let _ = queue.send(Job { layer, gather });
         }
     }
 
@@ -68,18 +93,23 @@ impl Syncer {
 impl Drop for Syncer {
     fn drop(&mut self) {
         self.queue = None;
-        if let Some(thread) = self.thread.take() {
+        if let Some(thread) = self.thread.take()
+            && !self.leaves.load(Ordering::Relaxed)
+        {
             let _ = thread.join();
         }
     }
 }
 
-fn sync_layers(file_system: &File, layers: &Receiver<PathBuf>) {
+fn sync_layers(file_system: &File, layers: &Receiver<Job>) {
     while let Ok(first) = layers.recv() {
-        let mut batch = vec![first];
-        let deadline = Instant::now() + GATHER;
-        while let Ok(layer) = layers.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-            batch.push(layer);
+        let mut deadline = Instant::now();
+        if first.gather {
+            deadline += GATHER;
+        }
+        let mut batch = vec![first.layer];
+        while let Ok(job) = layers.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+            batch.push(job.layer);
         }
         if let Err(error) = rustix::fs::syncfs(file_system) {
             tracing::warn!(%error, "layers could not be written to the disk; they are kept until the machine restarts");

@@ -242,6 +242,11 @@ impl SnapshotStore {
         space.f_bavail.checked_mul(space.f_frsize)
     }
 
+    /// The process is about to end: dropping the store need not wait for the disk.
+    pub(crate) fn leave(&self) {
+        self.inner.syncer.leave();
+    }
+
     /// Who holds what.
     pub(crate) fn leases(&self) -> &Leases {
         &self.inner.leases
@@ -276,7 +281,7 @@ impl SnapshotStore {
                 let trash = self.fresh("trash")?;
                 fs::rename(&path, &trash).map_err(SnapshotError::io("clear away", &path))?;
             } else if Syncer::is_pending(&path) {
-                self.inner.syncer.submit(path);
+                self.inner.syncer.resubmit(path);
             }
         }
         for path in entries(&self.inner.root.join("trash"))? {

@@ -152,6 +152,7 @@ impl Backend for EmbeddedBackend {
 
     fn close(&self) {
         self.engine.cache.close();
+        self.engine.snapshots.leave();
     }
 
     fn resolve_image(&self, request: ResolveImage) -> BoxFuture<'_, Result<ImageFacts, BackendError>> {
