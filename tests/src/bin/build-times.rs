@@ -4,6 +4,7 @@
 //! (`target/images/stagewright.toml`). Every round measures both, one after the other, so that what else the machine does hits
 //! both alike. Printed is the table of docs/measurements.md: medians, the fastest in brackets, and how the medians compare.
 
+use std::cell::Cell;
 use std::error::Error;
 use std::fmt::Write as _;
 use std::fs;
@@ -33,7 +34,8 @@ fn main() -> Outcome<()> {
         ours: Ours {
             program: fs::canonicalize(program)?,
             config: fs::canonicalize(config)?,
-            state: scratch.join("state"),
+            states: scratch.join("states"),
+            present: Cell::new(0),
         },
         theirs: BuildKit::find(Path::new(config))?,
         scratch: scratch.clone(),
@@ -100,21 +102,28 @@ trait Builder {
 struct Ours {
     program: PathBuf,
     config: PathBuf,
-    state: PathBuf,
+    states: PathBuf,
+    /// Which of them is the present one.
+    present: Cell<usize>,
+}
+
+impl Ours {
+    fn state(&self) -> PathBuf {
+        self.states.join(self.present.get().to_string())
+    }
 }
 
 impl Builder for Ours {
+    /// A folder that is not there yet: removing the old one would keep the disk busy with what is not measured.
     fn forget(&self) -> Outcome<()> {
-        match fs::remove_dir_all(&self.state) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error.into()),
-            _ => Ok(()),
-        }
+        self.present.set(self.present.get() + 1);
+        Ok(())
     }
 
     fn command(&self, build: &Build<'_>, output: &Path) -> Command {
         let mut command = Command::new(&self.program);
         command.arg("build").arg("--progress=plain");
-        command.arg("--state").arg(&self.state);
+        command.arg("--state").arg(self.state());
         command.arg("--config").arg(&self.config);
         for (name, value) in &build.arguments {
             command.arg("--build-arg").arg(format!("{name}={value}"));
@@ -351,7 +360,7 @@ impl Bench {
     fn rest(&self) -> Outcome<()> {
         let mut worker = Command::new(&self.ours.program)
             .args(["serve", "--listen", "127.0.0.1:0", "--state"])
-            .arg(&self.ours.state)
+            .arg(self.ours.state())
             .arg("--config")
             .arg(&self.ours.config)
             .stdout(Stdio::null())
