@@ -323,6 +323,17 @@ mod tests {
     use std::os::unix::fs::PermissionsExt as _;
     use std::sync::atomic::{AtomicBool, Ordering};
 
+    /// All of a folder, as of one that was never looked at.
+    fn scanned(folder: &Path, content: &ContentStore) -> Result<OfferContext, Failure> {
+        scan(
+            folder,
+            &Ignore::default(),
+            &Wanted::All,
+            &mut Seen::nothing(),
+            content,
+        )
+    }
+
     /// Puts one in the place of the other, and that in the place of the first, again and again.
     fn swap(one: &Path, other: &Path, end: &AtomicBool) {
         use rustix::fs::{CWD, RenameFlags, renameat_with};
@@ -350,13 +361,7 @@ mod tests {
             scope.spawn(|| swap(&path("context/folder"), &path("link-to-folder"), &end));
             scope.spawn(|| swap(&path("context/file"), &path("link-to-file"), &end));
             for _ in 0..2000 {
-                let scanned = scan(
-                    &path("context"),
-                    &Ignore::default(),
-                    &Wanted::All,
-                    &mut Seen::nothing(),
-                    &content,
-                );
+                let scanned = scanned(&path("context"), &content);
                 went_well += u32::from(scanned.is_ok());
             }
             end.store(true, Ordering::Relaxed);
@@ -372,14 +377,7 @@ mod tests {
         let content = ContentStore::open(state.path()).unwrap();
         let deep = vec!["d"; 1500].join("/");
         fs::create_dir_all(all.path().join(&deep)).unwrap();
-        let offer = scan(
-            all.path(),
-            &Ignore::default(),
-            &Wanted::All,
-            &mut Seen::nothing(),
-            &content,
-        )
-        .unwrap();
+        let offer = scanned(all.path(), &content).unwrap();
         assert_eq!(offer.entries.len(), 1500);
         // Made by moving one into the other: no path names the last.
         fs::create_dir(all.path().join("e")).unwrap();
@@ -388,14 +386,7 @@ mod tests {
         fs::create_dir_all(all.path().join(&below)).unwrap();
         let last = Confined::open(&all.path().join(&below)).unwrap();
         rustix::fs::renameat(rustix::fs::CWD, all.path().join("e"), last.root(), "e").unwrap();
-        let refused = scan(
-            all.path(),
-            &Ignore::default(),
-            &Wanted::All,
-            &mut Seen::nothing(),
-            &content,
-        )
-        .unwrap_err();
+        let refused = scanned(all.path(), &content).unwrap_err();
         assert!(refused.message.contains("too long"), "{}", refused.message);
     }
 
@@ -406,14 +397,7 @@ mod tests {
         rustix::fs::mkfifoat(rustix::fs::CWD, all.path().join("pipe"), Mode::RWXU).unwrap();
         let _socket = std::os::unix::net::UnixListener::bind(all.path().join("socket")).unwrap();
         fs::write(all.path().join("file"), "x").unwrap();
-        let offer = scan(
-            all.path(),
-            &Ignore::default(),
-            &Wanted::All,
-            &mut Seen::nothing(),
-            &content,
-        )
-        .unwrap();
+        let offer = scanned(all.path(), &content).unwrap();
         let names: Vec<&str> = offer.entries.iter().map(|entry| entry.path.as_str()).collect();
         assert_eq!(names, ["file"]);
     }
@@ -428,14 +412,7 @@ mod tests {
         fs::set_permissions(folder.path().join("b/c"), fs::Permissions::from_mode(0o750)).unwrap();
         std::os::unix::fs::symlink("b/c", folder.path().join("a")).unwrap();
         std::os::unix::net::UnixListener::bind(folder.path().join("socket")).unwrap();
-        let offer = scan(
-            folder.path(),
-            &Ignore::default(),
-            &Wanted::All,
-            &mut Seen::nothing(),
-            &content,
-        )
-        .unwrap();
+        let offer = scanned(folder.path(), &content).unwrap();
         let paths: Vec<_> = offer.entries.iter().map(|entry| entry.path.as_str()).collect();
         assert_eq!(paths, ["a", "b", "b/c"]);
         assert_eq!(

@@ -7,15 +7,7 @@ use crate::{Folder, run};
 
 /// Runs a build with a state folder of its own; `None`, and says so, where this machine cannot build.
 fn build(folder: &Folder, arguments: &[&str]) -> Option<(i32, String, String)> {
-    let state = folder.name("state");
-    let context = folder.name("context");
-    let all = [&["build", "--state", &state], arguments, &[&context]].concat();
-    let ended = run(&all);
-    if ended.2.contains("cannot run builds") {
-        println!("skipped: {}", ended.2);
-        return None;
-    }
-    Some(ended)
+    folder.build("state", arguments)
 }
 
 /// A file of a tar, as JSON.

@@ -1,20 +1,9 @@
 //! `build --cache-to` and `--cache-from`: two machines, which are two state folders here.
 
-use crate::{Folder, run};
+use crate::Folder;
 
 const DOCKERFILE: &str =
     "FROM scratch AS a\nCOPY one /one\nFROM scratch\nCOPY two /two\nCOPY --from=a /one /both\n";
-
-/// `None`, and says so, where this machine cannot build.
-fn build(folder: &Folder, state: &str, flags: &[&str]) -> Option<(i32, String, String)> {
-    let (state, context) = (folder.name(state), folder.name("context"));
-    let ended = run(&[&["build", "--state", &state], flags, &[&context]].concat());
-    if ended.2.contains("cannot run builds") {
-        println!("skipped: {}", ended.2);
-        return None;
-    }
-    Some(ended)
-}
 
 fn folder() -> Folder {
     Folder::with(&[
@@ -29,7 +18,7 @@ fn another_state_folder_takes_steps_from_a_folder_and_says_so() {
     let folder = folder();
     let cache = folder.name("cache");
     let to = format!("type=local,dest={cache},mode=max,compression=zstd");
-    let Some((code, first, said)) = build(&folder, "one", &["--cache-to", &to]) else {
+    let Some((code, first, said)) = folder.build("one", &["--cache-to", &to]) else {
         return;
     };
     assert_eq!(code, 0, "{said}");
@@ -38,7 +27,7 @@ fn another_state_folder_takes_steps_from_a_folder_and_says_so() {
         "{said}"
     );
     let from = format!("type=local,src={cache}");
-    let (code, second, said) = build(&folder, "two", &["--cache-from", &from]).unwrap();
+    let (code, second, said) = folder.build("two", &["--cache-from", &from]).unwrap();
     assert_eq!((code, &second), (0, &first), "{said}");
     let cached = said.matches("CACHED").count();
     assert_eq!(cached, 3, "{said}");
@@ -48,15 +37,15 @@ fn another_state_folder_takes_steps_from_a_folder_and_says_so() {
     );
 
     std::fs::write(folder.path("context/two"), "changed").unwrap();
-    let (code, _, said) = build(&folder, "three", &["--cache-from", &from]).unwrap();
+    let (code, _, said) = folder.build("three", &["--cache-from", &from]).unwrap();
     assert_eq!((code, said.matches("CACHED").count()), (0, 1), "{said}");
 
     // A name of its own keeps what is there already.
     let other = format!("type=local,dest={cache},tag=other");
-    let (code, ..) = build(&folder, "three", &["--cache-to", &other]).unwrap();
+    let (code, ..) = folder.build("three", &["--cache-to", &other]).unwrap();
     assert_eq!(code, 0);
     std::fs::write(folder.path("context/two"), "2").unwrap();
-    let (_, _, said) = build(&folder, "four", &["--cache-from", &from]).unwrap();
+    let (_, _, said) = folder.build("four", &["--cache-from", &from]).unwrap();
     assert_eq!(said.matches("CACHED").count(), 3, "{said}");
 }
 
@@ -64,11 +53,9 @@ fn another_state_folder_takes_steps_from_a_folder_and_says_so() {
 fn cache_that_is_not_there_is_told_and_one_that_cannot_be_written_fails_the_build() {
     let folder = folder();
     let from = format!("type=local,src={}", folder.name("lacking"));
-    let Some((code, _, said)) = build(
-        &folder,
-        "state",
-        &["--cache-from", &from, "--cache-from", "127.0.0.1:1/a"],
-    ) else {
+    let Some((code, _, said)) =
+        folder.build("state", &["--cache-from", &from, "--cache-from", "127.0.0.1:1/a"])
+    else {
         return;
     };
     assert_eq!(code, 0, "{said}");
@@ -78,18 +65,15 @@ fn cache_that_is_not_there_is_told_and_one_that_cannot_be_written_fails_the_buil
     );
     assert!(said.contains("cannot reach 127.0.0.1:1"), "{said}");
     let to = format!("type=local,dest={}", folder.name("context/Dockerfile"));
-    let (code, printed, said) = build(&folder, "state", &["--cache-to", &to]).unwrap();
+    let (code, printed, said) = folder.build("state", &["--cache-to", &to]).unwrap();
     assert_eq!((code, printed.as_str()), (1, ""), "{said}");
     assert!(
         said.contains("cannot be written") && said.contains("ignore-error=true"),
         "{said}"
     );
-    let (code, _, said) = build(
-        &folder,
-        "state",
-        &["--cache-to", &format!("{to},ignore-error=true")],
-    )
-    .unwrap();
+    let (code, _, said) = folder
+        .build("state", &["--cache-to", &format!("{to},ignore-error=true")])
+        .unwrap();
     assert_eq!(code, 0, "{said}");
     assert!(said.contains("cannot be written"), "{said}");
 }
@@ -100,15 +84,14 @@ fn one_cache_holds_the_steps_of_all_platforms() {
     let cache = folder.name("cache");
     let to = format!("type=local,dest={cache}");
     let platforms = ["--platform", "linux/amd64,linux/arm64"];
-    let Some((code, _, said)) = build(&folder, "one", &[&platforms[..], &["--cache-to", &to]].concat())
-    else {
+    let Some((code, _, said)) = folder.build("one", &[&platforms[..], &["--cache-to", &to]].concat()) else {
         return;
     };
     assert_eq!(code, 0, "{said}");
     let from = format!("type=local,src={cache}");
     for platform in ["linux/amd64", "linux/arm64"] {
         let flags = ["--platform", platform, "--cache-from", &from];
-        let (code, _, said) = build(&folder, platform, &flags).unwrap();
+        let (code, _, said) = folder.build(platform, &flags).unwrap();
         assert_eq!((code, said.matches("CACHED").count()), (0, 3), "{said}");
     }
 }

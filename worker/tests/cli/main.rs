@@ -81,6 +81,18 @@ impl Folder {
         folder
     }
 
+    /// Builds the folder `context` in it, with a state folder of that name; `None`, and says so, where this machine cannot
+    /// build.
+    fn build(&self, state: &str, flags: &[&str]) -> Option<(i32, String, String)> {
+        let (state, context) = (self.name(state), self.name("context"));
+        let ended = run(&[&["build", "--state", &state], flags, &[&context]].concat());
+        if ended.2.contains("cannot run builds") {
+            println!("skipped: {}", ended.2);
+            return None;
+        }
+        Some(ended)
+    }
+
     fn path(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
     }

@@ -33,17 +33,6 @@ fn folder(url: &str) -> Folder {
     Folder::with(&[("context/Dockerfile", &dockerfile), ("context/own", "own")])
 }
 
-/// `None`, and says so, where this machine cannot build.
-fn build(folder: &Folder, state: &str, flags: &[&str]) -> Option<(i32, String, String)> {
-    let (state, context) = (folder.name(state), folder.name("context"));
-    let ended = run(&[&["build", "--state", &state], flags, &[&context]].concat());
-    if ended.2.contains("cannot run builds") {
-        println!("skipped: {}", ended.2);
-        return None;
-    }
-    Some(ended)
-}
-
 fn blob(layout: &Path, digest: &Value) -> Value {
     let name = digest.as_str().unwrap().strip_prefix("sha256:").unwrap();
     serde_json::from_slice(&std::fs::read(layout.join("blobs/sha256").join(name)).unwrap()).unwrap()
@@ -102,7 +91,7 @@ fn statement_names_what_the_image_is_of_and_how_it_was_made() {
         "-o",
         &output,
     ];
-    let Some((code, printed, said)) = build(&folder, "state", &flags) else {
+    let Some((code, printed, said)) = folder.build("state", &flags) else {
         return;
     };
     assert_eq!(code, 0, "{said}");
@@ -206,7 +195,7 @@ fn least_says_what_it_was_made_from_and_no_values() {
         "-o",
         &output,
     ];
-    let Some((code, _, said)) = build(&folder, "state", &flags) else {
+    let Some((code, _, said)) = folder.build("state", &flags) else {
         return;
     };
     assert_eq!(code, 0, "{said}");
@@ -234,7 +223,7 @@ fn nothing_is_stated_unasked_and_with_one_time_two_workers_state_the_same() {
     let url = serve("from elsewhere");
     let folder = folder(&url);
     let digest = |state: &str, flags: &[&str]| {
-        let (code, printed, said) = build(&folder, state, &[&["-q"], flags].concat())?;
+        let (code, printed, said) = folder.build(state, &[&["-q"], flags].concat())?;
         assert_eq!(code, 0, "{said}");
         Some(printed)
     };
@@ -270,7 +259,7 @@ fn files_get_a_statement_about_each_of_them_beside_them() {
     let (out, tar) = (folder.name("out"), folder.name("out.tar"));
     let tar_flag = format!("type=tar,dest={tar}");
     let flags = ["--provenance=mode=max", "-o", &out, "-o", &tar_flag];
-    let Some((code, _, said)) = build(&folder, "state", &flags) else {
+    let Some((code, _, said)) = folder.build("state", &flags) else {
         return;
     };
     assert_eq!(code, 0, "{said}");
@@ -292,7 +281,7 @@ fn files_get_a_statement_about_each_of_them_beside_them() {
     assert_eq!(names, ["file.txt", "own", "provenance.json"]);
     // It is no part of what was built: without it the same files come out.
     let again = folder.name("again");
-    build(&folder, "state", &["-o", &again]).unwrap();
+    folder.build("state", &["-o", &again]).unwrap();
     assert!(!Path::new(&again).join("provenance.json").exists());
 }
 
@@ -334,7 +323,7 @@ fn image_of_each_platform_has_a_statement_of_its_own() {
         &["--provenance=mode=min", "-o", &output, "-o", &files],
     ]
     .concat();
-    let Some((code, _, said)) = build(&folder, "state", &flags) else {
+    let Some((code, _, said)) = folder.build("state", &flags) else {
         return;
     };
     assert_eq!(code, 0, "{said}");

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::{Folder, run};
+use crate::Folder;
 
 const VALUE: &str = "s3cr3t-fr0m-th3-c0mmand-line";
 
@@ -15,16 +15,6 @@ fn context(dockerfile: &str) -> Option<Folder> {
         return None;
     }
     Some(folder)
-}
-
-fn build(folder: &Folder, flags: &[&str]) -> Option<(i32, String, String)> {
-    let (state, context) = (folder.name("state"), folder.name("context"));
-    let ended = run(&[&["build", "--state", &state], flags, &[&context]].concat());
-    if ended.2.contains("cannot run builds") {
-        println!("skipped: {}", ended.2);
-        return None;
-    }
-    Some(ended)
 }
 
 /// Whether a file under a folder holds the secret.
@@ -52,7 +42,7 @@ fn a_secret_reaches_the_steps_that_ask_for_it_and_is_kept_nowhere_though_its_fil
     let secret = format!("id=token,src={}", folder.name("context/token"));
     let archive = format!("type=oci,dest={}", folder.name("image.tar"));
     let flags = ["--secret", &secret, "-o", &archive, "--progress", "plain"];
-    let Some((code, output, error)) = build(&folder, &flags) else {
+    let Some((code, output, error)) = folder.build("state", &flags) else {
         return;
     };
     assert_eq!(code, 0, "{error}");
@@ -69,7 +59,7 @@ fn a_secret_reaches_the_steps_that_ask_for_it_and_is_kept_nowhere_though_its_fil
 fn a_secret_that_is_lacking_is_asked_for_and_one_that_is_no_secret_is_wrong_usage() {
     let dockerfile = "FROM scratch\nCOPY bin /bin\nRUN --mount=type=secret,id=token,required=true true\n";
     let Some(folder) = context(dockerfile) else { return };
-    let Some((code, _, error)) = build(&folder, &[]) else {
+    let Some((code, _, error)) = folder.build("state", &[]) else {
         return;
     };
     assert_eq!(code, 1, "{error}");
@@ -80,7 +70,7 @@ fn a_secret_that_is_lacking_is_asked_for_and_one_that_is_no_secret_is_wrong_usag
         ("--ssh", "default=/nowhere", "cannot be used"),
         ("--ssh", "default=/etc/passwd", "no socket of an agent"),
     ] {
-        let (code, _, error) = build(&folder, &[flag, value]).unwrap();
+        let (code, _, error) = folder.build("state", &[flag, value]).unwrap();
         assert!(code == 2 && error.contains(says), "{code} {error}");
     }
 }

@@ -1,8 +1,8 @@
 //! Caches of other machines and provenance, of steps that really ran on a real image.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
+use crate::bench::Bench;
 use crate::registry::Registry;
 
 const DOCKERFILE: &str = "\
@@ -20,53 +20,18 @@ RUN cat /app > /tmp/seen
 ";
 const SECRET: &str = "never-to-be-seen-again";
 
-struct Bench(tempfile::TempDir);
+/// What is built here.
+fn bench() -> Bench {
+    let bench = Bench::new(DOCKERFILE);
+    std::fs::write(bench.path("context/main.c"), "main\n").unwrap();
+    std::fs::write(bench.path("word"), SECRET).unwrap();
+    bench
+}
 
-impl Bench {
-    fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::create_dir(folder.path().join("context")).unwrap();
-        std::fs::write(folder.path().join("context/Dockerfile"), DOCKERFILE).unwrap();
-        std::fs::write(folder.path().join("context/main.c"), "main\n").unwrap();
-        std::fs::write(folder.path().join("word"), SECRET).unwrap();
-        Self(folder)
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    /// Builds as a machine of that name. Gives what was printed and said; `None`, and says so, where nothing is built.
-    fn build(&self, machine: &str, flags: &[&str]) -> Option<(i32, String, String)> {
-        let Some(config) = std::env::var_os("STAGEWRIGHT_TEST_CONFIG") else {
-            println!("skipped: STAGEWRIGHT_TEST_CONFIG names no configuration with images");
-            return None;
-        };
-        let ended = Command::new(env!("CARGO_BIN_EXE_stagewright"))
-            .current_dir(self.0.path())
-            .args([
-                "build",
-                "--progress",
-                "plain",
-                "--secret",
-                "id=word,src=word",
-                "--state",
-                machine,
-            ])
-            .arg("--config")
-            .arg(config)
-            .args(flags)
-            .arg("context")
-            .output()
-            .unwrap();
-        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-        let said = text(ended.stderr);
-        if said.contains("cannot run builds") {
-            println!("skipped: {said}");
-            return None;
-        }
-        Some((ended.status.code().unwrap(), text(ended.stdout), said))
-    }
+/// Builds as a machine of that name, which is a state folder here.
+fn build(bench: &Bench, machine: &str, flags: &[&str]) -> Option<(i32, String, String)> {
+    let all = ["--progress", "plain", "--secret", "id=word,src=word"];
+    bench.build(machine, &[&all[..], flags].concat())
 }
 
 /// Every file under `folder`.
@@ -95,8 +60,8 @@ fn plain(path: &Path) -> Vec<u8> {
 
 #[test]
 fn machines_share_a_cache_by_a_registry_and_no_secret_is_in_it() {
-    let bench = Bench::new();
-    let Some(registry) = Registry::start(bench.0.path()) else {
+    let bench = bench();
+    let Some(registry) = Registry::start(&bench.path("")) else {
         return;
     };
     let (name, cache) = (
@@ -105,14 +70,14 @@ fn machines_share_a_cache_by_a_registry_and_no_secret_is_in_it() {
     );
     let to = format!("type=registry,ref={cache},mode=max");
     let flags = ["-t", &name, "--push", "--provenance=mode=max", "--cache-to", &to];
-    let Some((code, first, said)) = bench.build("one", &flags) else {
+    let Some((code, first, said)) = build(&bench, "one", &flags) else {
         return;
     };
     assert_eq!(code, 0, "{said}");
     let image = |said: &str, state: &str, flags: &[&str]| {
         let file = bench.path(&format!("{state}.json"));
         let flags = [flags, &["--metadata-file", file.to_str().unwrap()]].concat();
-        let (code, _, more) = bench.build(state, &flags).unwrap();
+        let (code, _, more) = build(&bench, state, &flags).unwrap();
         assert_eq!(code, 0, "{said}\n{more}");
         let metadata: serde_json::Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
         (metadata["containerimage.digest"].clone(), more)
@@ -191,10 +156,10 @@ fn machines_share_a_cache_by_a_registry_and_no_secret_is_in_it() {
 
     // A registry that is gone costs the cache and not the build.
     drop(registry);
-    let (code, _, said) = bench.build("five", &["--cache-from", &cache]).unwrap();
+    let (code, _, said) = build(&bench, "five", &["--cache-from", &cache]).unwrap();
     assert_eq!(code, 0, "{said}");
     assert!(said.contains("goes on without it"), "{said}");
-    let (code, _, said) = bench.build("five", &["--cache-to", &cache]).unwrap();
+    let (code, _, said) = build(&bench, "five", &["--cache-to", &cache]).unwrap();
     assert_eq!(code, 1, "{said}");
     assert!(said.contains("cannot reach"), "{said}");
 }

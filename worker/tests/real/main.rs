@@ -11,6 +11,7 @@
     reason = "these are tests"
 )]
 
+mod bench;
 mod builder_pattern;
 mod builds;
 mod cache;

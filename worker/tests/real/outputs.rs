@@ -1,50 +1,10 @@
 //! What `build` writes, of steps that really ran.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
-/// A folder to build in, with a Dockerfile.
-struct Bench(tempfile::TempDir);
-
-impl Bench {
-    fn new(dockerfile: &str) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::create_dir(folder.path().join("context")).unwrap();
-        std::fs::write(folder.path().join("context/Dockerfile"), dockerfile).unwrap();
-        Self(folder)
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    /// Builds with a state folder of that name. Gives what was printed and said; `None`, and says so, where nothing
-    /// is built here.
-    fn build(&self, state: &str, flags: &[&str]) -> Option<(i32, String, String)> {
-        let Some(config) = std::env::var_os("STAGEWRIGHT_TEST_CONFIG") else {
-            println!("skipped: STAGEWRIGHT_TEST_CONFIG names no configuration with images");
-            return None;
-        };
-        let ended = Command::new(env!("CARGO_BIN_EXE_stagewright"))
-            .current_dir(self.0.path())
-            .args(["build", "--state"])
-            .arg(self.path(state))
-            .arg("--config")
-            .arg(config)
-            .args(flags)
-            .arg("context")
-            .output()
-            .unwrap();
-        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-        let said = text(ended.stderr);
-        if said.contains("cannot run builds") {
-            println!("skipped: {said}");
-            return None;
-        }
-        Some((ended.status.code().unwrap(), text(ended.stdout), said))
-    }
-}
+use crate::bench::Bench;
 
 fn names_in(tar: &Path) -> BTreeSet<String> {
     let mut archive = tar::Archive::new(std::fs::File::open(tar).unwrap());
@@ -130,7 +90,7 @@ fn interrupted_build_leaves_no_output() {
         return;
     };
     let mut child = Command::new(env!("CARGO_BIN_EXE_stagewright"))
-        .current_dir(bench.0.path())
+        .current_dir(bench.path(""))
         .args([
             "build",
             "--state",
@@ -161,7 +121,7 @@ fn interrupted_build_leaves_no_output() {
     let code = child.wait().unwrap().code();
     if began {
         assert_eq!(code, Some(130));
-        let left: Vec<_> = std::fs::read_dir(bench.0.path()).unwrap().flatten().collect();
+        let left: Vec<_> = std::fs::read_dir(bench.path("")).unwrap().flatten().collect();
         assert_eq!(left.len(), 2, "context and state: {left:?}");
     }
 }

@@ -40,7 +40,7 @@ impl Arguments {
 }
 
 /// Reads a number of processors, in thousandths of one.
-pub(crate) fn processors(text: &str) -> Result<u64, String> {
+fn processors(text: &str) -> Result<u64, String> {
     let wrong = || format!("{text:?} is no number of processors: write one such as 2 or 0.5");
     let (whole, part) = text.split_once('.').unwrap_or((text, "0"));
     if part.is_empty() || part.len() > 3 || !part.bytes().all(|byte| byte.is_ascii_digit()) {
