@@ -96,9 +96,7 @@ fn machines_share_a_cache_by_a_registry_and_no_secret_is_in_it() {
 
     // One file changed: what follows it runs, on layers that came from the cache.
     std::fs::write(bench.path("context/main.c"), "other\n").unwrap();
-    let (code, _, said) = bench
-        .build("three", &["--cache-from", &cache, "-o", "out"])
-        .unwrap();
+    let (code, _, said) = build(&bench, "three", &["--cache-from", &cache, "-o", "out"]).unwrap();
     assert_eq!(code, 0, "{said}");
     assert_eq!(
         std::fs::read_to_string(bench.path("out/app")).unwrap(),
@@ -110,19 +108,19 @@ fn machines_share_a_cache_by_a_registry_and_no_secret_is_in_it() {
         assert!(said.contains(&format!("{number} CACHED")), "{cached}: {said}");
     }
     // Owner, mode and links of a layer that was fetched are those of the one that was made.
-    let (code, _, said) = bench
-        .build(
-            "four",
-            &[
-                "--cache-from",
-                &cache,
-                "--target",
-                "tools",
-                "-o",
-                "type=tar,dest=t.tar",
-            ],
-        )
-        .unwrap();
+    let (code, _, said) = build(
+        &bench,
+        "four",
+        &[
+            "--cache-from",
+            &cache,
+            "--target",
+            "tools",
+            "-o",
+            "type=tar,dest=t.tar",
+        ],
+    )
+    .unwrap();
     assert_eq!(code, 0, "{said}");
     let mut archive = tar::Archive::new(std::fs::File::open(bench.path("t.tar")).unwrap());
     let tools: Vec<_> = archive
