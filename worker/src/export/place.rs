@@ -1,75 +1,88 @@
 //! Where an output is written to.
 
-use std::fs::{self, File};
+use std::fs::{self, File, Permissions};
 use std::io;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-/// A file in the making. It is written beside its place and renamed, so that what stands under its name is always
-/// whole; a device or a pipe is written as it is, and stays one.
-pub(crate) struct NewFile {
-    file: File,
+use rustix::io::Errno;
+use tempfile::NamedTempFile;
+
+/// As many links in a row as the system itself follows.
+const LINKS: usize = 40;
+
+/// A file in the making. It is written beside its place, under a name that is nobody else's, and renamed, so that what
+/// stands under its name is always whole; a device or a pipe is written as it is, and stays one.
+pub(crate) enum NewFile {
     /// What it is renamed from and to. Given up, it is removed.
-    moving: Option<(PathBuf, PathBuf)>,
+    Beside(NamedTempFile, PathBuf),
+    AsItIs(File),
 }
 
 impl NewFile {
     /// Begins the file that is going to stand at `place`.
     pub(crate) fn create(place: &Path) -> io::Result<Self> {
-        // A link stays one: what it leads to is written.
-        let place = fs::canonicalize(place).unwrap_or_else(|_| place.to_owned());
-        let known = fs::metadata(&place).ok();
+        let known = fs::metadata(place).ok();
         if known.as_ref().is_some_and(|known| !known.is_file()) {
-            return Ok(Self {
-                file: File::options().write(true).open(&place)?,
-                moving: None,
-            });
+            return Ok(Self::AsItIs(File::options().write(true).open(place)?));
         }
-        let mut beside = place.as_os_str().to_owned();
-        beside.push(".part");
-        let beside = PathBuf::from(beside);
-        let new = Self {
-            file: File::create(&beside)?,
-            moving: Some((beside, place)),
-        };
+        // A link stays one: what it leads to is written.
+        let place = fs::canonicalize(place).or_else(|_| behind(place))?;
+        let folder = place.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let new = tempfile::Builder::new()
+            .prefix("stagewright-")
+            .suffix(".part")
+            // As any new file: the umask takes away from it.
+            .permissions(Permissions::from_mode(0o666))
+            .tempfile_in(folder.unwrap_or(Path::new(".")))?;
         if let Some(known) = known {
-            new.file.set_permissions(known.permissions())?;
+            new.as_file().set_permissions(known.permissions())?;
         }
-        Ok(new)
+        Ok(Self::Beside(new, place))
     }
 
     /// What is written into.
     pub(crate) fn file(&mut self) -> &mut File {
-        &mut self.file
+        match self {
+            Self::Beside(new, _) => new.as_file_mut(),
+            Self::AsItIs(file) => file,
+        }
     }
 
     /// Another handle to the same.
     pub(crate) fn writer(&self) -> io::Result<File> {
-        self.file.try_clone()
+        match self {
+            Self::Beside(new, _) => new.as_file().try_clone(),
+            Self::AsItIs(file) => file.try_clone(),
+        }
     }
 
     /// Gives the file its name, now that it is whole.
-    pub(crate) fn finish(mut self) -> io::Result<()> {
-        if let Some((beside, place)) = &self.moving {
-            fs::rename(beside, place)?;
+    pub(crate) fn finish(self) -> io::Result<()> {
+        match self {
+            Self::Beside(new, place) => new.persist(place).map(drop).map_err(|error| error.error),
+            Self::AsItIs(_) => Ok(()),
         }
-        self.moving = None;
-        Ok(())
     }
 }
 
-impl Drop for NewFile {
-    fn drop(&mut self) {
-        if let Some((beside, _)) = &self.moving {
-            // What is left of it is of no use; where it cannot even be removed, its name says what it is.
-            _ = fs::remove_file(beside);
+/// Where a link leads to whose end is not there yet.
+fn behind(place: &Path) -> io::Result<PathBuf> {
+    let mut place = place.to_owned();
+    for _ in 0..LINKS {
+        match fs::read_link(&place) {
+            // From the folder that the link stands in.
+            Ok(target) => place = place.parent().unwrap_or(Path::new("")).join(target),
+            Err(_) => return Ok(place),
         }
     }
+    Err(Errno::LOOP.into())
 }
 
 #[cfg(test)]
 mod tests {
     use std::io::Write as _;
-    use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _, symlink};
+    use std::os::unix::fs::{FileTypeExt as _, symlink};
 
     use super::*;
 
@@ -78,7 +91,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("out");
         fs::write(&path, "before").unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(0o640)).unwrap();
         let link = folder.path().join("link");
         symlink("out", &link).unwrap();
         let mut new = NewFile::create(&link).unwrap();
@@ -100,11 +113,67 @@ mod tests {
     }
 
     #[test]
+    fn what_others_put_beside_a_file_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        fs::write(at("other"), "theirs").unwrap();
+        symlink("other", at("out.part")).unwrap();
+        drop(NewFile::create(&at("out")).unwrap());
+        // Two that are made at once do not write into each other.
+        let (mut one, mut two) = (
+            NewFile::create(&at("out")).unwrap(),
+            NewFile::create(&at("out")).unwrap(),
+        );
+        one.file().write_all(b"the first").unwrap();
+        two.file().write_all(b"two").unwrap();
+        one.finish().unwrap();
+        assert_eq!(fs::read_to_string(at("out")).unwrap(), "the first");
+        two.finish().unwrap();
+        assert_eq!(fs::read_to_string(at("out")).unwrap(), "two");
+        assert_eq!(fs::read_to_string(at("other")).unwrap(), "theirs");
+        assert_eq!(fs::read_link(at("out.part")).unwrap(), Path::new("other"));
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 3);
+    }
+
+    #[test]
+    fn a_new_file_is_for_whom_the_umask_has_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let mode = |name: &str| {
+            fs::metadata(folder.path().join(name))
+                .unwrap()
+                .permissions()
+                .mode()
+        };
+        File::create(folder.path().join("any")).unwrap();
+        NewFile::create(&folder.path().join("out"))
+            .unwrap()
+            .finish()
+            .unwrap();
+        assert_eq!(mode("out"), mode("any"));
+    }
+
+    #[test]
+    fn a_link_to_what_is_not_there_yet_stays_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        fs::create_dir(at("sub")).unwrap();
+        symlink("sub/second", at("first")).unwrap();
+        symlink("../out", at("sub/second")).unwrap();
+        let mut new = NewFile::create(&at("first")).unwrap();
+        new.file().write_all(b"new").unwrap();
+        new.finish().unwrap();
+        assert!(fs::symlink_metadata(at("first")).unwrap().is_symlink());
+        assert!(fs::symlink_metadata(at("sub/second")).unwrap().is_symlink());
+        assert_eq!(fs::read_to_string(at("out")).unwrap(), "new");
+        symlink("round", at("round")).unwrap();
+        assert!(NewFile::create(&at("round")).is_err());
+    }
+
+    #[test]
     fn a_device_stays_a_device() {
         let mut new = NewFile::create(Path::new("/dev/null")).unwrap();
         new.file().write_all(b"gone").unwrap();
         new.finish().unwrap();
         assert!(fs::metadata("/dev/null").unwrap().file_type().is_char_device());
-        assert!(!Path::new("/dev/null.part").exists());
     }
 }
