@@ -86,9 +86,11 @@ impl Loading {
     pub(super) fn finish(mut self, whole: bool) -> Result<(), String> {
         if whole {
             // An engine that has had enough already says why.
+            // An engine takes the end of the connection for nobody being there any more, so the connection stays open.
             _ = self.stream.write_all(b"0\r\n\r\n");
+        } else {
+            _ = self.stream.shutdown(std::net::Shutdown::Write);
         }
-        _ = self.stream.shutdown(std::net::Shutdown::Write);
         let mut answer = Vec::new();
         let read = self.stream.take(1 << 20).read_to_end(&mut answer);
         verdict(&String::from_utf8_lossy(&answer))?;
@@ -137,8 +139,22 @@ impl Write for Chunks {
 #[cfg(test)]
 mod tests {
     use std::os::unix::net::UnixListener;
+    use std::time::Duration;
 
     use super::*;
+
+    /// What comes up to the last piece of the body, or the connection's end.
+    fn read_to_end_of_body(connection: &mut UnixStream) -> String {
+        let mut request = Vec::new();
+        let mut piece = [0; 1024];
+        while !request.ends_with(b"\r\n0\r\n\r\n") {
+            match connection.read(&mut piece).unwrap() {
+                0 => break,
+                length => request.extend_from_slice(&piece[..length]),
+            }
+        }
+        String::from_utf8(request).unwrap()
+    }
 
     #[test]
     fn a_program_goes_before_a_socket_and_one_that_is_named_before_others() {
@@ -196,8 +212,13 @@ mod tests {
             std::thread::scope(|threads| {
                 let serving = threads.spawn(|| {
                     let (mut connection, _) = listener.accept().unwrap();
-                    let mut request = String::new();
-                    connection.read_to_string(&mut request).unwrap();
+                    let request = read_to_end_of_body(&mut connection);
+                    // Who asks is still there when the answer comes.
+                    connection
+                        .set_read_timeout(Some(Duration::from_millis(100)))
+                        .unwrap();
+                    let more = connection.read(&mut [0]).map_err(|error| error.kind());
+                    assert_eq!(more, Err(io::ErrorKind::WouldBlock));
                     connection.write_all(answer.as_bytes()).unwrap();
                     request
                 });
@@ -212,5 +233,22 @@ mod tests {
                 );
             });
         }
+    }
+
+    #[test]
+    fn an_archive_that_is_not_whole_is_given_up_without_an_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("engine.sock");
+        let listener = UnixListener::bind(&socket).unwrap();
+        std::thread::scope(|threads| {
+            let serving = threads.spawn(|| {
+                let (mut connection, _) = listener.accept().unwrap();
+                read_to_end_of_body(&mut connection)
+            });
+            let loading = Loading::begin(&socket).unwrap();
+            loading.body().unwrap().write_all(b"half").unwrap();
+            assert!(loading.finish(false).is_err());
+            assert!(serving.join().unwrap().ends_with("\r\n\r\n4\r\nhalf\r\n"));
+        });
     }
 }
