@@ -35,7 +35,6 @@ const REFUSED: &[(&[&str], &str)] = &[
         &["--squash"],
         "copy what is wanted into a stage of its own, which then has one layer: FROM scratch, COPY --from=STAGE / /",
     ),
-    (&["--sbom"], "no lists of packages are attached to images"),
     (
         &["--policy"],
         "which images may be used is allowed-registries in the configuration (--config)",
@@ -51,7 +50,24 @@ const REFUSED: &[(&[&str], &str)] = &[
 
 #[cfg(test)]
 mod tests {
+    use clap::CommandFactory as _;
+
     use super::*;
+
+    #[test]
+    fn no_flag_of_build_is_refused() {
+        let command = crate::cli::Arguments::command();
+        let build = command.find_subcommand("build").unwrap();
+        for argument in build.get_arguments() {
+            let long = argument.get_long_and_visible_aliases().unwrap_or_default();
+            let short = argument.get_short_and_visible_aliases().unwrap_or_default();
+            let long = long.into_iter().map(|flag| format!("--{flag}"));
+            let short = short.into_iter().map(|flag| format!("-{flag}"));
+            for flag in long.chain(short) {
+                assert!(why(&flag).is_none(), "{flag}");
+            }
+        }
+    }
 
     #[test]
     fn flags_that_docker_build_has_say_what_to_do_instead() {
