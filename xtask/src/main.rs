@@ -38,7 +38,8 @@ cargo xtask <command>
   test      sets up what the tests need, and runs them all
   ci        what CI runs: format, lints, dependencies, size budgets, then all tests
   bench     measures the figures of docs/measurements.md and prints them as tables
-  images    makes stand-ins for the examples' base images from Debian packages
+  images    makes stand-ins for the examples' base images from Debian packages; for root, where there is debootstrap,
+            a whole Debian for the tests too, with a configuration of its own in target/debian
   fuzz [SECONDS] [TARGET]
             lets a fuzzer loose on what strangers' bytes can reach, so long for each target (60 seconds)
   planner   builds the planner as a WebAssembly module for any page, into the target folder

@@ -35,7 +35,8 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "STAGE", conflicts_with = "no_cache")]
     no_cache_filter: Vec<String>,
 
-    /// Put something in the place of an image or a stage: a folder, docker-image://…, a git or http address
+    /// Put something in the place of an image or a stage: a folder, docker-image://…,
+    /// oci-layout://…, a git or http address
     #[arg(long, value_name = "NAME=VALUE")]
     build_context: Vec<String>,
 
