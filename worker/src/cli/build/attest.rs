@@ -12,7 +12,7 @@ use stagewright_core::platform::Platform;
 use stagewright_core::protocol::ImageSummary;
 
 use super::Planned;
-use super::output::fields;
+use super::keys::{Keys, fields};
 use crate::backend::timestamp;
 use crate::cli::Failure;
 use crate::content::{ContentStore, LONGEST_DOCUMENT};
@@ -41,15 +41,30 @@ pub(super) struct Arguments {
     sbom: Option<bool>,
 }
 
-/// What was wished for; `None` where it is said that there is to be none.
+/// What was said of provenance.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Wish(Option<Asked>);
+enum Wish {
+    /// There is to be one.
+    With(Asked),
+    /// There is to be none.
+    Without,
+    /// Nothing: it was about another statement.
+    Silent,
+}
 
 impl Arguments {
-    /// What is asked for; what is said last counts.
+    /// What is asked for: what `--provenance` says, else what the last `--attest` says that speaks of it.
     pub(super) fn asked(&self) -> Option<Asked> {
-        let last = self.provenance.as_ref().or(self.attest.last());
-        last.and_then(|Wish(asked)| asked.clone())
+        let attested = self.attest.iter().rev();
+        let said = self
+            .provenance
+            .iter()
+            .chain(attested)
+            .find(|wish| **wish != Wish::Silent);
+        match said {
+            Some(Wish::With(asked)) => Some(asked.clone()),
+            _ => None,
+        }
     }
 }
 
@@ -57,7 +72,7 @@ impl Arguments {
 fn provenance(text: &str) -> Result<Wish, String> {
     match text {
         "true" | "1" => read("type=provenance"),
-        "false" | "0" => Ok(Wish(None)),
+        "false" | "0" => Ok(Wish::Without),
         keys => read(&format!("type=provenance,{keys}")),
     }
 }
@@ -78,26 +93,12 @@ const NO_SBOM: &str = "no lists of contents (SBOM) are made here: leave it out, 
                        image; what is made is --provenance";
 
 fn read(text: &str) -> Result<Wish, String> {
-    let mut keys = BTreeMap::new();
-    for field in fields(text)? {
-        let (key, value) = field
-            .split_once('=')
-            .ok_or_else(|| format!("{field:?} has no value: write true, false, mode=min or mode=max"))?;
-        if keys.insert(key.trim().to_owned(), value.to_owned()).is_some() {
-            return Err(format!("{key} is there twice"));
-        }
-    }
-    let mut take = |key: &str| keys.remove(key);
-    let flag = |key: &str, value: Option<String>| match value.as_deref() {
-        None | Some("false" | "0") => Ok(false),
-        Some("true" | "1") => Ok(true),
-        Some(other) => Err(format!("{key} is {other:?}, and can be true or false")),
-    };
-    match take("type").as_deref() {
+    let mut keys = Keys::read(&fields(text)?, "write true, false")?;
+    match keys.take("type").as_deref() {
         Some("provenance") => {}
         Some("sbom") => {
-            return if flag("disabled", take("disabled"))? {
-                Ok(Wish(None))
+            return if keys.flag("disabled")? == Some(true) {
+                Ok(Wish::Silent)
             } else {
                 Err(NO_SBOM.into())
             };
@@ -109,20 +110,20 @@ fn read(text: &str) -> Result<Wish, String> {
         }
         None => return Err("it has no type: write type=provenance".into()),
     }
-    if flag("disabled", take("disabled"))? {
-        return Ok(Wish(None));
+    if keys.flag("disabled")? == Some(true) {
+        return Ok(Wish::Without);
     }
-    let full = match take("mode").as_deref() {
+    let full = match keys.take("mode").as_deref() {
         None | Some("max" | "full") => true,
         Some("min") => false,
         Some(other) => return Err(format!("mode is {other:?}, and can be min or max")),
     };
-    match take("version").as_deref() {
+    match keys.take("version").as_deref() {
         None | Some("v1") => {}
         Some(other) => return Err(format!("version is {other:?}, and only v1 is written here")),
     }
-    flag("inline-only", take("inline-only"))?;
-    let file_name = take("filename").unwrap_or_else(|| FILE.to_owned());
+    keys.flag("inline-only")?;
+    let file_name = keys.take("filename").unwrap_or_else(|| FILE.to_owned());
     if Path::new(&file_name).file_name() != Some(file_name.as_ref()) {
         return Err(format!(
             "filename is {file_name:?}, and has to be the name of a file, without folders"
@@ -130,12 +131,12 @@ fn read(text: &str) -> Result<Wish, String> {
     }
     let asked = Asked {
         full,
-        builder: take("builder-id").filter(|id| !id.is_empty()),
-        reproducible: flag("reproducible", take("reproducible"))?,
+        builder: keys.take("builder-id").filter(|id| !id.is_empty()),
+        reproducible: keys.flag("reproducible")?.unwrap_or(false),
         file_name,
     };
-    match keys.into_keys().next() {
-        None => Ok(Wish(Some(asked))),
+    match keys.rest() {
+        None => Ok(Wish::With(asked)),
         Some(key) => Err(format!(
             "provenance has no {key:?}; it has mode, builder-id, reproducible, filename, inline-only and version"
         )),
@@ -300,7 +301,55 @@ mod tests {
     use super::*;
 
     fn full(wish: Result<Wish, String>) -> Option<bool> {
-        wish.unwrap().0.map(|asked| asked.full)
+        match wish.unwrap() {
+            Wish::With(asked) => Some(asked.full),
+            Wish::Without | Wish::Silent => None,
+        }
+    }
+
+    #[test]
+    fn what_speaks_of_no_provenance_changes_nothing_of_it() {
+        #[derive(Debug, clap::Parser)]
+        struct Command {
+            #[command(flatten)]
+            arguments: Arguments,
+        }
+        for (flags, wanted) in [
+            (&[][..], None),
+            (
+                &[
+                    "--attest=type=provenance,mode=max",
+                    "--attest=type=sbom,disabled=true",
+                ],
+                Some(true),
+            ),
+            (&["--attest=type=sbom,disabled=true"], None),
+            (
+                &[
+                    "--attest=type=provenance,mode=max",
+                    "--attest=type=provenance,mode=min",
+                ],
+                Some(false),
+            ),
+            (
+                &[
+                    "--attest=type=provenance",
+                    "--attest=type=provenance,disabled=true",
+                ],
+                None,
+            ),
+            (
+                &["--provenance=mode=min", "--attest=type=provenance,mode=max"],
+                Some(false),
+            ),
+            (&["--provenance=false", "--attest=type=provenance"], None),
+            (&["--provenance=true", "--sbom=false"], Some(true)),
+        ] {
+            let command = [&["build"], flags].concat();
+            let command = <Command as clap::Parser>::try_parse_from(command).unwrap();
+            let asked = command.arguments.asked();
+            assert_eq!(asked.map(|asked| asked.full), wanted, "{flags:?}");
+        }
     }
 
     #[test]
@@ -313,10 +362,10 @@ mod tests {
         assert_eq!(full(attest("type=provenance,disabled=true")), None);
         assert_eq!(full(attest("type=sbom,disabled=true")), None);
         assert_eq!(sbom("false"), Ok(false));
-        let asked = provenance("builder-id=https://ci.example/run/1,reproducible=true,filename=p.json")
-            .unwrap()
-            .0
-            .unwrap();
+        let wish = provenance("builder-id=https://ci.example/run/1,reproducible=true,filename=p.json");
+        let Ok(Wish::With(asked)) = wish else {
+            panic!("{wish:?}");
+        };
         assert_eq!(asked.builder.as_deref(), Some("https://ci.example/run/1"));
         assert_eq!((asked.reproducible, asked.file_name.as_str()), (true, "p.json"));
     }
@@ -340,7 +389,7 @@ mod tests {
         for (wish, said) in [
             (attest("type=sbom"), "no lists of contents"),
             (attest("type=sbom,generator=x"), "no lists of contents"),
-            (sbom("true").map(|_| Wish(None)), "no lists of contents"),
+            (sbom("true").map(|_| Wish::Silent), "no lists of contents"),
             (attest("type=other"), "there is provenance"),
             (attest("mode=max"), "no type"),
             (provenance("yes"), "no value"),

@@ -1,18 +1,21 @@
 //! `--cache-from` and `--cache-to`: caches that several machines share, written as docker build has them.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use stagewright_core::digest::Digest;
 
 use super::display::Display;
-use super::output::{compression, fields};
+use super::keys::{Keys, fields};
+use super::output::compression;
 use crate::cli::Failure;
 use crate::cli::machine::Machine;
 use crate::export::Encoding;
 use crate::sharing::{CacheExport, Place, Written};
 use crate::source::image::reference::Reference;
+
+/// What a cache is where it is no list of keys.
+const CACHE: &str = "a cache is REGISTRY/NAME";
 
 /// The name of a cache in a folder where none is given.
 const TAG: &str = "latest";
@@ -40,7 +43,7 @@ pub(super) enum CacheTo {
 impl CacheFrom {
     /// Reads the flag's value; the error completes clap's own sentence.
     pub(super) fn read(text: &str) -> Result<Self, String> {
-        let mut keys = Keys::read(text)?;
+        let mut keys = keys(text)?;
         let place = match keys.kind()?.as_str() {
             "registry" => keys.reference()?,
             "local" => keys.folder("src")?,
@@ -54,7 +57,7 @@ impl CacheFrom {
 impl CacheTo {
     /// Reads the flag's value; the error completes clap's own sentence.
     pub(super) fn read(text: &str) -> Result<Self, String> {
-        let mut keys = Keys::read(text)?;
+        let mut keys = keys(text)?;
         let kind = keys.kind()?;
         let place = match kind.as_str() {
             "inline" => None,
@@ -83,7 +86,7 @@ impl CacheTo {
             (None, None) => None,
             _ => Some(compression(kind.as_deref(), level.as_deref())?),
         };
-        let ignore_error = keys.flag("ignore-error")?;
+        let ignore_error = keys.flag("ignore-error")?.unwrap_or(false);
         keys.end()?;
         Ok(Self::Place {
             place,
@@ -98,40 +101,19 @@ fn unknown(kind: &str, known: &str) -> String {
     format!("there are no caches of type {kind:?} here; there are {known}")
 }
 
-/// What stands behind `type=` and beside it.
-struct Keys(BTreeMap<String, String>);
+/// Reads the keys; what is no list of them is a name in a registry.
+fn keys(text: &str) -> Result<Keys, String> {
+    let fields = fields(text)?;
+    if let [only] = fields.as_slice()
+        && !only.contains('=')
+    {
+        let named = ["type=registry".to_owned(), format!("ref={only}")];
+        return Keys::read(&named, CACHE);
+    }
+    Keys::read(&fields, CACHE)
+}
 
 impl Keys {
-    fn read(text: &str) -> Result<Self, String> {
-        let fields = fields(text)?;
-        // What is no list of keys is a name in a registry.
-        if let [only] = fields.as_slice()
-            && !only.contains('=')
-        {
-            let keys = [("type", "registry"), ("ref", only)];
-            return Ok(Self(
-                keys.map(|(key, value)| (key.to_owned(), value.to_owned())).into(),
-            ));
-        }
-        let mut keys = BTreeMap::new();
-        for field in fields {
-            let (key, value) = field.split_once('=').ok_or_else(|| {
-                format!(
-                    "{field:?} has no value: a cache is REGISTRY/NAME, or KEY=VALUE,KEY=VALUE with a type"
-                )
-            })?;
-            let key = key.trim().to_lowercase();
-            if keys.insert(key.clone(), value.to_owned()).is_some() {
-                return Err(format!("{key} is there twice"));
-            }
-        }
-        Ok(Self(keys))
-    }
-
-    fn take(&mut self, key: &str) -> Option<String> {
-        self.0.remove(key)
-    }
-
     fn kind(&mut self) -> Result<String, String> {
         self.take("type")
             .ok_or_else(|| "it has no type: write type=registry, local or inline".to_owned())
@@ -161,16 +143,8 @@ impl Keys {
         })
     }
 
-    fn flag(&mut self, key: &str) -> Result<bool, String> {
-        match self.take(key).as_deref() {
-            None | Some("false" | "0") => Ok(false),
-            Some("true" | "1") => Ok(true),
-            Some(other) => Err(format!("{key} is {other:?}, and can be true or false")),
-        }
-    }
-
     fn must_be_true(&mut self, key: &str) -> Result<(), String> {
-        if self.0.contains_key(key) && !self.flag(key)? {
+        if self.flag(key)? == Some(false) {
             return Err(format!(
                 "{key}=false cannot be done here: a cache is written as an OCI image manifest"
             ));
@@ -179,7 +153,7 @@ impl Keys {
     }
 
     fn end(self) -> Result<(), String> {
-        match self.0.into_keys().next() {
+        match self.rest() {
             None => Ok(()),
             Some(key) => Err(format!("a cache of this type has no {key:?}")),
         }

@@ -12,6 +12,7 @@ mod engine;
 mod epoch;
 mod failure;
 mod finish;
+mod keys;
 mod lent;
 mod limits;
 mod output;
@@ -88,7 +89,7 @@ pub(super) struct Arguments {
     tag: Vec<Reference>,
 
     /// Put something in the place of an image, a stage or a folder: a folder, docker-image://…,
-    /// oci-layout://…, a git or http address
+    /// oci-layout://…, oci-archive:…, docker-archive:…, a git or http address
     #[arg(long, value_name = "NAME=VALUE")]
     build_context: Vec<String>,
 

@@ -1,12 +1,12 @@
 //! `--output`: what becomes of a build's result, written as docker build has it.
 
-use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::path::PathBuf;
 
 use stagewright_core::protocol::OutputFormat;
 
 use super::annotation::Annotation;
+use super::keys::{Keys, fields};
 use crate::cli::image;
 use crate::export::Encoding;
 use crate::source::image::reference::Reference;
@@ -72,6 +72,11 @@ impl Kind {
         !matches!(self, Self::Folder(..) | Self::Tar(_) | Self::Nothing)
     }
 
+    /// Whether it is an image as `docker load` takes it.
+    pub(super) fn is_for_docker_load(&self) -> bool {
+        matches!(self, Self::Load | Self::Archive(OutputFormat::Docker, _))
+    }
+
     /// Whether it takes standard output.
     pub(super) fn takes_standard_output(&self) -> bool {
         matches!(
@@ -103,7 +108,7 @@ impl Output {
                 place => Kind::Folder(place.into(), None),
             }));
         }
-        let mut keys = Keys::read(&fields)?;
+        let mut keys = Keys::read(&fields, "an output is a place")?;
         let Some(kind) = keys.take("type") else {
             return Err(
                 "it has no type: write type=local, tar, oci, docker, image, registry or cacheonly".into(),
@@ -145,52 +150,20 @@ impl Output {
             "oci" | "docker" => format!("dest, tar, oci-mediatypes, {IMAGE_KEYS}"),
             _ => format!("push, push-by-digest, store, oci-mediatypes, {IMAGE_KEYS}"),
         };
-        match keys.0.into_keys().next() {
+        match keys.rest() {
             None => Ok(output),
             Some(key) => Err(format!("type={kind} takes no {key:?}; it takes {more}")),
         }
     }
 }
 
-/// What stands behind `type=` and beside it.
-struct Keys(BTreeMap<String, String>);
-
 impl Keys {
-    fn read(fields: &[String]) -> Result<Self, String> {
-        let mut keys = BTreeMap::new();
-        for field in fields {
-            let Some((key, value)) = field.split_once('=') else {
-                return Err(format!(
-                    "{field:?} has no value: an output is a place, or KEY=VALUE,KEY=VALUE with a type"
-                ));
-            };
-            let key = key.trim().to_owned();
-            if let Some(before) = keys.insert(key.clone(), value.to_owned()) {
-                return Err(format!("{key} is there twice, as {before:?} and {value:?}"));
-            }
-        }
-        Ok(Self(keys))
-    }
-
-    fn take(&mut self, key: &str) -> Option<String> {
-        self.0.remove(key)
-    }
-
     fn destination(&mut self) -> Result<Option<Destination>, String> {
         match self.take("dest").as_deref() {
             None => Ok(None),
             Some("") => Err("dest names no place".into()),
             Some("-") => Ok(Some(Destination::StandardOutput)),
             Some(place) => Ok(Some(Destination::File(place.into()))),
-        }
-    }
-
-    fn flag(&mut self, key: &str) -> Result<Option<bool>, String> {
-        match self.take(key).as_deref() {
-            None => Ok(None),
-            Some("true" | "1") => Ok(Some(true)),
-            Some("false" | "0") => Ok(Some(false)),
-            Some(other) => Err(format!("{key} is {other:?}, and can be true or false")),
         }
     }
 
@@ -242,14 +215,7 @@ impl Keys {
         for name in self.take("name").iter().flat_map(|names| names.split(',')) {
             choice.names.push(image::name(name)?);
         }
-        let annotations: Vec<String> = self
-            .0
-            .keys()
-            .filter(|key| key.starts_with("annotation"))
-            .cloned()
-            .collect();
-        for key in annotations {
-            let value = self.take(&key).unwrap_or_default();
+        for (key, value) in self.take_all("annotation") {
             let (place, name) = key
                 .split_once('.')
                 .ok_or_else(|| format!("{key} has no name: write annotation.NAME=VALUE"))?;
@@ -258,7 +224,9 @@ impl Keys {
                 ("", _) => String::new(),
                 (_, Some(place)) => format!("{place}:"),
                 (platform, None) if platform.starts_with('[') => format!("manifest{platform}:"),
-                _ => return Err(format!("there is no key {key}: write annotation.NAME=VALUE")),
+                _ => {
+                    return Err(format!("there is no key {key}: write annotation.NAME=VALUE"));
+                }
             };
             choice
                 .annotations
@@ -296,45 +264,6 @@ pub(super) fn compression(kind: Option<&str>, level: Option<&str>) -> Result<Enc
         other => Err(format!(
             "compression is {other:?}, and can be gzip, zstd or uncompressed"
         )),
-    }
-}
-
-/// Splits at commas, but not within quotes (RFC 4180): `type=image,"name=a,b"`.
-pub(super) fn fields(text: &str) -> Result<Vec<String>, String> {
-    let mut fields = Vec::new();
-    let mut rest = text;
-    loop {
-        let Some(quoted) = rest.strip_prefix('"') else {
-            let (field, after) = match rest.split_once(',') {
-                Some((field, after)) => (field, Some(after)),
-                None => (rest, None),
-            };
-            fields.push(field.to_owned());
-            match after {
-                Some(after) => rest = after,
-                None => return Ok(fields),
-            }
-            continue;
-        };
-        let mut field = String::new();
-        let mut left = quoted;
-        loop {
-            let (part, after) = left.split_once('"').ok_or("a quote in it does not end")?;
-            field.push_str(part);
-            if let Some(after) = after.strip_prefix('"') {
-                field.push('"');
-                left = after;
-            } else {
-                left = after;
-                break;
-            }
-        }
-        fields.push(field);
-        match left.strip_prefix(',') {
-            Some(after) => rest = after,
-            None if left.is_empty() => return Ok(fields),
-            None => return Err("something stands behind the end of a quote in it".into()),
-        }
     }
 }
 
@@ -439,6 +368,8 @@ mod tests {
             Ok(vec![Annotation::read("manifest[linux/arm64]:a=1").unwrap()])
         );
         assert!(read("annotationfoo.a").is_err());
+        // docker build takes their names for keys, and so in whatever case.
+        assert_eq!(read(" Annotation.A"), read("annotation.a"));
         let plain = Output::read("type=oci,compression=uncompressed,dest=x").unwrap();
         assert_eq!(plain.choice.encoding, Encoding::Plain);
     }

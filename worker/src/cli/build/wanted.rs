@@ -1,7 +1,6 @@
 //! What is to come of a build: the flags about its result, taken together.
 
 use stagewright_core::platform::Platform;
-use stagewright_core::protocol::OutputFormat;
 
 use super::annotation::{Annotation, Place};
 use super::attest::Common;
@@ -78,9 +77,7 @@ impl Wanted {
         }
         let platforms = arguments.dockerfile.platforms();
         let stated = arguments.attest.asked().is_some();
-        let loads =
-            |output: &&Output| matches!(output.kind, Kind::Load | Kind::Archive(OutputFormat::Docker, _));
-        if stated && outputs.iter().any(|output| loads(&output)) {
+        if stated && outputs.iter().any(|output| output.kind.is_for_docker_load()) {
             return Err(usage(
                 "what docker load takes is an image alone, and has no place for its provenance".into(),
             )
@@ -93,10 +90,8 @@ impl Wanted {
             );
         }
         let several = platforms.len() > 1;
-        let single = |output: &&Output| {
-            matches!(output.kind, Kind::Load | Kind::Archive(OutputFormat::Docker, _))
-                || matches!(output.kind, Kind::Tar(_))
-        };
+        let single =
+            |output: &&Output| output.kind.is_for_docker_load() || matches!(output.kind, Kind::Tar(_));
         if several && let Some(output) = outputs.iter().find(single) {
             let what = match output.kind {
                 Kind::Tar(_) => "a tar of files holds those of one platform",
