@@ -887,6 +887,9 @@ fn standard_input_is_a_context_where_it_is_an_archive_and_a_dockerfile_else() {
     let (code, _, err) = build_from(&folder, &[], &plain[..plain.len() / 2 + 100]).unwrap();
     assert_eq!(code, 1, "{err}");
     assert!(err.contains("<stdin>"), "{err}");
+    // Nobody is going to look at those folders again.
+    let remembered = std::fs::read_dir(folder.path("state/scans")).unwrap();
+    assert_eq!(remembered.count(), 0);
     // A Dockerfile alone has nothing to copy.
     let (code, _, err) = build_from(&folder, &[], b"FROM scratch\nCOPY a /\n").unwrap();
     assert_eq!(code, 2, "{err}");

@@ -196,6 +196,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
         match begin(arguments, &fetched.arguments)? {
             Begun::Answered(code) => Ok(code),
             Begun::Ready(mut ready) => {
+                ready.fetched = true;
                 ready.repository = fetched.repository;
                 build(arguments, &fetched.arguments, *ready).await
             }
@@ -215,6 +216,8 @@ struct Ready {
     wanted: Wanted,
     dockerfile: Dockerfile,
     contexts: named::Contexts,
+    /// Whether the context was brought here for this build.
+    fetched: bool,
     /// The repository that is the context, and its commit.
     repository: Option<(String, String)>,
 }
@@ -243,6 +246,7 @@ fn begin(arguments: &Arguments, place: &dockerfile::Arguments) -> Result<Begun, 
         wanted,
         dockerfile,
         contexts,
+        fetched: false,
         repository: None,
     })))
 }
@@ -280,6 +284,7 @@ async fn build(
         wanted,
         mut dockerfile,
         contexts: brought,
+        fetched,
         repository,
     } = ready;
     let waiting = |place: &Path| {
@@ -307,6 +312,7 @@ async fn build(
             dockerfile.ignore_name.as_deref().unwrap_or(".dockerignore"),
         ),
         named: &brought.folders,
+        fetched,
         scans: &machine.state.path.join("scans"),
     };
     let allowed = arguments.entitlements();

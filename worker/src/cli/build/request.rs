@@ -48,6 +48,8 @@ pub(super) struct Sources<'a> {
     /// The text of the ignore file that counts for the build's own context, and its name.
     pub(super) ignore: (&'a str, &'a str),
     pub(super) named: &'a BTreeMap<String, Folder>,
+    /// Whether the build's own context was brought here for it, to a folder that no other build is going to look at.
+    pub(super) fetched: bool,
     /// Where it is remembered how folders looked.
     pub(super) scans: &'a Path,
 }
@@ -68,39 +70,45 @@ impl Sources<'_> {
             let id = if let Some(folder) = self.named.get(&name) {
                 let ignore_name = folder.path.join(".dockerignore").display().to_string();
                 let ignore = ignore(&folder.ignore, &ignore_name)?;
-                self.look(builds, &name, &folder.path, &ignore, read.as_deref())?
+                let seen = Seen::of(self.scans, &folder.path);
+                look(builds, &name, &folder.path, &ignore, read.as_deref(), seen)?
             } else {
                 let ignore = ignore(self.ignore.0, self.ignore.1)?;
-                self.look(builds, OWN, self.arguments.context()?, &ignore, read.as_deref())?
+                let folder = self.arguments.context()?;
+                let seen = if self.fetched {
+                    Seen::nothing()
+                } else {
+                    Seen::of(self.scans, folder)
+                };
+                look(builds, OWN, folder, &ignore, read.as_deref(), seen)?
             };
             contexts.insert(name, id);
         }
         Ok(())
     }
+}
 
-    /// Offers a folder.
-    fn look(
-        &self,
-        builds: &Builds,
-        name: &str,
-        folder: &Path,
-        ignore: &Ignore,
-        read: Option<&[String]>,
-    ) -> Result<Digest, Failure> {
-        let wanted = read.map_or(Wanted::All, |paths| Wanted::of(folder, paths));
-        let mut seen = Seen::of(self.scans, folder);
-        loop {
-            let mut offer = context::scan(folder, ignore, &wanted, &mut seen, builds.contexts().content())?;
-            name.clone_into(&mut offer.name);
-            let answer = builds.contexts().offer(offer);
-            let answer = answer.map_err(|error| Failure::new(Failure::WORK, error.to_string()))?;
-            if answer.lacks.is_empty() || !seen.knew() {
-                seen.keep();
-                return Ok(answer.id);
-            }
-            // What was seen is gone from the store since.
-            seen.forget();
+/// Offers a folder, of which `seen` says how it was.
+fn look(
+    builds: &Builds,
+    name: &str,
+    folder: &Path,
+    ignore: &Ignore,
+    read: Option<&[String]>,
+    mut seen: Seen,
+) -> Result<Digest, Failure> {
+    let wanted = read.map_or(Wanted::All, |paths| Wanted::of(folder, paths));
+    loop {
+        let mut offer = context::scan(folder, ignore, &wanted, &mut seen, builds.contexts().content())?;
+        name.clone_into(&mut offer.name);
+        let answer = builds.contexts().offer(offer);
+        let answer = answer.map_err(|error| Failure::new(Failure::WORK, error.to_string()))?;
+        if answer.lacks.is_empty() || !seen.knew() {
+            seen.keep();
+            return Ok(answer.id);
         }
+        // What was seen is gone from the store since.
+        seen.forget();
     }
 }
 

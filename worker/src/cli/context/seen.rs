@@ -24,6 +24,10 @@ const REST: Duration = Duration::from_secs(3);
 /// How many folders are remembered.
 const FOLDERS: usize = 64;
 
+/// How many more files that were not looked at are remembered of a folder than files that were, so that what is long gone
+/// from it is forgotten one day.
+const NOT_LOOKED_AT: usize = 64;
+
 /// The digits of the sha256 of what follows stand at the beginning.
 const CHECKSUM: usize = 64;
 
@@ -104,8 +108,7 @@ impl File {
 
 impl Seen {
     /// Remembers nothing, now or later.
-    #[cfg(test)]
-    pub(super) fn nothing() -> Self {
+    pub(in crate::cli) fn nothing() -> Self {
         Self::empty(None)
     }
 
@@ -172,12 +175,17 @@ impl Seen {
 
     /// Keeps what is new. What cannot be kept is read again the next time.
     pub(in crate::cli) fn keep(self) {
-        let Some(place) = self.place.filter(|_| self.changed) else {
+        let Some(place) = self.place else {
             return;
         };
+        if !self.changed {
+            // It was of use, so it is not the oldest. There is none of an empty folder.
+            _ = fs::File::open(&place).and_then(|file| file.set_modified(SystemTime::now()));
+            return;
+        }
         let mut files = self.now;
         // Another target may read them, which looks at other parts of the folder.
-        if self.before.len() <= files.len() + FOLDERS {
+        if self.before.len() <= files.len() + NOT_LOOKED_AT {
             files.extend(self.before.into_values());
         }
         if let Err(error) = write(&place, &Folder { files }) {
@@ -333,5 +341,46 @@ mod tests {
             fs::write(&kept[0], torn).unwrap();
             assert_eq!(seen(&scans, &last).content("a", &stat(&file)), None);
         }
+        fs::write(&kept[0], &bytes).unwrap();
+        let one = Some(Digest::of(b"one"));
+        assert_eq!(seen(&scans, &last).content("a", &stat(&file)), one);
+        // The last digit of a file's content is another one, which no shape of the message tells.
+        let mut other = bytes;
+        let digit = other.last_mut().unwrap();
+        *digit = if *digit == b'0' { b'1' } else { b'0' };
+        let decoded = Folder::decode(&other[CHECKSUM..]).unwrap();
+        assert!(decoded.files[0].digest.parse::<Digest>().is_ok());
+        fs::write(&kept[0], &other).unwrap();
+        assert_eq!(seen(&scans, &last).content("a", &stat(&file)), None);
+    }
+
+    #[test]
+    fn a_memory_that_is_of_use_stays_although_nothing_changed() {
+        let all = tempfile::tempdir().unwrap();
+        let (scans, file) = (all.path().join("scans"), all.path().join("a"));
+        fs::write(&file, "one").unwrap();
+        let folder = |number: usize| all.path().join(number.to_string());
+        for number in 0..FOLDERS {
+            fs::create_dir(folder(number)).unwrap();
+            let mut seen = seen(&scans, &folder(number));
+            seen.note("a", &stat(&file), &Digest::of(b"one"));
+            let place = seen.place.clone().unwrap();
+            seen.keep();
+            // One after the other, however coarse the disk's clock is.
+            let then = UNIX_EPOCH + Duration::from_secs(u64::try_from(number).unwrap());
+            fs::File::open(place).unwrap().set_modified(then).unwrap();
+        }
+        let known = |number: usize| {
+            let mut seen = seen(&scans, &folder(number));
+            let known = seen.content("a", &stat(&file)).is_some();
+            seen.keep();
+            known
+        };
+        assert!(known(0));
+        fs::create_dir(folder(FOLDERS)).unwrap();
+        let mut more = seen(&scans, &folder(FOLDERS));
+        more.note("a", &stat(&file), &Digest::of(b"one"));
+        more.keep();
+        assert!(known(0) && known(FOLDERS) && !known(1));
     }
 }
