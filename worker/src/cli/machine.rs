@@ -11,6 +11,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::ArgAction;
+use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
 use super::Failure;
@@ -61,6 +62,32 @@ impl Drop for Closing {
 }
 
 impl Machine {
+    fn of(state: State, config: &Config) -> Result<Self, Failure> {
+        let broken = |error: &dyn std::fmt::Display| Failure::new(Failure::PLACE, error.to_string());
+        let content = ContentStore::open(state.path.join("content")).map_err(|error| broken(&error))?;
+        let contexts = ContextLimits {
+            total_bytes: config.limits.context_size,
+            ..ContextLimits::default()
+        };
+        let contexts = Contexts::open(&state.path, content, contexts).map_err(|error| broken(&error))?;
+        let backend = EmbeddedBackend::open(&state.path, config, contexts.clone());
+        let backend = Arc::new(backend.map_err(|error| broken(&error))?);
+        let limits = BuildLimits {
+            running: config.limits.parallel_builds,
+            entitlements: config.entitlements.clone(),
+            ..BuildLimits::default()
+        };
+        let builds =
+            Builds::open(&state.path, backend.clone(), contexts, limits).map_err(|error| broken(&error))?;
+        let storage = Storage::new(&state.path, builds.clone(), Arc::clone(&backend), config);
+        Ok(Self {
+            state,
+            builds,
+            storage,
+            closing: Closing(backend),
+        })
+    }
+
     /// Who carries builds out.
     pub(super) fn backend(&self) -> &EmbeddedBackend {
         &self.closing.0
@@ -125,45 +152,28 @@ impl Arguments {
 
     /// The machine, ready to build.
     pub(super) fn open(&self) -> Result<Machine, Failure> {
-        self.open_with(|| self.state())
+        let config = self.config()?;
+        Machine::of(self.state()?, &config)
     }
 
-    /// The same once other builds are done. `tell` is called where it has to wait.
-    pub(super) fn open_in_turn(&self, tell: impl FnOnce(&Path)) -> Result<Machine, Failure> {
-        self.open_with(|| State::open_in_turn(self.state.as_deref(), tell))
+    /// The same once other builds are done, as `config` has it. `tell` is called where it has to wait; `None` where it is
+    /// to stop meanwhile.
+    pub(super) fn open_in_turn(
+        &self,
+        config: &Config,
+        stop: &CancellationToken,
+        tell: impl FnOnce(&Path),
+    ) -> Result<Option<Machine>, Failure> {
+        let state = State::open_in_turn(self.state.as_deref(), stop, tell)?;
+        state.map(|state| Machine::of(state, config)).transpose()
     }
 
-    fn open_with(&self, state: impl FnOnce() -> Result<State, Failure>) -> Result<Machine, Failure> {
-        let config = match &self.config {
-            Some(path) => {
-                Config::load(path).map_err(|error| Failure::new(Failure::USAGE, error.to_string()))?
-            }
-            None => Config::default(),
+    /// The configuration that is named.
+    pub(super) fn config(&self) -> Result<Config, Failure> {
+        let Some(path) = &self.config else {
+            return Ok(Config::default());
         };
-        let state = state()?;
-        let broken = |error: &dyn std::fmt::Display| Failure::new(Failure::PLACE, error.to_string());
-        let content = ContentStore::open(state.path.join("content")).map_err(|error| broken(&error))?;
-        let contexts = ContextLimits {
-            total_bytes: config.limits.context_size,
-            ..ContextLimits::default()
-        };
-        let contexts = Contexts::open(&state.path, content, contexts).map_err(|error| broken(&error))?;
-        let backend = EmbeddedBackend::open(&state.path, &config, contexts.clone());
-        let backend = Arc::new(backend.map_err(|error| broken(&error))?);
-        let limits = BuildLimits {
-            running: config.limits.parallel_builds,
-            entitlements: config.entitlements.clone(),
-            ..BuildLimits::default()
-        };
-        let builds =
-            Builds::open(&state.path, backend.clone(), contexts, limits).map_err(|error| broken(&error))?;
-        let storage = Storage::new(&state.path, builds.clone(), Arc::clone(&backend), &config);
-        Ok(Machine {
-            state,
-            builds,
-            storage,
-            closing: Closing(backend),
-        })
+        Config::load(path).map_err(|error| Failure::new(Failure::USAGE, error.to_string()))
     }
 }
 

@@ -26,6 +26,13 @@ impl Signals {
         })
     }
 
+    /// What the first one cancels; the second ends the program at once. Has to be called on a runtime.
+    pub(super) fn stop() -> Result<CancellationToken, Failure> {
+        let stop = CancellationToken::new();
+        tokio::spawn(Self::catch()?.watch(stop.clone()));
+        Ok(stop)
+    }
+
     /// The first one asks for an end in order, the second ends the program at once.
     pub(super) async fn watch(mut self, stop: CancellationToken) {
         self.next().await;

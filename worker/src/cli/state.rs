@@ -6,6 +6,8 @@ use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use tokio_util::sync::CancellationToken;
+
 use super::Failure;
 use crate::rootless::{self, Ids, Standing};
 use crate::storage::control;
@@ -49,24 +51,32 @@ impl State {
         Ok(Self::attempt(given)?)
     }
 
-    /// As [`State::open`], but waits for other builds that are at work there, and calls `tell` where it does.
-    pub(super) fn open_in_turn(given: Option<&Path>, tell: impl FnOnce(&Path)) -> Result<Self, Failure> {
+    /// As [`State::open`], but waits for other builds that are at work there, and calls `tell` where it does; `None` where
+    /// it is to stop before they are done.
+    pub(super) fn open_in_turn(
+        given: Option<&Path>,
+        stop: &CancellationToken,
+        tell: impl FnOnce(&Path),
+    ) -> Result<Option<Self>, Failure> {
         let mut tell = Some(tell);
-        for attempt in 0_u32.. {
+        let mut attempts = 0;
+        loop {
             match Self::attempt(given) {
                 Err(Refusal::InUse(path)) if !control::is_served(&path) => {
                     // Commands that only look let go at once, and nobody has to know of them.
-                    if attempt == ATTEMPTS
-                        && let Some(tell) = tell.take()
-                    {
+                    if attempts < ATTEMPTS {
+                        attempts += 1;
+                    } else if let Some(tell) = tell.take() {
                         tell(&path);
+                    }
+                    if stop.is_cancelled() {
+                        return Ok(None);
                     }
                     std::thread::sleep(BETWEEN);
                 }
-                result => return Ok(result?),
+                result => return Ok(Some(result?)),
             }
         }
-        Self::open(given)
     }
 
     /// Whether a worker is at work there.
@@ -297,10 +307,10 @@ mod tests {
         std::thread::scope(|threads| {
             let told = &told;
             threads.spawn(|| {
-                State::open_in_turn(Some(&path), |_| {
+                let opened = State::open_in_turn(Some(&path), &CancellationToken::new(), |_| {
                     told.store(true, std::sync::atomic::Ordering::Relaxed);
-                })
-                .unwrap();
+                });
+                assert!(opened.unwrap().is_some());
             });
             while !told.load(std::sync::atomic::Ordering::Relaxed) {
                 std::thread::sleep(BETWEEN);
@@ -309,7 +319,17 @@ mod tests {
         });
         let _first = State::open(Some(&path)).unwrap();
         let _socket = std::os::unix::net::UnixListener::bind(path.join("control.sock")).unwrap();
-        assert!(State::open_in_turn(Some(&path), |_| unreachable!()).is_err());
+        let refused = State::open_in_turn(Some(&path), &CancellationToken::new(), |_| unreachable!());
+        assert!(refused.is_err());
+    }
+
+    #[test]
+    fn a_build_that_is_stopped_waits_for_no_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let _first = State::open(Some(folder.path())).unwrap();
+        let stop = CancellationToken::new();
+        let opened = State::open_in_turn(Some(folder.path()), &stop, |_| stop.cancel());
+        assert!(opened.unwrap().is_none());
     }
 
     #[test]

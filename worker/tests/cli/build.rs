@@ -944,6 +944,81 @@ fn an_address_is_a_context_where_an_archive_is_there_and_a_dockerfile_else() {
     assert_eq!(folder.text("out/file"), "content");
     let (code, _, err) = built("Dockerfile");
     assert_eq!(code, 0, "{err}");
+    std::fs::write(folder.path("small.toml"), "[limits]\ndownload-size = \"10\"\n").unwrap();
+    let config = folder.name("small.toml");
+    let (code, _, err) = run(&[
+        "build",
+        "--state",
+        &folder.name("state"),
+        "--config",
+        &config,
+        &format!("http://{host}/Dockerfile"),
+    ]);
+    assert_eq!(code, 1, "{err}");
+    assert!(err.contains("larger than the 10 bytes"), "{err}");
+}
+
+#[test]
+fn a_build_that_is_interrupted_while_its_context_comes_leaves_nothing_of_it() {
+    use std::io::{BufRead as _, BufReader, Read as _};
+    use std::process::Stdio;
+
+    let folder = Folder::with(&[("tmp/.keep", "")]);
+    // Servers that never answer, and somebody who never writes.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let host = listener.local_addr().unwrap();
+    for place in [
+        format!("git://{host}/app"),
+        format!("http://{host}/context.tar"),
+        "-".to_owned(),
+    ] {
+        let mut process = crate::stagewright()
+            .args(["build", "-vv", "--state", &folder.name("state"), &place])
+            .env("TMPDIR", folder.path("tmp"))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let id = rustix::process::Pid::from_child(&process);
+        let mut errors = BufReader::new(process.stderr.take().unwrap());
+        // Waiting for the process would close it.
+        let _unwritten = process.stdin.take();
+        let mut process = Served(process);
+        if place == "-" {
+            // Nothing is said of it. Its signals are caught once they stand so in what the system says of it.
+            let status = format!("/proc/{}/status", process.0.id());
+            let caught = || {
+                let status = std::fs::read_to_string(&status).unwrap();
+                let mask = status
+                    .lines()
+                    .find_map(|line| line.strip_prefix("SigCgt:"))
+                    .unwrap();
+                u64::from_str_radix(mask.trim(), 16).unwrap() & (1 << 14) != 0
+            };
+            while !caught() {
+                std::thread::sleep(std::time::Duration::from_millis(10));
+            }
+        } else {
+            let mut line = String::new();
+            while !line.starts_with("fetching ") {
+                line.clear();
+                assert_ne!(errors.read_line(&mut line).unwrap(), 0);
+            }
+        }
+        let _unanswered = (place != "-").then(|| listener.accept().unwrap());
+        rustix::process::kill_process(id, rustix::process::Signal::TERM).unwrap();
+        let code = process.0.wait().unwrap().code();
+        let mut said = String::new();
+        errors.read_to_string(&mut said).unwrap();
+        assert_eq!(code, Some(130), "{place}: {said}");
+        let left: Vec<_> = std::fs::read_dir(folder.path("tmp"))
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name())
+            .filter(|name| name != ".keep")
+            .collect();
+        assert!(left.is_empty(), "{place}: {left:?}");
+    }
 }
 
 #[test]

@@ -53,7 +53,7 @@ use super::style::Style;
 use super::{Failure, dockerfile, image, machine, print, report, secrets, steps};
 use crate::backend::Extras;
 use crate::build::Builds;
-use crate::config::Entitlement;
+use crate::config::{Config, Entitlement};
 use crate::provenance::{Draft, Origin};
 use crate::source::image::reference::Reference;
 use crate::storage::names::ImageNames;
@@ -183,22 +183,30 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let Some(address) = Address::read(arguments.dockerfile.place()) else {
         return match begin(arguments, &arguments.dockerfile)? {
             Begun::Answered(code) => Ok(code),
-            Begun::Ready(ready) => arguments
-                .machine
-                .run(build(arguments, &arguments.dockerfile, *ready)),
+            Begun::Ready(ready) => arguments.machine.run(async {
+                let stop = Signals::stop()?;
+                let config = arguments.machine.config()?;
+                build(arguments, &arguments.dockerfile, *ready, &config, &stop).await
+            }),
         };
     };
     arguments.machine.run(async {
+        // Before anything is there that would be left behind.
+        let stop = Signals::stop()?;
+        let config = arguments.machine.config()?;
         if let Some(place) = address.far().filter(|_| arguments.manner().speaks()) {
             tell(&format!("fetching {place}\n"));
         }
-        let fetched = address.fetch(&arguments.dockerfile).await?;
+        let fetched = tokio::select! {
+            fetched = address.fetch(&arguments.dockerfile, config.limits.download_size) => fetched?,
+            () = stop.cancelled() => return Ok(ExitCode::from(INTERRUPTED)),
+        };
         match begin(arguments, &fetched.arguments)? {
             Begun::Answered(code) => Ok(code),
             Begun::Ready(mut ready) => {
                 ready.fetched = true;
                 ready.repository = fetched.repository;
-                build(arguments, &fetched.arguments, *ready).await
+                build(arguments, &fetched.arguments, *ready, &config, &stop).await
             }
         }
     })
@@ -279,6 +287,8 @@ async fn build(
     arguments: &Arguments,
     place: &dockerfile::Arguments,
     ready: Ready,
+    config: &Config,
+    stop: &CancellationToken,
 ) -> Result<ExitCode, Failure> {
     let Ready {
         wanted,
@@ -292,12 +302,12 @@ async fn build(
             tell(&format!("waiting for another build in {}\n", place.display()));
         }
     };
-    let machine = arguments.machine.open_in_turn(waiting)?;
+    let Some(machine) = arguments.machine.open_in_turn(config, stop, waiting)? else {
+        return Ok(ExitCode::from(INTERRUPTED));
+    };
     lent::lend(&machine, &brought, &mut dockerfile.input.options)?;
     let (wanted, dockerfile) = (&wanted, &dockerfile);
     let builds = &machine.builds;
-    let stop = CancellationToken::new();
-    let catching = tokio::spawn(Signals::catch()?.watch(stop.clone()));
     let mut display = Display::new(arguments.manner());
     let names = machine.storage.names();
     let local = arguments.local_images.then_some(&names);
@@ -354,10 +364,9 @@ async fn build(
         machine: &machine,
         planned: &planned,
         caches: &caches,
-        stop: &stop,
+        stop,
     };
     let ended = carry_out(arguments, wanted, &followed, &ids, &mut display).await;
-    catching.abort();
     let storage = machine.storage.clone();
     // What was wanted is written, so what is too much may go.
     _ = tokio::task::spawn_blocking(move || storage.tidy()).await;

@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 
 use crate::backend::embedded::unpack_context;
 use crate::cli::{Failure, dockerfile};
-use crate::config::Limits;
 use crate::source::address::Reach;
 use crate::source::git::{CheckOut, Remote, Repositories};
 use crate::source::http::{Answer, Question, Web, shown};
@@ -70,15 +69,17 @@ impl Address {
         }
     }
 
-    /// Brings it here. `given` are the arguments that name it.
-    pub(super) async fn fetch(&self, given: &dockerfile::Arguments) -> Result<Fetched, Failure> {
+    /// Brings it here, a file of so many bytes at most. `given` are the arguments that name it. Dropping the future leaves
+    /// nothing behind.
+    pub(super) async fn fetch(&self, given: &dockerfile::Arguments, most: u64) -> Result<Fetched, Failure> {
         let (name, received) = match self {
             Self::Git(repository) => return Checkout::of(repository).await?.fetched(given),
-            Self::Web(url) => (shown(url), download(url).await?),
+            Self::Web(url) => (shown(url), download(url, most).await?),
             Self::StandardInput => {
-                let mut received = tempfile::tempfile().map_err(|error| lacking(&error))?;
-                io::copy(&mut io::stdin().lock(), &mut received).map_err(|error| lacking(&error))?;
-                ("<stdin>".to_owned(), received)
+                // It may never end, and waiting for it cannot be broken off.
+                let received = tokio::task::spawn_blocking(standard_input).await;
+                let received = received.map_err(|error| lacking(&error))?;
+                ("<stdin>".to_owned(), received.map_err(|error| lacking(&error))?)
             }
         };
         let checkout = Checkout::new()?;
@@ -117,16 +118,21 @@ fn lacking(error: &dyn std::fmt::Display) -> Failure {
     Failure::new(Failure::WORK, format!("there is no build context: {error}"))
 }
 
-/// A file from a web server.
-async fn download(url: &str) -> Result<File, Failure> {
+/// What comes on standard input, in a file without a name.
+fn standard_input() -> io::Result<File> {
+    let mut received = tempfile::tempfile()?;
+    io::copy(&mut io::stdin().lock(), &mut received)?;
+    Ok(received)
+}
+
+/// A file of so many bytes at most from a web server.
+async fn download(url: &str, most: u64) -> Result<File, Failure> {
     let question = Question {
         url: url.to_owned(),
         local: true,
         ..Question::default()
     };
-    let answer = Web::new(Limits::default().download_size, &[])
-        .ask(&question)
-        .await;
+    let answer = Web::new(most, &[]).ask(&question).await;
     let Answer::File(mut download) = answer.map_err(|error| lacking(&error))? else {
         return Err(lacking(
             &"the server says that it did not change, although it was not asked that",
