@@ -13,7 +13,7 @@ use stagewright_core::platform::Platform;
 use stagewright_core::protocol::{BuildFailure, ImageSummary};
 use tokio_util::sync::CancellationToken;
 
-use self::sharing::Notes;
+use self::sharing::{Notes, Word};
 use super::cache::{LastSeen, StoredResult};
 use super::deliver::{deliver, stated};
 use super::engine::Engine;
@@ -324,13 +324,15 @@ impl Build {
         let uses = uses(&vertex.op);
         let mut inputs = self.grounds(vertex, &uses, given).await?;
         self.readable(vertex, &uses, &mut inputs).await?;
-        let mut key = self.key(vertex, &uses, given, &inputs).await?;
+        let mut key = self.key(vertex, &uses, given, &inputs, Word::Caches).await?;
         let mut base = base(vertex, &inputs)?;
         let ignored = self.ignores_cache(vertex);
         let mut found = self.result(vertex, &key, &base, anew);
-        // What it is to run on has to be here, and where it was made again it may be something else now.
-        if found.is_none() && self.runnable(vertex, &mut inputs).await? {
-            key = self.key(vertex, &uses, given, &inputs).await?;
+        if found.is_none() && !self.imported.is_empty() {
+            // What it is to run on has to be here, and where it was made again it may be something else now. What comes of it
+            // is kept for all builds, so that from here on no cache has a say in what it is kept under.
+            self.runnable(vertex, &mut inputs).await?;
+            key = self.key(vertex, &uses, given, &inputs, Word::Own).await?;
             base = self::base(vertex, &inputs)?;
             found = self.result(vertex, &key, &base, anew);
         }
@@ -411,13 +413,14 @@ impl Build {
     }
 
     /// The cache key of a step that works on `inputs`, which is what it was `given` with contexts as files where it
-    /// needs them so.
+    /// needs them so. `word` says whose checksums it may be made of.
     async fn key(
         self: &Arc<Self>,
         vertex: &GraphVertex,
         uses: &[Use],
         given: &[Output],
         inputs: &[Output],
+        word: Word,
     ) -> Result<Key, StepFailure> {
         let mut facts = Vec::new();
         for used in uses {
@@ -461,7 +464,7 @@ impl Build {
                     }
                 }
                 (Use::Part(_, selection), Output::Files(files)) => {
-                    let checksum = self.checksum(selection, files, &from).await?;
+                    let checksum = self.checksum(selection, files, &from, word).await?;
                     InputFact {
                         from,
                         content: checksum,
@@ -481,9 +484,10 @@ impl Build {
         selection: &Selection,
         files: &Rootfs,
         from: &str,
+        word: Word,
     ) -> Result<Digest, StepFailure> {
         let of = sharing::of(selection, files);
-        if let Some(known) = self.known_checksum(&of) {
+        if let Some(known) = self.known_checksum(&of, word) {
             self.notes.checksum(&of, &known);
             return Ok(known);
         }
@@ -614,7 +618,10 @@ impl Build {
             }
             let selection = Selection::all_under(&mount.selector);
             *origin = match input.and_then(|index| inputs.get(index)) {
-                Some(Output::Files(files)) => Some(self.checksum(&selection, files, &vertex.name).await?),
+                Some(Output::Files(files)) => {
+                    // A cache that the worker keeps begins with them.
+                    Some(self.checksum(&selection, files, &vertex.name, Word::Own).await?)
+                }
                 Some(Output::Context(context)) => Some(selection.checksum(context.as_ref())?),
                 None => None,
             };

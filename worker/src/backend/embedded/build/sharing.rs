@@ -42,6 +42,15 @@ use crate::source::image::{LayerDescriptor, layer_reader};
 /// Layers that are fetched from a cache at the same time.
 const AT_ONCE: usize = 4;
 
+/// Whose checksums of files a step's key may be made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Word {
+    /// Those of the caches too. They may be wrong, and serve to look for a result and for nothing else.
+    Caches,
+    /// This worker's own alone, as a key is made under which a result is kept.
+    Own,
+}
+
 /// What is noted of a build's steps for those who share them.
 #[derive(Default)]
 pub(super) struct Notes {
@@ -188,7 +197,7 @@ impl Build {
             };
             if let (Some(input), Some(edge)) = (inputs.get_mut(*index), vertex.inputs.get(*index))
                 && let Output::Files(files) = input
-                && self.known_checksum(&of(selection, files)).is_none()
+                && self.known_checksum(&of(selection, files), Word::Caches).is_none()
             {
                 *input = self.solid(edge.vertex, input).await?;
             }
@@ -196,28 +205,25 @@ impl Build {
         Ok(())
     }
 
-    /// Sees to it that the files are here that a step is to run on. Says whether they are others than before.
+    /// Sees to it that the files are here that a step is to run on.
     pub(super) async fn runnable(
         self: &Arc<Self>,
         vertex: &GraphVertex,
         inputs: &mut [Output],
-    ) -> Result<bool, StepFailure> {
-        let mut changed = false;
-        if self.imported.is_empty() {
-            return Ok(changed);
-        }
+    ) -> Result<(), StepFailure> {
         for (input, edge) in inputs.iter_mut().zip(&vertex.inputs) {
-            let before = chain_of(input);
             *input = self.solid(edge.vertex, input).await?;
-            changed |= chain_of(input) != before;
         }
-        Ok(changed)
+        Ok(())
     }
 
-    /// The checksum of files in layers, where it is known to the worker or to a cache.
-    pub(super) fn known_checksum(&self, of: &Digest) -> Option<Digest> {
+    /// The checksum of files in layers, where it is known to those whose word counts.
+    pub(super) fn known_checksum(&self, of: &Digest, word: Word) -> Option<Digest> {
         let known = self.engine.cache.checksum(of);
-        known.or_else(|| self.imported.checksum(of).cloned())
+        known.or_else(|| match word {
+            Word::Caches => self.imported.checksum(of).cloned(),
+            Word::Own => None,
+        })
     }
 
     /// The files of a step with all its layers here. Where some cannot be had, the step is run.
@@ -629,13 +635,6 @@ fn record(result: &StoredResult, epoch: Option<i64>) -> SharedRecord {
 /// Names the question for a checksum of files in layers.
 pub(super) fn of(selection: &Selection, files: &Rootfs) -> Digest {
     Digest::of(format!("{}\0{}", files.chain(), selection.text()).as_bytes())
-}
-
-fn chain_of(output: &Output) -> Option<Digest> {
-    match output {
-        Output::Files(files) => Some(files.chain()),
-        Output::Context(_) => None,
-    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

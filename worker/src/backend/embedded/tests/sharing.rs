@@ -95,6 +95,43 @@ fn from(place: &Place) -> Share {
     }
 }
 
+/// Changes what a cache in a folder says, and sets all its digests right again.
+fn forge(place: &Place, change: impl FnOnce(&mut serde_json::Value)) {
+    let Place::Folder { path, .. } = place else {
+        panic!("{place}")
+    };
+    let blob = |digest: &str| {
+        path.join("blobs/sha256")
+            .join(digest.trim_start_matches("sha256:"))
+    };
+    let read =
+        |path: &Path| -> serde_json::Value { serde_json::from_slice(&fs::read(path).unwrap()).unwrap() };
+    let put = |value: &serde_json::Value| {
+        let text = value.to_string();
+        let digest = Digest::of(text.as_bytes());
+        fs::write(blob(digest.as_str()), &text).unwrap();
+        (digest, text.len())
+    };
+    let mut index = read(&path.join("index.json"));
+    let mut manifest = read(&blob(index["manifests"][0]["digest"].as_str().unwrap()));
+    let mut document = read(&blob(manifest["config"]["digest"].as_str().unwrap()));
+    change(&mut document);
+    let (digest, size) = put(&document);
+    manifest["config"]["digest"] = digest.as_str().into();
+    manifest["config"]["size"] = size.into();
+    let (digest, size) = put(&manifest);
+    index["manifests"][0]["digest"] = digest.as_str().into();
+    index["manifests"][0]["size"] = size.into();
+    fs::write(path.join("index.json"), index.to_string()).unwrap();
+}
+
+/// The diff id of the step whose name holds `part`, in the document of a cache.
+fn layer_of(document: &serde_json::Value, part: &str) -> String {
+    let mut records = document["records"].as_object().unwrap().values();
+    let record = records.find(|record| record["step"].as_str().unwrap().contains(part));
+    record.unwrap()["diffId"].as_str().unwrap().to_owned()
+}
+
 /// The blobs of layers that a cache in a folder has, by what made them.
 fn blobs(place: &Place) -> BTreeMap<String, PathBuf> {
     let Place::Folder { path, .. } = place else {
@@ -262,42 +299,17 @@ async fn cache_that_gives_another_layer_than_it_names_is_not_believed() {
         return;
     }
     let (_ground, place, _) = shared(true).await;
-    let Place::Folder { path, .. } = &place else {
-        panic!()
-    };
-    // The blobs of two layers change places in the document, whose digests are all set right again.
-    let read =
-        |path: &Path| -> serde_json::Value { serde_json::from_slice(&fs::read(path).unwrap()).unwrap() };
-    let put = |value: &serde_json::Value| {
-        let text = value.to_string();
-        let digest = Digest::of(text.as_bytes());
-        fs::write(path.join("blobs/sha256").join(digest.hex()), &text).unwrap();
-        (digest, text.len())
-    };
-    let blob = |digest: &serde_json::Value| {
-        path.join("blobs/sha256")
-            .join(digest.as_str().unwrap().trim_start_matches("sha256:"))
-    };
-    let mut index = read(&path.join("index.json"));
-    let mut manifest = read(&blob(&index["manifests"][0]["digest"]));
-    let mut document = read(&blob(&manifest["config"]["digest"]));
-    let layer_of = |part: &str| {
-        let mut records = document["records"].as_object().unwrap().values();
-        let record = records.find(|record| record["step"].as_str().unwrap().contains(part));
-        record.unwrap()["diffId"].as_str().unwrap().to_owned()
-    };
-    let (one, other) = (layer_of("cat /copied"), layer_of("COPY b.txt"));
-    let layers = &mut document["layers"];
-    let moved = layers[&one].clone();
-    layers[&one] = layers[&other].clone();
-    layers[&other] = moved;
-    let (digest, size) = put(&document);
-    manifest["config"]["digest"] = digest.as_str().into();
-    manifest["config"]["size"] = size.into();
-    let (digest, size) = put(&manifest);
-    index["manifests"][0]["digest"] = digest.as_str().into();
-    index["manifests"][0]["size"] = size.into();
-    fs::write(path.join("index.json"), index.to_string()).unwrap();
+    // The blobs of two layers change places in the document.
+    forge(&place, |document| {
+        let (one, other) = (
+            layer_of(document, "cat /copied"),
+            layer_of(document, "COPY b.txt"),
+        );
+        let layers = &mut document["layers"];
+        let moved = layers[&one].clone();
+        layers[&one] = layers[&other].clone();
+        layers[&other] = moved;
+    });
 
     let ground = Ground::new();
     let worker = ground.worker();
@@ -307,6 +319,80 @@ async fn cache_that_gives_another_layer_than_it_names_is_not_believed() {
     assert!(ran.iter().any(|step| step.contains("COPY b.txt")), "{ran:?}");
     assert_eq!(worker.file(&outcome, "both").as_deref(), Some("tool\na\nb\n"));
     assert_eq!(worker.file(&outcome, "b.txt").as_deref(), Some("b\n"));
+}
+
+/// The only checksum that the cache of a build of [`DOCKERFILE`] has: of what is copied from one stage to the other.
+fn only_checksum(document: &serde_json::Value) -> (String, String) {
+    let checksums = document["checksums"].as_object().unwrap();
+    assert_eq!(checksums.len(), 1, "{checksums:?}");
+    let (of, checksum) = checksums.iter().next().unwrap();
+    (of.clone(), checksum.as_str().unwrap().to_owned())
+}
+
+#[tokio::test]
+async fn cache_that_names_files_by_the_checksum_of_others_does_not_mislead_builds_without_it() {
+    if !possible() {
+        return;
+    }
+    let others = &[("a.txt", "other\n"), ("b.txt", "b\n")];
+    let ground = Ground::new();
+    let victim = folder(ground.directory.path().join("others"));
+    let share = Share {
+        to: Some((victim.clone(), true, None)),
+        ..Share::default()
+    };
+    build(&Ground::new().worker(), DOCKERFILE, others, share).await;
+    let mut wrong = String::new();
+    forge(&victim, |document| wrong = only_checksum(document).1);
+
+    let (_ground, place, _) = shared(true).await;
+    let mut of = String::new();
+    forge(&place, |document| {
+        let (question, right) = only_checksum(document);
+        assert_ne!(right, wrong);
+        document["checksums"][&question] = wrong.as_str().into();
+        of = question;
+        // Nothing is found under the name that the files are given, so that the step runs on those that there are.
+        let records = document["records"].as_object_mut().unwrap();
+        records.retain(|_, record| !record["step"].as_str().unwrap().contains("COPY --from"));
+        assert_eq!(records.len(), STEPS - 1);
+    });
+    let machine = Ground::new();
+    let worker = machine.worker();
+    let passed_on = folder(machine.directory.path().join("passed on"));
+    let share = Share {
+        to: Some((passed_on.clone(), true, None)),
+        ..from(&place)
+    };
+    let misled = build(&worker, DOCKERFILE, FILES, share).await;
+    assert!(ran(&misled).iter().any(|step| step.contains("COPY --from")));
+    assert_eq!(worker.file(&misled, "copied").as_deref(), Some("tool\na\n"));
+    forge(&passed_on, |document| {
+        let (question, told) = only_checksum(document);
+        assert_eq!(question, of);
+        assert_ne!(told, wrong, "the checksum is the worker's own");
+    });
+    let outcome = worker.build(DOCKERFILE, others).await;
+    assert_eq!(worker.file(&outcome, "copied").as_deref(), Some("tool\nother\n"));
+    assert_eq!(worker.file(&outcome, "both").as_deref(), Some("tool\nother\nb\n"));
+}
+
+#[tokio::test]
+async fn cache_of_a_build_that_ran_nothing_finds_as_much_as_the_one_it_came_from() {
+    if !possible() {
+        return;
+    }
+    let (ground, place, first) = shared(false).await;
+    let again = folder(ground.directory.path().join("again"));
+    let share = Share {
+        to: Some((again.clone(), false, None)),
+        ..from(&place)
+    };
+    build(&Ground::new().worker(), DOCKERFILE, FILES, share).await;
+    let worker = Ground::new();
+    let outcome = build(&worker.worker(), DOCKERFILE, FILES, from(&again)).await;
+    assert_eq!(ran(&outcome), [""; 0]);
+    assert_eq!(outcome.image().digest, first.image().digest);
 }
 
 #[tokio::test]
