@@ -30,6 +30,8 @@ pub(super) struct Store {
     journal: Journal,
     /// What is in the journal.
     newer: Entries,
+    /// The journal's length when it could not be emptied; 0 where it can, as far as is known.
+    stuck: u64,
     /// `None` where it was not needed yet, and while it cannot be opened again after the disk failed.
     database: Option<Open>,
 }
@@ -57,6 +59,7 @@ impl Store {
                     path: path.to_owned(),
                     journal,
                     newer,
+                    stuck: 0,
                     database: None,
                 });
             }
@@ -109,10 +112,11 @@ impl Store {
             self.newer
                 .insert((*table, (*key).to_owned()), (*value).to_owned());
         }
-        if self.journal.length() > TOO_LONG
+        if self.journal.length() > self.stuck.saturating_add(TOO_LONG)
             && let Err(error) = self.fold()
         {
-            // They are in the journal, which merely grows.
+            // They are in the journal, which merely grows. It is tried again when that is worth the time that it takes.
+            self.stuck = self.journal.length();
             tracing::warn!(%error, "the build cache's journal cannot be emptied");
         }
         Ok(())
@@ -168,7 +172,9 @@ impl Store {
         // Read from the database from now on, whether or not the journal could be emptied.
         self.journal
             .clear()
-            .map_err(|error| CacheError::Database(error.to_string()))
+            .map_err(|error| CacheError::Database(error.to_string()))?;
+        self.stuck = 0;
+        Ok(())
     }
 
     /// Reads the database, where there is one.
@@ -197,7 +203,7 @@ impl Store {
     }
 
     /// Works on the database. Once the disk has failed it, as a full one does, it refuses everything until it is opened
-    /// again.
+    /// again. Where it turns out to be damaged, a new one begins.
     fn on<T>(
         &mut self,
         writing: bool,
@@ -211,6 +217,10 @@ impl Store {
             };
             match work(self.database.insert(open)) {
                 Err(redb::Error::PreviousIo) if !again => self.database = None,
+                Err(error) if is_damage(&error) && !again => {
+                    self.database = None;
+                    set_aside(&self.path, &error)?;
+                }
                 result => return result.map_err(failed),
             }
         }
@@ -251,15 +261,18 @@ fn open(path: &Path, writing: bool) -> Result<Open, CacheError> {
             }
             Err(error) if is_damage(&error) && attempts < ATTEMPTS => {
                 attempts = ATTEMPTS;
-                let aside = path.with_extension("damaged");
-                tracing::warn!(path = %path.display(), %error, aside = %aside.display(), "the build cache is damaged; a new one begins");
-                std::fs::rename(path, aside)
-                    .map_err(redb::Error::Io)
-                    .map_err(failed)?;
+                set_aside(path, &error)?;
             }
             Err(error) => return Err(CacheError::Database(format!("{}: {error}", path.display()))),
         }
     }
+}
+
+/// Puts a damaged database aside, for whoever wants to look at it.
+fn set_aside(path: &Path, error: &redb::Error) -> Result<(), CacheError> {
+    let aside = path.with_extension("damaged");
+    tracing::warn!(path = %path.display(), %error, aside = %aside.display(), "the build cache is damaged; a new one begins");
+    std::fs::rename(path, aside).map_err(|error| failed(redb::Error::Io(error)))
 }
 
 /// Whether the file is no database (any more), rather than one that cannot be reached.
@@ -335,6 +348,64 @@ mod tests {
         drop(store);
         assert_eq!(std::fs::metadata(Store::journal(&path)).unwrap().len(), 0);
         assert_eq!(Store::open(&path).unwrap().all(Table::Results).unwrap().len(), 41);
+    }
+
+    #[test]
+    fn a_journal_that_cannot_be_emptied_is_tried_again_only_when_it_has_grown_as_long_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("cache.redb");
+        let mut store = Store::open(&path).unwrap();
+        // No database can be there.
+        std::fs::create_dir(&path).unwrap();
+        let long = "x".repeat(usize::try_from(LONG).unwrap());
+        let mut round = 0;
+        let mut put_until = |store: &mut Store, length: u64| {
+            while store.journal.length() <= length {
+                round += 1;
+                store
+                    .put(&[(Table::Results, &format!("{round}"), &long)])
+                    .unwrap();
+                assert!(round < 100);
+            }
+        };
+        put_until(&mut store, TOO_LONG);
+        std::fs::remove_dir(&path).unwrap();
+        store.put(&[(Table::Results, "short", "x")]).unwrap();
+        assert!(!path.exists(), "it is not tried at every entry");
+        let grown = store.journal.length() + TOO_LONG - 2 * LONG;
+        put_until(&mut store, grown);
+        assert!(!path.exists());
+        for _ in 0..3 {
+            store.put(&[(Table::Steps, "a", &long)]).unwrap();
+        }
+        assert!(path.is_file() && store.journal.length() < TOO_LONG);
+        assert_eq!(value(&mut store, "short").as_deref(), Some("x"));
+        assert_eq!(value(&mut store, "1").as_deref(), Some(long.as_str()));
+    }
+
+    #[test]
+    fn damage_that_shows_while_the_database_is_open_has_it_put_aside_too() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("cache.redb");
+        let mut store = Store::open(&path).unwrap();
+        let long = "x".repeat(64 << 10);
+        for key in ["a", "b", "c", "d"] {
+            store.put(&[(Table::Results, key, &long)]).unwrap();
+        }
+        store.fold().unwrap();
+        drop(store);
+        let mut store = Store::open(&path).unwrap();
+        assert_eq!(value(&mut store, "a").as_deref(), Some(long.as_str()));
+        let file = std::fs::File::options().write(true).open(&path).unwrap();
+        file.set_len(4096).unwrap();
+        assert_eq!(value(&mut store, "d"), None);
+        assert!(path.with_extension("damaged").exists());
+        store.put(&[(Table::Results, "d", "again")]).unwrap();
+        store.fold().unwrap();
+        assert_eq!(store.journal.length(), 0);
+        drop(store);
+        let mut store = Store::open(&path).unwrap();
+        assert_eq!(value(&mut store, "d").as_deref(), Some("again"));
     }
 
     #[test]
