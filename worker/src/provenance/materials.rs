@@ -80,8 +80,7 @@ impl Materials {
                     locals.push(rest.to_owned());
                 }
                 ("git", Some(Found::Commit { url, commit })) => {
-                    let kind = if commit.len() == 64 { "sha256" } else { "sha1" };
-                    repositories.push(material(&shown(url), Some(&json!({ kind: commit }))));
+                    repositories.push(material(&shown(url), Some(&commit_digest(commit))));
                 }
                 ("http" | "https", Some(Found::File(content))) => {
                     let digest = content.as_ref().map(|content| json!({ "sha256": content.hex() }));
@@ -104,6 +103,12 @@ impl Materials {
             complete,
         }
     }
+}
+
+/// A commit as the digest of a source; which hash it is shows by its length.
+pub(super) fn commit_digest(commit: &str) -> Value {
+    let kind = if commit.len() == 64 { "sha256" } else { "sha1" };
+    json!({ kind: commit })
 }
 
 fn material(uri: &str, digest: Option<&Value>) -> Value {

@@ -8,6 +8,8 @@ use serde_json::{Map, Value, json};
 use stagewright_core::llb::{self, ExecOp, MountType, NetMode, OpKind};
 
 use super::draft::Draft;
+use super::materials::commit_digest;
+use crate::source::http::told;
 
 /// Names the shape of the parameters: `BuildKit`'s.
 const BUILD_TYPE: &str = "https://github.com/moby/buildkit/blob/master/docs/attestations/slsa-definitions.md";
@@ -18,11 +20,12 @@ pub(super) fn predicate(draft: &Draft, finished: &str, layers: &BTreeMap<usize, 
     let listed = draft.materials.list(&draft.written.vertices);
     let full = draft.asked.full;
     let private = |name: &str| name.starts_with("build-arg:") || name.starts_with("label:");
-    let arguments: BTreeMap<&String, &String> = draft
+    let arguments: BTreeMap<&String, String> = draft
         .request
         .arguments
         .iter()
         .filter(|(name, _)| full || !private(name))
+        .map(|(name, value)| (name, told(value)))
         .collect();
     let (secrets, agents) = named(draft);
     let hidden = !full
@@ -44,9 +47,8 @@ pub(super) fn predicate(draft: &Draft, finished: &str, layers: &BTreeMap<usize, 
     }
     let mut source = Map::new();
     if let Some((url, commit)) = &draft.origin.repository {
-        let kind = if commit.len() == 64 { "sha256" } else { "sha1" };
         source.insert("uri".into(), json!(url));
-        source.insert("digest".into(), json!({ kind: commit }));
+        source.insert("digest".into(), commit_digest(commit));
     }
     source.insert("path".into(), json!(draft.origin.path));
     let mut internal = Map::new();
@@ -174,6 +176,7 @@ impl Steps {
             own.insert("Op".into(), json!({}));
             if let Some(kind) = op["kind"].as_str().filter(|kind| *kind != "return") {
                 let mut work = op["op"].clone();
+                without_passwords(&mut work);
                 // They name a session, and so would make each statement another.
                 if let Some(attrs) = work.get_mut("attrs").and_then(Value::as_object_mut) {
                     attrs.remove("local.session");
@@ -226,8 +229,27 @@ impl Steps {
             "infos": [{
                 "filename": draft.origin.path,
                 "language": "Dockerfile",
-                "data": STANDARD.encode(draft.written.text.as_bytes()),
+                "data": STANDARD.encode(told(&draft.written.text)),
             }],
         })
+    }
+}
+
+/// Takes users and passwords out of the addresses in an op. A statement is there for everyone to read.
+fn without_passwords(value: &mut Value) {
+    match value {
+        Value::String(text) if text.contains("://") => *text = told(text),
+        Value::Array(values) => values.iter_mut().for_each(without_passwords),
+        Value::Object(values) => {
+            // The content of a file that the Dockerfile itself holds.
+            if let Some(Value::String(data)) = values.get_mut("data")
+                && let Ok(bytes) = STANDARD.decode(&data)
+                && let Ok(text) = str::from_utf8(&bytes)
+            {
+                *data = STANDARD.encode(told(text));
+            }
+            values.values_mut().for_each(without_passwords);
+        }
+        Value::String(_) | Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
 }

@@ -8,6 +8,9 @@ use stagewright_core::analysis::ImageFacts;
 use stagewright_core::digest::Digest;
 use stagewright_core::{calls, llb};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
 use super::*;
 
 const DOCKERFILE: &str = "\
@@ -137,6 +140,52 @@ fn materials_are_what_was_resolved_and_names_of_secrets_are_told_only_where_all_
         *completeness,
         json!({ "request": false, "resolvedDependencies": false })
     );
+}
+
+/// Adds to each text what it is in another form.
+fn open(value: &mut Value) {
+    match value {
+        Value::Object(values) => values.values_mut().for_each(open),
+        Value::Array(values) => values.iter_mut().for_each(open),
+        Value::String(text) => {
+            let opened = STANDARD.decode(&text).ok();
+            if let Some(opened) = opened.and_then(|bytes| String::from_utf8(bytes).ok()) {
+                text.push_str(&opened);
+            }
+        }
+        _ => {}
+    }
+}
+
+#[test]
+fn users_and_passwords_in_addresses_are_told_nobody() {
+    let dockerfile = "\
+FROM alpine:3.20
+ADD https://me:password@example.com/file /file
+ADD https://me:password@example.com/app.git#main /app
+RUN wget http://me:password@example.com/tool
+COPY <<EOF /settings
+index = https://me:password@example.com/simple
+EOF
+";
+    let mut told = predicate(&draft(dockerfile, true, None));
+    let data = &mut told["runDetails"]["metadata"]["buildkit_metadata"]["source"]["infos"][0]["data"];
+    let text = STANDARD.decode(data.as_str().unwrap()).unwrap();
+    let text = String::from_utf8(text).unwrap();
+    assert_eq!(text, dockerfile.replace("me:password@", ""));
+    *data = text.into();
+    open(&mut told);
+    let told = told.to_string();
+    for shown in [
+        "https://example.com/file",
+        "example.com/app.git",
+        "http://example.com/tool",
+    ] {
+        assert!(told.contains(shown), "{shown}: {told}");
+    }
+    for hidden in ["me:password", "password"] {
+        assert!(!told.contains(hidden), "{hidden}: {told}");
+    }
 }
 
 #[test]
