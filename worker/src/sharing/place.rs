@@ -1,8 +1,6 @@
 //! Where a cache is: a repository of a registry, or a folder in the OCI image layout.
 
 use std::fmt;
-use std::fs::File;
-use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -12,14 +10,11 @@ use stagewright_core::platform::Platform;
 
 use super::document::{CONFIG_TYPE, LONGEST};
 use super::{CacheDocument, IMAGE_KEY, SharedBlob, SharingError};
-use crate::content::{ContentError, ContentStore};
-use crate::source::image::ImageSource;
+use crate::config::LayoutImage;
+use crate::content::ContentStore;
 use crate::source::image::reference::Reference;
+use crate::source::image::{ImageError, ImageSource, LONGEST_MANIFEST, Layout};
 
-/// Longest manifest that is read.
-const LONGEST_MANIFEST: u64 = 4 << 20;
-/// The annotation that names an entry of a layout.
-pub(super) const NAME: &str = "org.opencontainers.image.ref.name";
 /// What `BuildKit` calls the configuration of its caches.
 const BUILDKIT: &str = "application/vnd.buildkit.cacheconfig";
 
@@ -68,12 +63,15 @@ impl Place {
         let broken = |reason: String| SharingError(format!("{self} {reason}"));
         let bytes = match self {
             Self::Registry(name) => images.manifest_of(name).await.map_err(SharingError::of)?,
-            Self::Folder { path, tag, digest } => {
-                let digest = match digest {
-                    Some(digest) => digest.clone(),
-                    None => named(path, tag).map_err(broken)?,
-                };
-                read_blob(path, &digest, LONGEST_MANIFEST).map_err(broken)?
+            Self::Folder { path, digest, .. } => {
+                if digest.is_none() && !path.join("index.json").exists() {
+                    return Err(broken("is not there yet".to_owned()));
+                }
+                let layout = self.layout(path);
+                // A digest says all that an index would.
+                let manifest = digest.clone().map_or_else(|| layout.root(), Ok);
+                let manifest = manifest.and_then(|digest| layout.document(&digest, LONGEST_MANIFEST));
+                manifest.map_err(|error| self.failed(&error))?
             }
         };
         let manifest: Manifest = serde_json::from_slice(&bytes)
@@ -99,7 +97,10 @@ impl Place {
                         .small_blob(name, &config.digest, LONGEST)
                         .await
                         .map_err(SharingError::of)?,
-                    Self::Folder { path, .. } => read_blob(path, &config.digest, LONGEST).map_err(broken)?,
+                    Self::Folder { path, .. } => self
+                        .layout(path)
+                        .document(&config.digest, LONGEST)
+                        .map_err(|error| self.failed(&error))?,
                 };
                 let mut document = CacheDocument::parse(&bytes).map_err(broken)?;
                 // What the manifest does not hold a registry need not keep.
@@ -128,13 +129,10 @@ impl Place {
                 .bring_blob(name, &blob.media_type, &blob.digest, blob.size)
                 .await
                 .map_err(SharingError::of),
-            Self::Folder { path, .. } => {
-                let (path, content, blob) = (path.clone(), content.clone(), blob.clone());
-                let copied = tokio::task::spawn_blocking(move || copy(&path, &content, &blob)).await;
-                copied
-                    .map_err(SharingError::of)?
-                    .map_err(|reason| SharingError(format!("{self} {reason}")))
-            }
+            Self::Folder { path, .. } => images
+                .bring_blob_of(self.layout(path), &blob.media_type, &blob.digest, blob.size)
+                .await
+                .map_err(|error| self.failed(&error)),
         }
     }
 
@@ -143,7 +141,7 @@ impl Place {
         match self {
             Self::Registry(name) => images.has_blob(name, &blob.digest).await.unwrap_or(false),
             Self::Folder { path, .. } => {
-                let there = std::fs::metadata(blob_path(path, &blob.digest));
+                let there = std::fs::metadata(self.layout(path).blob_path(&blob.digest));
                 there.is_ok_and(|there| there.len() == blob.size)
             }
         }
@@ -156,6 +154,31 @@ impl Place {
             (Self::Folder { path: one, .. }, Self::Folder { path: other, .. }) => one == other,
             _ => false,
         }
+    }
+
+    /// A folder as the layout that images are read from too.
+    fn layout(&self, path: &Path) -> Layout {
+        let image = match self {
+            Self::Folder {
+                digest: Some(digest), ..
+            } => LayoutImage::Digest(digest.clone()),
+            Self::Folder { tag, .. } => LayoutImage::Name(tag.clone()),
+            Self::Registry(_) => LayoutImage::Only,
+        };
+        Layout::new(path, image)
+    }
+
+    /// What is wrong with a folder, which stands in for no image.
+    fn failed(&self, error: &ImageError) -> SharingError {
+        let nobody = format!("{}: ", Reference::unnamed());
+        let text = error.to_string();
+        SharingError(match error {
+            ImageError::Layout { reason, .. } => format!("{self}: {reason}"),
+            ImageError::WrongDigest { expected, actual, .. } => {
+                format!("{self} is damaged: the file of {expected} has the digest {actual}")
+            }
+            _ => format!("{self}: {}", text.strip_prefix(&nobody).unwrap_or(&text)),
+        })
     }
 }
 
@@ -191,75 +214,56 @@ async fn inline(
     Ok(document)
 }
 
-pub(super) fn blob_path(folder: &Path, digest: &Digest) -> PathBuf {
-    folder.join("blobs/sha256").join(digest.hex())
-}
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
 
-/// The digest of the entry of that name in a layout. The error completes a sentence that begins with the place.
-fn named(folder: &Path, tag: &str) -> Result<Digest, String> {
-    #[derive(Deserialize)]
-    struct Index {
-        manifests: Vec<Value>,
-    }
-    let path = folder.join("index.json");
-    let bytes = read_file(&path, LONGEST_MANIFEST).map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => "is not there yet".to_owned(),
-        _ => format!("cannot be read: {}: {error}", path.display()),
-    })?;
-    let index: Index = serde_json::from_slice(&bytes)
-        .map_err(|error| format!("has an index.json that cannot be read: {error}"))?;
-    let entry = index
-        .manifests
-        .iter()
-        .find(|entry| entry["annotations"][NAME] == tag);
-    let digest = entry.and_then(|entry| entry["digest"].as_str()?.parse().ok());
-    digest.ok_or_else(|| format!("has no entry named {tag:?}"))
-}
+    use super::*;
+    use crate::config::Config;
 
-/// A small blob of a layout, compared with its digest.
-fn read_blob(folder: &Path, digest: &Digest, limit: u64) -> Result<Vec<u8>, String> {
-    let bytes = read_file(&blob_path(folder, digest), limit)
-        .map_err(|error| format!("lacks its {digest}: {error}"))?;
-    let actual = Digest::of(&bytes);
-    if actual == *digest {
-        Ok(bytes)
-    } else {
-        Err(format!(
-            "is damaged: the file of {digest} has the digest {actual}"
-        ))
+    /// A folder with one blob, and a store and a source of images that take layers of up to `limit` bytes.
+    fn ground(limit: u64) -> (tempfile::TempDir, Place, SharedBlob, ContentStore, ImageSource) {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("cache");
+        let blob = SharedBlob {
+            media_type: "application/vnd.oci.image.layer.v1.tar".into(),
+            digest: Digest::of(b"layer"),
+            size: 5,
+        };
+        let file = Layout::new(&path, LayoutImage::Only).blob_path(&blob.digest);
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        std::fs::write(file, "layer").unwrap();
+        let place = Place::Folder {
+            path,
+            tag: "latest".into(),
+            digest: None,
+        };
+        let store = ContentStore::open(directory.path().join("content")).unwrap();
+        let mut config = Config::default();
+        config.limits.image_size = limit;
+        let images = ImageSource::new(config, store.clone());
+        (directory, place, blob, store, images)
     }
-}
 
-fn read_file(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    File::open(path)?.take(limit + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > limit {
-        return Err(io::Error::other(format!("it has more than {limit} bytes")));
+    #[tokio::test]
+    async fn layer_that_somebody_else_is_bringing_is_waited_for() {
+        let (_directory, place, blob, store, images) = ground(5);
+        let other = store.ingest(&blob.digest, Some(blob.size)).unwrap();
+        let bring = place.bring(&images, &store, &blob);
+        tokio::pin!(bring);
+        let waited = tokio::time::timeout(Duration::from_millis(50), &mut bring).await;
+        assert!(waited.is_err(), "{waited:?}");
+        drop(other);
+        bring.await.unwrap();
+        assert_eq!(store.read(&blob.digest, 5).unwrap(), b"layer");
     }
-    Ok(bytes)
-}
 
-/// Copies a blob of a layout into the store.
-fn copy(folder: &Path, content: &ContentStore, blob: &SharedBlob) -> Result<(), String> {
-    let lacking = |error: &dyn fmt::Display| format!("does not give {}: {error}", blob.digest);
-    let mut file = File::open(blob_path(folder, &blob.digest)).map_err(|error| lacking(&error))?;
-    let mut ingest = match content.ingest(&blob.digest, Some(blob.size)) {
-        Ok(ingest) => ingest,
-        Err(ContentError::Present(_)) => return Ok(()),
-        Err(error) => return Err(lacking(&error)),
-    };
-    // The rest of a beginning from elsewhere might not fit it.
-    ingest.restart().map_err(|error| lacking(&error))?;
-    let mut buffer = vec![0; 1 << 20];
-    loop {
-        let count = file.read(&mut buffer).map_err(|error| lacking(&error))?;
-        if count == 0 {
-            break;
-        }
-        let piece = buffer.get(..count).unwrap_or_default();
-        ingest
-            .write_at(ingest.offset(), piece)
-            .map_err(|error| lacking(&error))?;
+    #[tokio::test]
+    async fn layer_of_a_folder_is_no_larger_than_the_worker_takes() {
+        let (_directory, place, blob, store, images) = ground(4);
+        let error = place.bring(&images, &store, &blob).await.unwrap_err();
+        assert!(error.0.contains("image-size"), "{error}");
+        assert!(error.0.starts_with(&place.to_string()), "{error}");
+        assert!(!store.contains(&blob.digest));
     }
-    ingest.commit().map_err(|error| lacking(&error))
 }

@@ -1,6 +1,7 @@
-//! What a repository holds that is no image: its manifests and blobs as they are.
+//! What a repository or a layout holds that is no image: its manifests and blobs as they are.
 //!
-//! It comes from the registry that its name speaks of, and neither from a mirror nor from what stands in for an image.
+//! It comes from the registry that its name speaks of, or from the folder, and neither from a mirror nor from what stands
+//! in for an image.
 
 use std::sync::Arc;
 
@@ -9,8 +10,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::ImageSource;
 use super::error::ImageError;
+use super::layout::Layout;
 use super::manifest::Descriptor;
-use super::origin::Place;
+use super::origin::{Origin, Place};
 use super::pull::Download;
 use super::reference::Reference;
 use super::registry::{Endpoint, Selector};
@@ -48,10 +50,37 @@ impl ImageSource {
         digest: &Digest,
         size: u64,
     ) -> Result<(), ImageError> {
+        let origins = self.inner.registry_origins(name)?;
+        // The last is the registry itself.
+        let origin = origins.into_iter().next_back();
+        self.bring(name, origin, (media_type, digest, size)).await
+    }
+
+    /// Brings a blob of a layout into the content store in the same way.
+    pub(crate) async fn bring_blob_of(
+        &self,
+        layout: Layout,
+        media_type: &str,
+        digest: &Digest,
+        size: u64,
+    ) -> Result<(), ImageError> {
+        let reference = layout.reference.clone();
+        let place = Place::Layout(layout);
+        let origin = Origin { place, note: None };
+        self.bring(&reference, Some(origin), (media_type, digest, size))
+            .await
+    }
+
+    async fn bring(
+        &self,
+        reference: &Reference,
+        origin: Option<Origin>,
+        (media_type, digest, size): (&str, &Digest, u64),
+    ) -> Result<(), ImageError> {
         let limit = self.inner.config.limits.image_size;
         if size > limit {
             return Err(ImageError::TooLarge {
-                reference: Box::new(name.clone()),
+                reference: Box::new(reference.clone()),
                 what: "a layer in it has",
                 size,
                 limit,
@@ -61,12 +90,10 @@ impl ImageSource {
         // Ends the copying threads, which no dropped future would end.
         let stop = CancellationToken::new();
         let _stop_when_dropped = stop.clone().drop_guard();
-        let origins = self.inner.registry_origins(name)?;
         let download = Download {
             inner: Arc::clone(&self.inner),
-            reference: name.clone(),
-            // The last is the registry itself.
-            origins: origins.into_iter().next_back().into_iter().collect(),
+            reference: reference.clone(),
+            origins: origin.into_iter().collect(),
             report: Arc::new(|_| {}),
             stop,
         };

@@ -14,11 +14,11 @@ use crate::config::LayoutImage;
 use crate::content::Ingest;
 
 /// The annotation that names an image in a layout's index.
-const NAME: &str = "org.opencontainers.image.ref.name";
+pub(crate) const NAME: &str = "org.opencontainers.image.ref.name";
 
 /// A directory in the OCI image layout, and which of its images is meant.
 #[derive(Debug, Clone)]
-pub(super) struct Layout {
+pub(crate) struct Layout {
     /// The image it stands in for, for messages.
     pub(super) reference: Reference,
     pub(super) path: PathBuf,
@@ -26,8 +26,17 @@ pub(super) struct Layout {
 }
 
 impl Layout {
+    /// One that stands in for no image.
+    pub(crate) fn new(path: &Path, image: LayoutImage) -> Self {
+        Self {
+            reference: Reference::unnamed(),
+            path: path.to_owned(),
+            image,
+        }
+    }
+
     /// The digest of the manifest or index that is meant.
-    pub(super) fn root(&self) -> Result<Digest, ImageError> {
+    pub(crate) fn root(&self) -> Result<Digest, ImageError> {
         let path = self.path.join("index.json");
         let bytes = self.read_file(&path, LONGEST_MANIFEST)?;
         let Ok(Document::Index(entries)) = Document::parse(&bytes) else {
@@ -60,7 +69,7 @@ impl Layout {
     }
 
     /// A manifest, index or configuration of at most `limit` bytes.
-    pub(super) fn document(&self, digest: &Digest, limit: u64) -> Result<Vec<u8>, ImageError> {
+    pub(crate) fn document(&self, digest: &Digest, limit: u64) -> Result<Vec<u8>, ImageError> {
         let bytes = self.read_file(&self.blob_path(digest), limit)?;
         let actual = Digest::of(&bytes);
         if actual == *digest {
@@ -109,7 +118,7 @@ impl Layout {
         Ok(())
     }
 
-    fn blob_path(&self, digest: &Digest) -> PathBuf {
+    pub(crate) fn blob_path(&self, digest: &Digest) -> PathBuf {
         self.path.join("blobs").join("sha256").join(digest.hex())
     }
 

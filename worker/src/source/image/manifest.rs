@@ -9,7 +9,7 @@ use stagewright_core::digest::Digest;
 use stagewright_core::platform::Platform;
 
 /// Longest manifest or index that a registry is asked for: no registry has to take longer ones, so none should give them.
-pub(super) const LONGEST_MANIFEST: u64 = 4 << 20;
+pub(crate) const LONGEST_MANIFEST: u64 = 4 << 20;
 /// Most layers of one image: an overlay mount takes no more.
 const MOST_LAYERS: usize = 500;
 

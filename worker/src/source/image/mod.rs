@@ -43,7 +43,8 @@ use crate::content::ContentStore;
 
 pub use self::error::ImageError;
 pub use self::layer::{LayerReader, layer_reader};
-pub(crate) use self::manifest::parse_config;
+pub(crate) use self::layout::{Layout, NAME};
+pub(crate) use self::manifest::{LONGEST_MANIFEST, parse_config};
 pub use self::pull::{PullProgress, Report};
 pub use self::push::{Push, Pushed};
 
@@ -185,12 +186,7 @@ impl ImageSource {
 
 /// The digest of the image that is meant in a directory of the OCI image layout.
 pub fn image_in_layout(path: &Path, image: &LayoutImage) -> Result<Digest, ImageError> {
-    let layout = layout::Layout {
-        reference: Reference::unnamed(),
-        path: path.to_owned(),
-        image: image.clone(),
-    };
-    layout.root()
+    Layout::new(path, image.clone()).root()
 }
 
 impl Inner {
