@@ -15,7 +15,7 @@ const STATEMENT_TYPE: &str = "application/vnd.in-toto+json";
 /// What a manifest of statements is.
 const ARTIFACT_TYPE: &str = "application/vnd.docker.attestation.manifest.v1+json";
 /// The media type of a configuration that says nothing (OCI image specification, "Guidance for an Empty Descriptor").
-pub(super) const EMPTY_TYPE: &str = "application/vnd.oci.empty.v1+json";
+pub(crate) const EMPTY_TYPE: &str = "application/vnd.oci.empty.v1+json";
 
 /// A manifest of statements about an image, in the content store.
 #[derive(Debug, Clone, PartialEq, Eq)]

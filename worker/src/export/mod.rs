@@ -33,6 +33,7 @@ pub use archive::{Naming, docker_archive, oci_archive, oci_layout};
 pub(crate) use assemble::{CONFIG_TYPE, ImageManifest, Pointer};
 pub use assemble::{ExportLayer, INDEX_TYPE, MANIFEST_TYPE, assemble, assemble_index};
 pub use attestation::Attestation;
+pub(crate) use attestation::EMPTY_TYPE;
 pub use config::{LayerHistory, finish_config};
 pub use layers::{CompressedLayer, LayerIndex};
 pub use name::name_for;

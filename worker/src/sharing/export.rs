@@ -1,20 +1,22 @@
 //! What a build has to share, gathered and written.
 
 use std::collections::BTreeSet;
-use std::fs;
-use std::io::{self, Write as _};
+use std::fs::{self, File};
+use std::io;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
+use rustix::fs::FlockOperation;
+use rustix::io::Errno;
 use serde_json::{Value, json};
 use stagewright_core::digest::Digest;
 
 use super::document::CONFIG_TYPE;
-use super::place::{NAME, blob_path};
 use super::{CacheDocument, Place, SharedBlob, SharingError};
+use crate::config::LayoutImage;
 use crate::content::ContentStore;
-use crate::export::{Encoding, MANIFEST_TYPE};
-use crate::source::image::Push;
+use crate::export::{EMPTY_TYPE, Encoding, MANIFEST_TYPE, NewFile};
+use crate::source::image::{LONGEST_MANIFEST, Layout, NAME, Push};
 
 /// A cache that is to be written once all builds that it is of are through, such as those of several platforms.
 #[derive(Debug)]
@@ -80,7 +82,7 @@ impl CacheExport {
         if layers.is_empty() {
             // A manifest has to have a layer (OCI image specification, "Guidance for an Empty Descriptor").
             layers.push(SharedBlob {
-                media_type: "application/vnd.oci.empty.v1+json".to_owned(),
+                media_type: EMPTY_TYPE.to_owned(),
                 digest: content.put(b"{}").map_err(SharingError::of)?,
                 size: 2,
             });
@@ -106,31 +108,37 @@ impl CacheExport {
 }
 
 impl Written {
-    /// Writes the cache to a folder in the OCI image layout, under a name. What is there under other names stays.
+    /// Writes the cache to a folder in the OCI image layout, under a name. What is there under other names stays, also what
+    /// somebody else is writing at the same time.
     pub fn to_folder(&self, content: &ContentStore, folder: &Path, tag: &str) -> Result<(), SharingError> {
-        let failed = |error: &dyn std::fmt::Display| {
+        self.written_to(content, folder, tag).map_err(|error| {
             SharingError(format!(
                 "the cache cannot be written to {}: {error}",
                 folder.display()
             ))
-        };
-        fs::create_dir_all(folder.join("blobs/sha256")).map_err(|error| failed(&error))?;
+        })
+    }
+
+    fn written_to(&self, content: &ContentStore, folder: &Path, tag: &str) -> io::Result<()> {
+        let layout = Layout::new(folder, LayoutImage::Only);
+        fs::create_dir_all(folder.join("blobs/sha256"))?;
+        let _held = hold(folder)?;
+        // Before anything is written: what cannot be read is nothing that could be written anew.
+        let mut entries = entries(&folder.join("index.json"))?;
         let documents = self.push.manifests.iter().map(|(digest, ..)| digest);
         for digest in self.push.blobs.keys().chain(documents) {
-            let place = blob_path(folder, digest);
+            let place = layout.blob_path(digest);
             let size = self.push.blobs.get(digest).copied();
             if size.is_some() && fs::metadata(&place).ok().map(|there| there.len()) == size {
                 continue;
             }
-            let mut blob = content.open_checked(digest).map_err(|error| failed(&error))?;
-            write(&place, &mut blob).map_err(|error| failed(&error))?;
+            let mut blob = content.open_checked(digest).map_err(io::Error::other)?;
+            write(&place, &mut blob)?;
         }
         write(
             &folder.join("oci-layout"),
             &mut br#"{"imageLayoutVersion":"1.0.0"}"#.as_slice(),
-        )
-        .map_err(|error| failed(&error))?;
-        let mut entries = entries(folder);
+        )?;
         entries.retain(|entry| entry["annotations"][NAME] != tag);
         let size = self.push.manifests.first().map_or(0, |(_, _, bytes)| bytes.len());
         entries.push(json!({
@@ -138,25 +146,108 @@ impl Written {
         }));
         let index = json!({ "schemaVersion": 2, "manifests": entries }).to_string();
         // Last, so that it never names what is not there.
-        write(&folder.join("index.json"), &mut index.as_bytes()).map_err(|error| failed(&error))
+        write(&folder.join("index.json"), &mut index.as_bytes())
     }
 }
 
-/// The entries that a layout has; none where it is none yet.
-fn entries(folder: &Path) -> Vec<Value> {
-    let index: Option<Value> = fs::read(folder.join("index.json"))
-        .ok()
-        .and_then(|bytes| serde_json::from_slice(&bytes).ok());
-    index
-        .and_then(|index| index["manifests"].as_array().cloned())
-        .unwrap_or_default()
+/// Keeps others from writing to a folder until what is returned is dropped.
+fn hold(folder: &Path) -> io::Result<File> {
+    let held = File::open(folder)?;
+    loop {
+        match rustix::fs::flock(&held, FlockOperation::LockExclusive) {
+            Err(Errno::INTR) => {}
+            // File systems of other machines may have no such locks, and then nobody holds one.
+            Ok(()) | Err(Errno::BADF | Errno::NOTSUP | Errno::NOLCK | Errno::NOSYS) => return Ok(held),
+            Err(errno) => return Err(errno.into()),
+        }
+    }
 }
 
-/// Writes a file beside its place and renames it, so that what stands under its name is always whole.
+/// The entries that a layout's index has; none where there is no index yet.
+fn entries(path: &Path) -> io::Result<Vec<Value>> {
+    let malformed = |reason: &dyn std::fmt::Display| {
+        let path = path.display();
+        io::Error::other(format!(
+            "{path} is no index of a layout ({reason}), and nothing in it is overwritten: name another folder, or remove it"
+        ))
+    };
+    let length = match fs::metadata(path) {
+        Ok(there) if there.is_file() => there.len(),
+        Ok(_) => return Err(malformed(&"it is no file")),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    if length > LONGEST_MANIFEST {
+        return Err(malformed(&"it is too long"));
+    }
+    let mut index: Value = serde_json::from_slice(&fs::read(path)?).map_err(|error| malformed(&error))?;
+    match index.get_mut("manifests").map(Value::take) {
+        Some(Value::Array(entries)) => Ok(entries),
+        _ => Err(malformed(&"it has no manifests")),
+    }
+}
+
 fn write(place: &Path, content: &mut dyn io::Read) -> io::Result<()> {
-    let beside = place.with_extension("part");
-    let mut file = fs::File::create(&beside)?;
-    io::copy(content, &mut file)?;
-    file.flush()?;
-    fs::rename(beside, place)
+    let mut file = NewFile::create(place)?;
+    io::copy(content, file.file())?;
+    file.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(content: &ContentStore) -> Written {
+        let place = Place::Folder {
+            path: "cache".into(),
+            tag: "latest".into(),
+            digest: None,
+        };
+        let export = CacheExport::new(place, true, None);
+        export.gather(Ok(CacheDocument::default()));
+        export.put_together(content).unwrap()
+    }
+
+    #[test]
+    fn index_that_cannot_be_read_is_not_written_over() {
+        let directory = tempfile::tempdir().unwrap();
+        let content = ContentStore::open(directory.path().join("content")).unwrap();
+        let written = written(&content);
+        for (index, said) in [
+            ("{", "is no index"),
+            ("", "is no index"),
+            ("{}", "no manifests"),
+            ("[]", "no manifests"),
+        ] {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("index.json");
+            fs::write(&path, index).unwrap();
+            let error = written.to_folder(&content, folder.path(), "latest").unwrap_err();
+            assert!(error.0.contains(said), "{index:?}: {error}");
+            assert_eq!(fs::read_to_string(&path).unwrap(), index);
+        }
+    }
+
+    #[test]
+    fn caches_written_to_one_folder_at_the_same_time_are_all_there() {
+        let directory = tempfile::tempdir().unwrap();
+        let content = ContentStore::open(directory.path().join("content")).unwrap();
+        let written = written(&content);
+        let folder = directory.path().join("cache");
+        let tags: Vec<String> = (0..16).map(|number| format!("tag{number}")).collect();
+        std::thread::scope(|scope| {
+            for tag in &tags {
+                scope.spawn(|| written.to_folder(&content, &folder, tag).unwrap());
+            }
+        });
+        for tag in tags {
+            let layout = Layout::new(&folder, LayoutImage::Name(tag));
+            assert_eq!(layout.root().unwrap(), written.manifest);
+        }
+        let names: BTreeSet<_> = fs::read_dir(&folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name())
+            .collect();
+        assert_eq!(names.len(), 3, "{names:?}");
+    }
 }
