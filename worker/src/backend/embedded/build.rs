@@ -590,17 +590,16 @@ impl Build {
             _ => return Err(StepFailure::internal("a step of a kind that is not kept")),
         };
         let result = stored(&self.request.build, &vertex.name, made);
-        let (engine, key, kept) = (Arc::clone(&self.engine), key.clone(), result.clone());
-        // The layer is committed, so from here on the result may be found.
-        blocking(move || {
-            engine
-                .cache
-                .put_result(&key, &kept)
-                .map_err(StepFailure::internal)
-        })
-        .await?;
+        self.keep(key.clone(), result.clone()).await?;
         ticket.tell(News::Layer(LayerNews::of_result(&result, None)));
         Ok(Arc::new(result))
+    }
+
+    /// Keeps a result whose layer is committed, so that from here on it may be found.
+    async fn keep(&self, key: Digest, result: StoredResult) -> Result<(), StepFailure> {
+        let engine = Arc::clone(&self.engine);
+        let keep = move || engine.cache.put_result(&key, &result);
+        blocking(move || keep().map_err(StepFailure::internal)).await
     }
 
     /// Checksums of the files that the caches of a process begin with, by the index of their mount.

@@ -121,14 +121,7 @@ impl Build {
         let (snapshots, cancel) = (self.engine.snapshots.clone(), ticket.cancel.clone());
         let made = blocking(move || lay(&context, &snapshots, &cancel)).await?;
         let result = stored(&self.request.build, name, made);
-        let (engine, kept) = (Arc::clone(&self.engine), result.clone());
-        blocking(move || {
-            engine
-                .cache
-                .put_result(&key, &kept)
-                .map_err(StepFailure::internal)
-        })
-        .await?;
+        self.keep(key, result.clone()).await?;
         Ok(Arc::new(result))
     }
 }

@@ -193,18 +193,10 @@ impl Build {
         key: Digest,
         result: StoredResult,
     ) -> Result<(), StepFailure> {
+        self.keep(key, result).await?;
         let engine = Arc::clone(&self.engine);
-        blocking(move || {
-            engine
-                .cache
-                .put_result(&key, &result)
-                .map_err(StepFailure::internal)?;
-            engine
-                .cache
-                .put_fetched(&identity, &fetched)
-                .map_err(StepFailure::internal)
-        })
-        .await
+        let remember = move || engine.cache.put_fetched(&identity, &fetched);
+        blocking(move || remember().map_err(StepFailure::internal)).await
     }
 
     /// Files that are here already.

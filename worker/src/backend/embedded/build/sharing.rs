@@ -6,7 +6,7 @@
 //! anew. So a cache saves work or does not, and never ends a build.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use futures_util::future::BoxFuture;
 use futures_util::{StreamExt as _, stream};
@@ -22,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::super::cache::{Fetched, StoredResult};
 use super::super::engine::Engine;
+use super::super::flight::lock;
 use super::super::image;
 use super::super::key::{Use, uses};
 use super::super::ops::{StepFailure, blocking, merge};
@@ -31,7 +32,7 @@ use super::super::select::Selection;
 use super::{Build, failed};
 use crate::backend::graph::GraphVertex;
 use crate::backend::{SolveRequest, timestamp};
-use crate::export::ImageOptions;
+use crate::export::{Encoding, ImageOptions};
 use crate::sharing::{
     CacheDocument, CacheExport, IMAGE_KEY, Imported, SharedAnswer, SharedBlob, SharedRecord,
 };
@@ -60,7 +61,7 @@ pub(super) struct Notes {
     remade: Vec<OnceCell<Output>>,
     /// The keys of steps, by the digests of their ops.
     keys: Mutex<BTreeMap<Digest, Digest>>,
-    /// Layers that no cache gives, though one names them.
+    /// Blobs that no cache gives, though one names them, or that are not the layer that they are said to be.
     lost: Mutex<BTreeSet<Digest>>,
     checksums: Mutex<BTreeMap<Digest, Digest>>,
     answers: Mutex<BTreeMap<Digest, SharedAnswer>>,
@@ -101,8 +102,8 @@ impl Notes {
         lock(&self.answers).insert(question.clone(), answer);
     }
 
-    fn is_lost(&self, diff_id: &Digest) -> bool {
-        lock(&self.lost).contains(diff_id)
+    fn is_lost(&self, blob: &SharedBlob) -> bool {
+        lock(&self.lost).contains(&blob.digest)
     }
 
     /// What a step gave in the end.
@@ -147,7 +148,9 @@ impl Build {
     /// A step's result as a cache has it, and which cache that is.
     pub(super) fn imported(&self, key: &Digest, base: &Rootfs) -> Option<(StoredResult, String)> {
         let (cache, record) = self.imported.record(key)?;
-        if self.notes.is_lost(&record.diff_id) {
+        // One whose layer no cache ever had is known all the same.
+        let named = self.imported.blobs(&record.diff_id).next().is_some();
+        if named && !self.is_offered(&record.diff_id) {
             return None;
         }
         // What a layer lies on is part of its name here, and nothing that a cache could choose.
@@ -299,42 +302,48 @@ impl Build {
         if !lacking.iter().all(|layer| self.is_offered(&layer.diff_id)) {
             return Ok(false);
         }
-        if !self.fetch_all(lacking).await? {
+        let Some(blobs) = self.fetch_all(lacking).await else {
             return Ok(false);
-        }
+        };
         // They lie on the layers of images.
         self.ready(files).await?;
-        for layer in lacking {
-            if !self.unpack(layer).await? {
+        for (layer, blob) in lacking.iter().zip(blobs) {
+            if !self.unpack(layer, blob).await? {
                 return Ok(false);
             }
         }
         Ok(true)
     }
 
-    fn is_offered(&self, diff_id: &Digest) -> bool {
-        !self.notes.is_lost(diff_id) && self.imported.blobs(diff_id).next().is_some()
+    /// Where the blob of a layer may be had.
+    fn offered(&self, diff_id: &Digest) -> impl Iterator<Item = (&Place, &SharedBlob)> {
+        let blobs = self.imported.blobs(diff_id);
+        blobs.filter(|(_, blob)| !self.notes.is_lost(blob))
     }
 
-    /// Brings the blobs of layers here, several at a time; `false` where one cannot be had.
-    async fn fetch_all(self: &Arc<Self>, layers: &[Layer]) -> Result<bool, StepFailure> {
-        let fetched: Vec<bool> = stream::iter(layers.iter().cloned())
-            .map(|layer| async move { self.fetch(&layer).await.is_some() })
-            .buffer_unordered(AT_ONCE)
+    fn is_offered(&self, diff_id: &Digest) -> bool {
+        self.offered(diff_id).next().is_some()
+    }
+
+    /// Brings the blobs of layers here, several at a time; `None` where one cannot be had.
+    async fn fetch_all(self: &Arc<Self>, layers: &[Layer]) -> Option<Vec<SharedBlob>> {
+        let fetched: Vec<Option<SharedBlob>> = stream::iter(layers.iter().cloned())
+            .map(|layer| async move { self.fetch(&layer).await })
+            .buffered(AT_ONCE)
             .collect()
             .await;
-        Ok(fetched.into_iter().all(|fetched| fetched))
+        fetched.into_iter().collect()
     }
 
-    /// Brings a layer's blob here from the first cache that gives it.
+    /// Brings a layer's blob here from the first cache that gives it. What none of them gave is not asked for again.
     async fn fetch(self: &Arc<Self>, layer: &Layer) -> Option<SharedBlob> {
         let content = self.engine.contexts.content();
-        if self.notes.is_lost(&layer.diff_id) {
-            return None;
-        }
-        for (place, blob) in self.imported.blobs(&layer.diff_id) {
+        let mut refused = BTreeSet::new();
+        let mut given = None;
+        for (place, blob) in self.offered(&layer.diff_id) {
             if content.contains_whole(&blob.digest, blob.size) {
-                return Some(blob.clone());
+                given = Some(blob.clone());
+                break;
             }
             let started = timestamp();
             let part = |current| {
@@ -351,20 +360,38 @@ impl Build {
             match place.bring(&self.engine.images.source, content, blob).await {
                 Ok(()) => {
                     self.progress.tell(&layer.vertex, &part(blob.size));
-                    return Some(blob.clone());
+                    given = Some(blob.clone());
+                    break;
                 }
-                Err(error) => self.without(layer, &error),
+                Err(error) => {
+                    self.without(layer, &error);
+                    refused.insert(blob.digest.clone());
+                }
             }
         }
-        lock(&self.notes.lost).insert(layer.diff_id.clone());
-        None
+        // One cache may have lost what another has.
+        if let Some(blob) = &given {
+            refused.remove(&blob.digest);
+        }
+        lock(&self.notes.lost).extend(refused);
+        given
     }
 
-    /// Unpacks a layer whose blob is here; `false` where it is not what the cache says.
-    async fn unpack(self: &Arc<Self>, layer: &Layer) -> Result<bool, StepFailure> {
-        let Some(blob) = self.fetch(layer).await else {
-            return Ok(false);
-        };
+    /// Unpacks a layer whose blob is here, and where it is not what the cache says, from the blob of another; `false`
+    /// where no cache has the layer.
+    async fn unpack(self: &Arc<Self>, layer: &Layer, blob: SharedBlob) -> Result<bool, StepFailure> {
+        let mut next = Some(blob);
+        while let Some(blob) = next {
+            if self.unpack_blob(layer, blob).await? {
+                return Ok(true);
+            }
+            next = self.fetch(layer).await;
+        }
+        Ok(false)
+    }
+
+    /// Unpacks a blob for everyone who waits for the layer; `false` where it is another layer than the cache says.
+    async fn unpack_blob(self: &Arc<Self>, layer: &Layer, blob: SharedBlob) -> Result<bool, StepFailure> {
         let (build, of) = (Arc::clone(self), layer.clone());
         let work = move |_| async move {
             blocking(move || {
@@ -391,7 +418,7 @@ impl Build {
                 });
                 if let Err(error) = &unpacked {
                     build.without(&of, error);
-                    lock(&build.notes.lost).insert(of.diff_id.clone());
+                    lock(&build.notes.lost).insert(blob.digest.clone());
                 }
                 Ok(unpacked.is_ok())
             })
@@ -412,7 +439,9 @@ impl Build {
 
     /// Says that a cache does not give a layer.
     fn without(&self, layer: &Layer, error: &SharingError) {
-        let text = format!("a layer cannot be had from a cache: {error}; where it is needed, its step runs");
+        let text = format!(
+            "a layer cannot be had from a cache: {error}; where it is needed and no other cache has it, its step runs"
+        );
         self.progress.tell(&layer.vertex, &News::Warning(text));
     }
 
@@ -455,44 +484,62 @@ impl Build {
                 .encoded(&layer.diff_id, options.encoding)
                 .is_none()
         });
-        if !lacking.iter().all(|layer| self.is_offered(&layer.diff_id)) || !self.fetch_all(&lacking).await? {
+        if !lacking.iter().all(|layer| self.is_offered(&layer.diff_id)) {
             return Ok(false);
         }
-        for layer in lacking {
-            let Some(blob) = self.fetch(&layer).await else {
-                return Ok(false);
-            };
-            if !image::same_kind(&blob.media_type, options.encoding) {
+        let Some(blobs) = self.fetch_all(&lacking).await else {
+            return Ok(false);
+        };
+        for (layer, blob) in lacking.iter().zip(blobs) {
+            if !self.adopt(layer, blob, options.encoding).await? {
                 return Ok(false);
             }
-            let (build, encoding) = (Arc::clone(self), options.encoding);
+        }
+        Ok(true)
+    }
+
+    /// Takes a layer's blob for the image as it is, and where it is not what the cache says, that of another; `false`
+    /// where none will do.
+    async fn adopt(
+        self: &Arc<Self>,
+        layer: &Layer,
+        blob: SharedBlob,
+        encoding: Encoding,
+    ) -> Result<bool, StepFailure> {
+        let mut next = Some(blob);
+        while let Some(blob) = next {
+            if !image::same_kind(&blob.media_type, encoding) {
+                return Ok(false);
+            }
+            let (build, of) = (Arc::clone(self), layer.clone());
             let fits = blocking(move || {
-                let LayerOrigin::Step { result, .. } = &layer.origin else {
+                let LayerOrigin::Step { result, .. } = &of.origin else {
                     return Ok(true);
                 };
                 // Nobody unpacks it, so that it is looked at here whether it is the layer that it is said to be.
                 let size = result.unpacked_size.min(build.engine.images.unpacked_limit());
                 let content = build.engine.contexts.content();
-                let read = layer_reader(content, &descriptor(&layer, &blob), size).map_err(SharingError::of);
+                let read = layer_reader(content, &descriptor(&of, &blob), size).map_err(SharingError::of);
                 let read = read.and_then(|reader| reader.finish().map_err(SharingError::of));
                 match read {
                     Ok(unpacked) => {
                         let known = (blob.digest.clone(), blob.size, unpacked);
-                        build.engine.layers.adopt(encoding, &layer.diff_id, known);
+                        build.engine.layers.adopt(encoding, &of.diff_id, known);
                         Ok(true)
                     }
                     Err(error) => {
-                        build.without(&layer, &error);
-                        lock(&build.notes.lost).insert(layer.diff_id.clone());
+                        build.without(&of, &error);
+                        lock(&build.notes.lost).insert(blob.digest.clone());
                         Ok(false)
                     }
                 }
             });
-            if !fits.await? {
-                return Ok(false);
+            if fits.await? {
+                return Ok(true);
             }
+            next = self.fetch(layer).await;
         }
-        Ok(true)
+        Ok(false)
     }
 
     /// The image's configuration, with the cache that it carries where that is wanted.
@@ -590,11 +637,8 @@ impl Build {
                 size: blob.size,
             }));
         }
-        if self.notes.is_lost(&layer.diff_id) {
-            return Ok(None);
-        }
         let (images, content) = (&self.engine.images.source, self.engine.contexts.content());
-        for (place, blob) in self.imported.blobs(&layer.diff_id) {
+        for (place, blob) in self.offered(&layer.diff_id) {
             let stays = place.shares_blobs_with(to) && place.holds(images, blob).await;
             if stays || place.bring(images, content, blob).await.is_ok() {
                 return Ok(Some(blob.clone()));
@@ -635,8 +679,4 @@ fn record(result: &StoredResult, epoch: Option<i64>) -> SharedRecord {
 /// Names the question for a checksum of files in layers.
 pub(super) fn of(selection: &Selection, files: &Rootfs) -> Digest {
     Digest::of(format!("{}\0{}", files.chain(), selection.text()).as_bytes())
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -244,14 +244,14 @@ async fn cache_that_lost_or_damaged_a_layer_costs_a_step_and_not_the_build() {
         return;
     }
     let cases: [(&str, Damage, &str); 3] = [
-        ("lacking", |blob| fs::remove_file(blob).unwrap(), "does not give"),
+        ("lacking", |blob| fs::remove_file(blob).unwrap(), "cannot be read"),
         (
             "truncated",
             |blob| {
                 let bytes = fs::read(blob).unwrap();
                 fs::write(blob, &bytes[..bytes.len() / 2]).unwrap();
             },
-            "bytes",
+            "is shorter than",
         ),
         (
             "wrong",
@@ -319,6 +319,47 @@ async fn cache_that_gives_another_layer_than_it_names_is_not_believed() {
     assert!(ran.iter().any(|step| step.contains("COPY b.txt")), "{ran:?}");
     assert_eq!(worker.file(&outcome, "both").as_deref(), Some("tool\na\nb\n"));
     assert_eq!(worker.file(&outcome, "b.txt").as_deref(), Some("b\n"));
+}
+
+#[tokio::test]
+async fn layer_that_one_cache_has_wrong_comes_from_another() {
+    if !possible() {
+        return;
+    }
+    let (ground, wrong, image) = shared(true).await;
+    let right = folder(ground.directory.path().join("right"));
+    let share = Share {
+        to: Some((right.clone(), true, Some(Encoding::Zstd(3)))),
+        ..Share::default()
+    };
+    build(&ground.worker(), DOCKERFILE, FILES, share).await;
+    // A blob that is whole, and of another layer.
+    forge(&wrong, |document| {
+        for (part, other) in [("echo tool", "COPY a.txt"), ("cat /copied", "COPY b.txt")] {
+            let (layer, other) = (layer_of(document, part), layer_of(document, other));
+            document["layers"][&layer] = document["layers"][&other].clone();
+        }
+    });
+    let share = Share {
+        from: vec![wrong, right],
+        ..Share::default()
+    };
+    // The one is unpacked, since a step runs on it, and the other goes into the image as it is, or packed again.
+    for (files, ran_then) in [
+        (FILES, 0),
+        (&[("a.txt", "other\n"), ("b.txt", "b\n")][..], STEPS - 2),
+    ] {
+        let worker = Ground::new();
+        let worker = worker.worker();
+        let outcome = build(&worker, DOCKERFILE, files, share.clone()).await;
+        assert_eq!(ran(&outcome).len(), ran_then, "{:?}", ran(&outcome));
+        assert!(outcome.warnings().contains("no other cache has it"));
+        let made = worker.file(&outcome, "both").unwrap();
+        assert_eq!(made, format!("tool\n{}b\n", files[0].1));
+        if ran_then == 0 {
+            assert_eq!(outcome.image().digest, image.image().digest);
+        }
+    }
 }
 
 /// The only checksum that the cache of a build of [`DOCKERFILE`] has: of what is copied from one stage to the other.
@@ -458,7 +499,7 @@ async fn caches_that_are_not_there_or_are_no_caches_are_warned_of_and_the_build_
     };
     let cases = [
         (folder(path("lacking")), "is not there yet"),
-        (image, "has no entry named \"latest\""),
+        (image, "it has no image of that name"),
         (of_buildkit, "is one of BuildKit's"),
         (Place::Registry(nobody), "cannot reach 127.0.0.1:1"),
     ];
@@ -478,6 +519,16 @@ async fn caches_that_are_not_there_or_are_no_caches_are_warned_of_and_the_build_
     }
 }
 
+/// A machine and a registry on it; `None` where either cannot be had here.
+fn with_registry() -> Option<(Ground, Registry)> {
+    if !possible() {
+        return None;
+    }
+    let ground = Ground::new();
+    let registry = Registry::start(ground.directory.path())?;
+    Some((ground, registry))
+}
+
 /// A repository of a registry.
 fn shared_at(registry: &Registry, name: &str) -> Place {
     Place::Registry(format!("{}/{name}", registry.host).parse().unwrap())
@@ -485,11 +536,7 @@ fn shared_at(registry: &Registry, name: &str) -> Place {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn registry_keeps_a_cache_and_what_was_not_fetched_stays_there_when_it_is_written_again() {
-    if !possible() {
-        return;
-    }
-    let ground = Ground::new();
-    let Some(registry) = Registry::start(ground.directory.path()) else {
+    let Some((ground, registry)) = with_registry() else {
         return;
     };
     let place = shared_at(&registry, "team/app:cache");
@@ -559,11 +606,7 @@ async fn registry_keeps_a_cache_and_what_was_not_fetched_stays_there_when_it_is_
 
 #[tokio::test(flavor = "multi_thread")]
 async fn image_carries_its_own_cache_where_that_is_asked_for() {
-    if !possible() {
-        return;
-    }
-    let ground = Ground::new();
-    let Some(registry) = Registry::start(ground.directory.path()) else {
+    let Some((ground, registry)) = with_registry() else {
         return;
     };
     let worker = ground.worker();
@@ -597,11 +640,7 @@ async fn image_carries_its_own_cache_where_that_is_asked_for() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn builds_of_others_take_steps_from_the_caches_that_the_owner_names() {
-    if !possible() {
-        return;
-    }
-    let ground = Ground::new();
-    let Some(registry) = Registry::start(ground.directory.path()) else {
+    let Some((ground, registry)) = with_registry() else {
         return;
     };
     let place = shared_at(&registry, "team/app:cache");
