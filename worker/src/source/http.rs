@@ -288,11 +288,19 @@ pub fn told(text: &str) -> String {
     while let Some(at) = rest.find("://") {
         let (before, after) = rest.split_at(at + 3);
         told.push_str(before);
-        let ends = |character: char| character.is_whitespace() || "/?#\"',".contains(character);
-        let (authority, behind) = after.split_at(after.find(ends).unwrap_or(after.len()));
+        // Nothing else ends it: a password may have commas and quotation marks in it.
+        let ends = |character: char| character.is_whitespace() || "/?#\"".contains(character);
+        let mut end = after.find(ends).unwrap_or(after.len());
+        // Where another address follows right behind, the colon is that one's.
+        if after.get(..end).is_some_and(|authority| authority.ends_with(':'))
+            && after.get(end..).is_some_and(|behind| behind.starts_with("//"))
+        {
+            end -= 1;
+        }
+        let (authority, behind) = after.split_at(end);
         let web = ["http://", "https://"]
             .iter()
-            .any(|scheme| before.ends_with(scheme));
+            .any(|scheme| told.ends_with(scheme));
         // Over the web whoever is named alone is named by a token; elsewhere it is only a user.
         match authority.rsplit_once('@') {
             Some((who, host)) if web || who.contains(':') => told.push_str(host),
@@ -467,6 +475,11 @@ mod tests {
             (
                 "[2/3] ADD https://me:w@rd@example.com/a https://t0ken@example.com /b/",
                 "[2/3] ADD https://example.com/a https://example.com /b/",
+            ),
+            ("ADD https://me:a,'b@h/x /", "ADD https://h/x /"),
+            (
+                "RUN fetch 'http://h','http://t0ken@i,https://me:word@j'",
+                "RUN fetch 'http://h','http://i,https://j'",
             ),
             ("ADD ssh://git:word@h/a.git /", "ADD ssh://h/a.git /"),
             ("ADD ssh://git@h/a.git /", "ADD ssh://git@h/a.git /"),
