@@ -2,6 +2,7 @@
 
 use std::fs::{self, File, Permissions};
 use std::io;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -28,6 +29,10 @@ impl NewFile {
         }
         // A link stays one: what it leads to is written.
         let place = fs::canonicalize(place).or_else(|_| behind(place))?;
+        if place.as_os_str().as_bytes().ends_with(b"/") {
+            // The name of a folder, which the system would refuse only once the file is whole.
+            return Err(Errno::ISDIR.into());
+        }
         let folder = place.parent().filter(|folder| !folder.as_os_str().is_empty());
         let new = tempfile::Builder::new()
             .prefix("stagewright-")
@@ -167,6 +172,15 @@ mod tests {
         assert_eq!(fs::read_to_string(at("out")).unwrap(), "new");
         symlink("round", at("round")).unwrap();
         assert!(NewFile::create(&at("round")).is_err());
+    }
+
+    #[test]
+    fn what_is_named_as_a_folder_is_refused_before_anything_is_written() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["", "lacking/", "lacking/out"] {
+            assert!(NewFile::create(&folder.path().join(name)).is_err(), "{name}");
+        }
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
     }
 
     #[test]
