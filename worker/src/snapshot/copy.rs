@@ -204,9 +204,6 @@ fn copy_content(from: &Path, metadata: &Metadata, to: &Path) -> io::Result<()> {
         seek(&source, SeekFrom::Start(start))?;
         seek(&target, SeekFrom::Start(start))?;
         io::copy(&mut (&source).take(end - start), &mut target)?;
-        if end <= at {
-            return Ok(());
-        }
         at = end;
     }
 }

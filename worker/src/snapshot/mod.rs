@@ -1,7 +1,8 @@
 //! The layers of a build as directories, put on top of each other by the kernel's overlay filesystem.
 //!
 //! A layer at rest is `layers/<id>/fs`: what one step or one image layer changed, in overlay's own form (a removed name is a
-//! character device 0:0, a replaced directory carries the *opaque* attribute). A layer in the making is `active/<n>`.
+//! character device 0:0, a replaced directory carries the *opaque* attribute; where the file system takes these from nobody, a
+//! socket that nobody may use stands for either, see `marks`). A layer in the making is `active/<n>`.
 //!
 //! - [`SnapshotStore`] holds them, [`Active`] is one being written, [`Mounted`] is a merged view of several.
 //! - [`unpack`] turns an image layer (a tar) into that form, [`diff`](diff()) turns that form into a tar again.

@@ -245,11 +245,7 @@ fn set_path(context: &OwnedFd, option: &str, path: &Path) -> Result<(), Snapshot
 /// Empties the work directory. A volatile mount leaves a mark there that forbids the next one.
 fn reset_work(work: &Path) -> Result<(), SnapshotError> {
     let used = work.join("work");
-    match super::remove::remove_all(&used) {
-        Ok(()) => Ok(()),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(SnapshotError::io("clear", &used)(error)),
-    }
+    super::remove::remove_if_there(&used).map_err(SnapshotError::io("clear", &used))
 }
 
 /// A sentence on why the kernel said no, with what the kernel itself noted and what to do.

@@ -25,6 +25,14 @@ pub(crate) fn remove_all(path: &Path) -> io::Result<()> {
     remove_in(parent.as_fd(), name)
 }
 
+/// The same, where it is fine that nothing is there.
+pub(super) fn remove_if_there(path: &Path) -> io::Result<()> {
+    match remove_all(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        result => result,
+    }
+}
+
 /// Removes what `name` is in the directory `parent`, never following a link.
 pub(crate) fn remove_in(parent: BorrowedFd<'_>, name: &OsStr) -> io::Result<()> {
     let found = statat(parent, name, AtFlags::SYMLINK_NOFOLLOW)?;
@@ -176,6 +184,7 @@ mod tests {
         assert!(!tree.exists() && victim.join("file").exists());
         let gone = remove_all(&tree).unwrap_err();
         assert_eq!(gone.kind(), io::ErrorKind::NotFound);
+        remove_if_there(&tree).unwrap();
     }
 
     #[test]

@@ -13,9 +13,9 @@ use rustix::io::Errno;
 use rustix::mount::UnmountFlags;
 
 use super::copy::{Copied, Links};
-use super::durable::Syncer;
+use super::durable::{State, Syncer};
 use super::overlay::{self, MAX_LAYERS};
-use super::remove::remove_all;
+use super::remove::{remove_all, remove_if_there};
 use super::seal::seal;
 use super::way::{self, Way};
 use super::{Files, Mounted, OverlaySpec, SnapshotError, SnapshotId};
@@ -23,7 +23,7 @@ use crate::lease::Leases;
 
 /// The layers of one worker under one directory. Cloning gives another handle to the same store.
 ///
-/// Layout: `layers/<id>/{fs,size}`, `active/<n>/{fs,work,merged}`, `trash/<n>`, `lock`.
+/// Layout: `layers/<id>/{fs,size,unsynced}`, `active/<n>/{fs,work,merged}`, `trash/<n>`, `lock`.
 #[derive(Clone)]
 pub struct SnapshotStore {
     inner: Arc<Inner>,
@@ -188,25 +188,28 @@ impl SnapshotStore {
         if let [only] = lowers.as_slice() {
             return Ok(Mounted::plain(only.clone()));
         }
-        let dir = self.fresh("active")?;
         if lowers.is_empty() {
-            return Ok(Mounted::scratch(dir));
+            return Ok(Mounted::scratch(self.fresh("active")?));
         }
-        if let Way::Copied(_) = self.way()? {
-            let copy = dir.join("merged");
-            let shown = Copied::make(&lowers, Links::Kept, &copy).and_then(|_| overlay::show(copy, true));
-            if shown.is_err() {
-                let _ = remove_all(&dir);
+        let way = self.way()?;
+        let dir = self.fresh("active")?;
+        let shown = match way {
+            Way::Mounted => {
+                let spec = OverlaySpec {
+                    lowers,
+                    writable: None,
+                };
+                overlay::mount_at(&spec, dir.clone())
             }
-            return shown;
+            Way::Copied(_) => {
+                let copy = dir.join("merged");
+                Copied::make(&lowers, Links::Kept, &copy).and_then(|_| overlay::show(copy, true))
+            }
+        };
+        if shown.is_err() {
+            let _ = remove_all(&dir);
         }
-        overlay::mount_at(
-            &OverlaySpec {
-                lowers,
-                writable: None,
-            },
-            dir,
-        )
+        shown
     }
 
     /// Forgets a layer. Its disk space is freed before this returns; a view that still uses it must be gone.
@@ -277,11 +280,13 @@ impl SnapshotStore {
             remove_all(&path).map_err(SnapshotError::io("clear away", &path))?;
         }
         for path in entries(&self.inner.root.join("layers"))? {
-            if self.inner.syncer.is_torn(&path) {
-                let trash = self.fresh("trash")?;
-                fs::rename(&path, &trash).map_err(SnapshotError::io("clear away", &path))?;
-            } else if Syncer::is_pending(&path) {
-                self.inner.syncer.resubmit(path);
+            match self.inner.syncer.state(&path) {
+                State::Whole => {}
+                State::Pending => self.inner.syncer.submit(path),
+                State::Torn => {
+                    let trash = self.fresh("trash")?;
+                    fs::rename(&path, &trash).map_err(SnapshotError::io("clear away", &path))?;
+                }
             }
         }
         for path in entries(&self.inner.root.join("trash"))? {
@@ -370,11 +375,7 @@ impl Active {
         self.seal()?;
         for part in ["work", "merged"] {
             let path = self.dir.join(part);
-            match remove_all(&path) {
-                Ok(()) => {}
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => return Err(SnapshotError::io("clear away", &path)(error)),
-            }
+            remove_if_there(&path).map_err(SnapshotError::io("clear away", &path))?;
         }
         let size = directory_size(&self.upper()).to_string();
         let size_file = self.dir.join(SIZE);
@@ -400,13 +401,9 @@ impl Active {
 
 impl Drop for Active {
     fn drop(&mut self) {
-        match remove_all(&self.dir) {
-            Ok(()) => {}
-            // It was published.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => {
-                tracing::warn!(path = %self.dir.display(), %error, "a discarded layer could not be removed");
-            }
+        // One that was published is not there any more.
+        if let Err(error) = remove_if_there(&self.dir) {
+            tracing::warn!(path = %self.dir.display(), %error, "a discarded layer could not be removed");
         }
     }
 }

@@ -117,7 +117,10 @@ fn stores() -> Vec<(Place, SnapshotStore)> {
 /// A store where layers have to be copied.
 fn copied(place: Place) -> (Place, SnapshotStore) {
     let store = SnapshotStore::open(&place.state()).unwrap();
-    assert!(matches!(store.way().unwrap(), Way::Copied(_)));
+    let Way::Copied(reason) = store.way().unwrap() else {
+        panic!("layers are mounted");
+    };
+    assert_eq!(reason.matches("choose").count(), 1, "one advice: {reason}");
     (place, store)
 }
 
@@ -786,6 +789,22 @@ fn committed_layers_reach_the_disk_before_the_store_closes() {
     assert!(dir.path().join("layers/a/unsynced").exists());
     drop(store);
     assert!(!dir.path().join("layers/a/unsynced").exists());
+}
+
+#[test]
+fn a_layer_that_a_process_leaves_unsynced_is_seen_to_by_the_next() {
+    let dir = tempfile::tempdir().unwrap();
+    let marker = dir.path().join("layers/a/unsynced");
+    let store = SnapshotStore::open(dir.path()).unwrap();
+    store.begin(&[]).unwrap().commit(&id("a")).unwrap();
+    store.leave();
+    drop(store);
+    assert!(marker.exists());
+    let store = SnapshotStore::open(dir.path()).unwrap();
+    assert!(store.has(&id("a")));
+    drop(store);
+    assert!(!marker.exists());
+    assert!(SnapshotStore::open(dir.path()).unwrap().has(&id("a")));
 }
 
 #[test]

@@ -13,7 +13,7 @@ use super::{SnapshotError, marks};
 pub enum Way {
     /// The kernel mounts them.
     Mounted,
-    /// They are copied, since the kernel does not mount them here, for this reason.
+    /// They are copied, since the kernel does not mount them here: why, and what to do about it.
     Copied(String),
 }
 
@@ -29,7 +29,7 @@ pub(super) fn find(place: &Path) -> Result<Way, SnapshotError> {
     }
     if !marks::has_attributes(&upper) {
         return Ok(Way::Copied(
-            "its file system has no attributes for what overlay notes".to_owned(),
+            "the state directory's file system has no attributes for what overlay notes; choose one on ext4 or xfs".to_owned(),
         ));
     }
     let spec = OverlaySpec {
@@ -44,7 +44,8 @@ pub(super) fn find(place: &Path) -> Result<Way, SnapshotError> {
         )) => {
             let kind = rustix::fs::statfs(place).map(|found| found.f_type);
             Ok(Way::Copied(if kind == Ok(OVERLAY) {
-                "it is on an overlay file system itself".to_owned()
+                "the state directory is on an overlay file system itself; choose one on ext4 or xfs"
+                    .to_owned()
             } else {
                 said
             }))
