@@ -25,7 +25,7 @@ impl Firewall {
     /// The tool that works here, or a sentence on what is missing.
     pub(super) fn find() -> Result<Self, String> {
         let works = |program: &str, arguments: &[&str]| {
-            Command::new(program)
+            self::program(program)
                 .args(arguments)
                 .stdin(Stdio::null())
                 .output()
@@ -55,7 +55,7 @@ impl Firewall {
     /// directory of the worker's.
     pub(super) fn install_in_new(network: Ipv4Addr, place: &Path) -> Result<(), String> {
         nft(&(nft_rules(network) + NOTHING_FOR_ITSELF)).or_else(|nft| {
-            let mut command = Command::new(find("iptables-restore").unwrap_or("iptables-restore".into()));
+            let mut command = program("iptables-restore");
             // The usual place of it is root's.
             command.env("XTABLES_LOCKFILE", place.join("lock"));
             fed(command, &restored_rules(network)).map_err(|iptables| format!("{nft}, and {iptables}"))
@@ -135,7 +135,7 @@ fn nft_rules(network: Ipv4Addr) -> String {
 }
 
 fn iptables(table: &str, action: &str, chain: &str, rule: &[String]) -> Result<Output, String> {
-    Command::new("iptables")
+    program("iptables")
         .args(["-w", "-t", table, action, chain])
         .args(rule)
         .stdin(Stdio::null())
@@ -173,9 +173,14 @@ fn restored_rules(network: Ipv4Addr) -> String {
 }
 
 fn nft(script: &str) -> Result<(), String> {
-    let mut command = Command::new(find("nft").unwrap_or("nft".into()));
+    let mut command = program("nft");
     command.args(["-f", "-"]);
     fed(command, script)
+}
+
+/// A program that may lie where only root's `PATH` leads to.
+fn program(name: &str) -> Command {
+    Command::new(find(name).unwrap_or(name.into()))
 }
 
 /// Runs a program with a text as its input.

@@ -49,13 +49,16 @@ const ARGUMENTS: [&str; 16] = [
     "--netns",
 ];
 
+/// Addresses that have so many of their first bits in common.
+type Range = (Ipv4Addr, u8);
+
 /// A network with a way out that this process owns.
 pub(super) struct Gateway {
     namespace: OwnedFd,
     /// `pasta`, which ends with this value, and with the worker, however that ends.
     pasta: OwnedFd,
     /// The machine's addresses that lead nowhere already.
-    closed: Mutex<Vec<Ipv4Addr>>,
+    closed: Mutex<Vec<Range>>,
 }
 
 /// Whether this process may change the network that it is in.
@@ -115,15 +118,16 @@ impl Gateway {
     pub(super) fn close_machine(&self) -> io::Result<()> {
         let table = fs::read_to_string("/proc/net/fib_trie")?;
         let mut closed = self.closed.lock().unwrap_or_else(PoisonError::into_inner);
-        let open: Vec<Ipv4Addr> = addresses(&table)
-            .filter(|address| !address.is_loopback() && !closed.contains(address))
+        let open: Vec<Range> = addresses(&table)
+            .filter(|range| !range.0.is_loopback() && !closed.contains(range))
             .collect();
         if open.is_empty() {
             return Ok(());
         }
         self.within(|| {
             let mut netlink = Netlink::open()?;
-            open.iter().try_for_each(|address| netlink.add_dead_end(*address))
+            open.iter()
+                .try_for_each(|(address, prefix)| netlink.add_dead_end(*address, *prefix))
         })?;
         closed.extend(open);
         Ok(())
@@ -268,16 +272,28 @@ fn has_default(routes: &str) -> bool {
     })
 }
 
-/// The addresses of the machine itself, as its routing table has them.
-fn addresses(table: &str) -> impl Iterator<Item = Ipv4Addr> + '_ {
+/// The addresses of the machine itself, as its routing tables have them: single ones, and whole ranges that were declared its own.
+fn addresses(tables: &str) -> impl Iterator<Item = Range> + '_ {
     let mut last = None;
-    table.lines().filter_map(move |line| {
+    let mut is_for_all = true;
+    tables.lines().filter_map(move |line| {
+        if !line.starts_with(' ') {
+            is_for_all = matches!(line, "Main:" | "Local:");
+            return None;
+        }
         let line = line.trim();
         if let Some(address) = line.strip_prefix("|-- ") {
             last = address.parse().ok();
             return None;
         }
-        line.starts_with("/32 host LOCAL").then_some(last).flatten()
+        let (prefix, rest) = line.strip_prefix('/')?.split_once(' ')?;
+        if !rest.starts_with("host LOCAL") {
+            return None;
+        }
+        let prefix = prefix.parse().ok()?;
+        // In a table of its own, for packets that bear its mark, this is how a transparent proxy gets to see them.
+        let is_a_proxys = prefix == 0 && !is_for_all;
+        Some((last?, prefix)).filter(|_| !is_a_proxys)
     })
 }
 
@@ -295,18 +311,42 @@ Main:
      |-- 192.0.2.0
         /24 link UNICAST
 Local:
-     |-- 127.0.0.1
+     +-- 127.0.0.0/8 2 0 2
+        +-- 127.0.0.0/31 1 0 0
+           |-- 127.0.0.0
+              /8 host LOCAL
+           |-- 127.0.0.1
+              /32 host LOCAL
+        |-- 127.255.255.255
+           /32 link BROADCAST
+     |-- 10.9.0.0
+        /16 host LOCAL
+        /24 link UNICAST
         /32 host LOCAL
      |-- 192.0.2.2
         /32 host LOCAL
      |-- 192.0.2.255
         /32 link BROADCAST
-     |-- 192.0.2.2
-        /32 host LOCAL
+Id 100:
+     |-- 0.0.0.0
+        /0 host LOCAL
+     |-- 198.51.100.0
+        /24 host LOCAL
 ";
-        let found: Vec<Ipv4Addr> = addresses(table).collect();
-        let address = |last| Ipv4Addr::new(192, 0, 2, last);
-        assert_eq!(found, [Ipv4Addr::LOCALHOST, address(2), address(2)]);
+        let found: Vec<Range> = addresses(table).collect();
+        assert_eq!(
+            found,
+            [
+                (Ipv4Addr::new(127, 0, 0, 0), 8),
+                (Ipv4Addr::LOCALHOST, 32),
+                (Ipv4Addr::new(10, 9, 0, 0), 16),
+                (Ipv4Addr::new(10, 9, 0, 0), 32),
+                (Ipv4Addr::new(192, 0, 2, 2), 32),
+                (Ipv4Addr::new(198, 51, 100, 0), 24),
+            ]
+        );
+        let all: Vec<Range> = addresses("Local:\n     |-- 0.0.0.0\n        /0 host LOCAL\n").collect();
+        assert_eq!(all, [(Ipv4Addr::UNSPECIFIED, 0)], "everything is the machine's");
     }
 
     #[test]

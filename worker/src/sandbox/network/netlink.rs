@@ -102,8 +102,8 @@ impl Netlink {
         self.request(message).map(drop)
     }
 
-    /// Lets packets to one address lead nowhere.
-    pub(super) fn add_dead_end(&mut self, address: Ipv4Addr) -> io::Result<()> {
+    /// Lets packets lead nowhere that are for `address`, or for another that has the first `prefix` bits in common with it.
+    pub(super) fn add_dead_end(&mut self, address: Ipv4Addr, prefix: u8) -> io::Result<()> {
         let mut message = Message::new(libc::RTM_NEWROUTE, libc::NLM_F_CREATE | libc::NLM_F_REPLACE);
         let (table, protocol, scope, kind) = (
             libc::RT_TABLE_MAIN,
@@ -111,7 +111,7 @@ impl Netlink {
             libc::RT_SCOPE_UNIVERSE,
             libc::RTN_BLACKHOLE,
         );
-        message.raw(&[INET, 32, 0, 0, table, protocol, scope, kind, 0, 0, 0, 0]);
+        message.raw(&[INET, prefix, 0, 0, table, protocol, scope, kind, 0, 0, 0, 0]);
         message.bytes(libc::RTA_DST, &address.octets());
         self.request(message).map(drop)
     }
