@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
@@ -182,24 +182,54 @@ impl Mapper {
             .map_err(|error| format!("/bin/sh cannot be started ({error})"))
     }
 
-    fn map(self) -> Result<(), String> {
-        let mut child = self.0;
-        if let Some(mut input) = child.stdin.take() {
+    fn map(mut self) -> Result<(), String> {
+        if let Some(mut input) = self.0.stdin.take() {
             input
                 .write_all(b"\n")
                 .map_err(|error| format!("newuidmap cannot be reached ({error})"))?;
         }
-        let ended = child
-            .wait_with_output()
-            .map_err(|error| format!("newuidmap cannot be waited for ({error})"))?;
-        if ended.status.success() {
+        let mut said = Vec::new();
+        let mut listen = || {
+            if let Some(mut output) = self.0.stderr.take() {
+                output.read_to_end(&mut said)?;
+            }
+            self.0.wait()
+        };
+        let ended = listen().map_err(|error| format!("newuidmap cannot be waited for ({error})"))?;
+        if ended.success() {
             return Ok(());
         }
-        let said = String::from_utf8_lossy(&ended.stderr);
+        let said = String::from_utf8_lossy(&said);
         let said = said.lines().next().unwrap_or("it said nothing").trim();
         Err(format!(
             "newuidmap or newgidmap refused ({said}): see that both belong to root and have the setuid bit, and that the worker \
              was not started with no_new_privs"
         ))
+    }
+}
+
+impl Drop for Mapper {
+    fn drop(&mut self) {
+        // A shell that was told nothing ends when nobody can tell it anything any more.
+        drop(self.0.stdin.take());
+        _ = self.0.wait();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mapper_that_is_not_needed_leaves_no_process() {
+        let shell = Command::new("/bin/sh")
+            .args(["-c", "read -r _ && exit 0"])
+            .stdin(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let process = Path::new("/proc").join(shell.id().to_string());
+        assert!(process.exists());
+        drop(Mapper(shell));
+        assert!(!process.exists());
     }
 }
