@@ -42,13 +42,14 @@ impl State {
     /// Makes the folder where it is not there, and takes it for this process.
     pub(super) fn open(given: Option<&Path>) -> Result<Self, Failure> {
         // Commands that only look take the folder too, for a moment.
-        for _ in 0..ATTEMPTS {
+        let mut attempts = 1;
+        loop {
             match Self::attempt(given) {
-                Err(Refusal::InUse(_)) => std::thread::sleep(BETWEEN),
+                Err(Refusal::InUse(_)) if attempts < ATTEMPTS => attempts += 1,
                 result => return Ok(result?),
             }
+            std::thread::sleep(BETWEEN);
         }
-        Ok(Self::attempt(given)?)
     }
 
     /// As [`State::open`], but waits for other builds that are at work there, and calls `tell` where it does; `None` where
