@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use futures_util::StreamExt as _;
+use futures_util::{StreamExt as _, stream};
 use reqwest::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, LOCATION};
 use reqwest::{Body, Client, RequestBuilder, Response, StatusCode, Url};
 use sha2::{Digest as _, Sha256};
@@ -57,12 +57,22 @@ fn has_changed(error: &reqwest::Error) -> bool {
 /// Takes a damaged blob away, and says so.
 async fn damaged(endpoint: &Endpoint, store: &ContentStore, upload: &Upload) -> Failure {
     let (store, digest) = (store.clone(), upload.digest.clone());
-    let verified = tokio::task::spawn_blocking(move || store.verify(&digest)).await;
+    let verified = move || {
+        store
+            .verify(&digest)
+            .map(|()| store.size(&digest).unwrap_or_default())
+    };
+    let verified = tokio::task::spawn_blocking(verified).await;
     let origin = "the content store";
     match verified {
         Ok(Err(error)) => Failure::Lasting(ImageError::content(&endpoint.reference, origin, error)),
+        Ok(Ok(length)) if length != upload.size => {
+            let (digest, size) = (&upload.digest, upload.size);
+            let reason = format!("its manifest says that {digest} has {size} bytes, and it has {length}");
+            Failure::Lasting(ImageError::malformed(&endpoint.reference, reason))
+        }
         // It reads well now; so it will the next time.
-        Ok(Ok(())) | Err(_) => Failure::Passing(endpoint.unreachable("the blob could not be read")),
+        Ok(Ok(_)) | Err(_) => Failure::Passing(endpoint.unreachable("the blob could not be read")),
     }
 }
 
@@ -175,8 +185,15 @@ impl RegistryClient {
             let origin = "the content store";
             Failure::Lasting(ImageError::content(&endpoint.reference, origin, error))
         })?;
+        // The registry is told how much will come, so nothing is begun that cannot be brought to its end.
+        if file
+            .metadata()
+            .is_ok_and(|metadata| metadata.len() != upload.size)
+        {
+            return Err(damaged(endpoint, store, upload).await);
+        }
         let sent = Arc::new(AtomicU64::new(0));
-        let counted = Arc::clone(&sent);
+        let (counted, all) = (Arc::clone(&sent), Arc::clone(&sent));
         let mut hasher = Sha256::new();
         let (expected, size) = (upload.digest.clone(), upload.size);
         let pieces = ReaderStream::with_capacity(tokio::fs::File::from_std(file), PIECE).map(move |piece| {
@@ -191,12 +208,15 @@ impl RegistryClient {
                 Err(io::Error::other(Changed))
             }
         });
+        // It may be cut off while it is read.
+        let end = stream::once(async move { (all.load(Ordering::Relaxed) < size).then_some(Changed) });
+        let end = end.filter_map(|changed| async { Some(Err(io::Error::other(changed?))) });
         let client = self.uploader(endpoint)?;
         let mut request = client
             .put(place.clone())
             .header(CONTENT_TYPE, "application/octet-stream")
             .header(CONTENT_LENGTH, upload.size)
-            .body(Body::wrap_stream(pieces));
+            .body(Body::wrap_stream(pieces.chain(end)));
         // Who we are is told to the registry, not to another host that it sends us to.
         let own = endpoint.address("")?;
         if place.origin() == own.origin()

@@ -224,3 +224,41 @@ async fn blob_that_was_damaged_here_is_named_and_made_anew_by_the_next_build() {
     assert!(went.error().contains("400"), "{}", went.error());
     assert_eq!(went.bench.store.blobs().unwrap().len(), 1);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn blob_that_is_shorter_or_longer_than_its_image_says_is_an_error_at_once() {
+    for (length, says) in [
+        (Some(1_000_000), "was damaged on the disk"),
+        (Some(0), "was damaged on the disk"),
+        (Some(3_200_001), "was damaged on the disk"),
+        (None, "has 3200001 bytes, and it has 3200000"),
+    ] {
+        let server = scripted(&[]).await;
+        let bench = Bench::with_patience("", PATIENT);
+        let mut push = push(&bench);
+        let digest = push.blobs.keys().next().unwrap().clone();
+        match length {
+            Some(length) => std::fs::File::options()
+                .write(true)
+                .open(bench.store.path(&digest))
+                .unwrap()
+                .set_len(length)
+                .unwrap(),
+            None => *push.blobs.get_mut(&digest).unwrap() += 1,
+        }
+        let name = format!("{}/a:1", server.host).parse().unwrap();
+        let begun = Instant::now();
+        let error = bench.source.push(&name, &push).await.unwrap_err().to_string();
+        assert!(error.contains(says), "{length:?}: {error}");
+        assert!(begun.elapsed() < Duration::from_secs(10), "{length:?}");
+        // The next build makes a good one where this one was none.
+        assert_eq!(bench.store.contains(&digest), length.is_none());
+        // No part of it was sent, nor a manifest that points to it.
+        let sent = server
+            .seen()
+            .iter()
+            .filter(|request| matches!(kind(request), "send" | "manifest"))
+            .count();
+        assert_eq!(sent, 0, "{length:?}");
+    }
+}
