@@ -13,7 +13,7 @@ use super::{
     Config, ConfigError, Credentials, LayoutImage, Limits, Mirror, RegistryConfig, StorageLimits, Substitute,
     SubstituteSource,
 };
-use crate::source::address::Network;
+use crate::source::address::{self, Network};
 use crate::source::image::reference::{Reference, is_registry_name};
 
 #[derive(Deserialize)]
@@ -187,7 +187,7 @@ fn cache(name: &Spanned<String>) -> Result<Reference, Problem> {
 }
 
 fn network(text: &Spanned<String>) -> Result<Network, Problem> {
-    text.get_ref().parse().map_err(|()| {
+    address::network(text.get_ref()).ok_or_else(|| {
         let message = format!(
             "{:?} is no network: write its first address and how many bits all of them share, such as \"10.1.0.0/16\"",
             text.get_ref()

@@ -5,9 +5,10 @@
 //! to: one that leads elsewhere a moment later (DNS rebinding) gains nothing.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::str::FromStr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+
+pub use ipnet::IpNet as Network;
 
 /// How far a build's addresses may lead.
 #[derive(Debug, Clone)]
@@ -31,7 +32,7 @@ impl Reach {
             Self::Anywhere => true,
             Self::Public(networks) => {
                 let address = plain(address);
-                !is_private(address) || networks.iter().any(|network| network.contains(address))
+                !is_private(address) || networks.iter().any(|network| network.contains(&address))
             }
         }
     }
@@ -41,6 +42,19 @@ impl Reach {
         match named(host) {
             Some(address) => self.allows(address),
             None => true,
+        }
+    }
+
+    /// Whether a host may be asked that somebody else looks up again, as a proxy does. What has no address here may have
+    /// one there: then its name tells whether it is a private network's.
+    pub async fn allows_name(&self, host: &str, port: u16) -> bool {
+        if matches!(self, Self::Anywhere) {
+            return true;
+        }
+        let by_name = self.allows_host(host);
+        match self.find(host, port).await {
+            Ok(found) => by_name && !found.is_empty(),
+            Err(_) => by_name && !is_private_name(host),
         }
     }
 
@@ -59,6 +73,19 @@ pub(super) fn is_this_machine(host: &str) -> bool {
     })
 }
 
+/// Whether a name is one that no public server of names knows: a single word, or what ends as names within a house do
+/// (RFC 6762, RFC 8375, and what was put aside for that by those who give names out).
+fn is_private_name(host: &str) -> bool {
+    let host = host.trim_end_matches('.').to_ascii_lowercase();
+    let last = host.rsplit('.').next().unwrap_or_default();
+    !host.contains('.')
+        || matches!(
+            last,
+            "local" | "internal" | "intranet" | "private" | "corp" | "home" | "lan"
+        )
+        || host.ends_with(".home.arpa")
+}
+
 /// The address that a host is, where it is one or a name for this machine.
 fn named(host: &str) -> Option<IpAddr> {
     let host = host.trim_matches(['[', ']']);
@@ -73,20 +100,18 @@ fn named(host: &str) -> Option<IpAddr> {
 /// An IPv4 address that is written as one of IPv6, or that a gateway would make of one, as itself.
 fn plain(address: IpAddr) -> IpAddr {
     let IpAddr::V6(six) = address else { return address };
-    let [.., a, b] = six.segments();
-    let last = Ipv4Addr::from((u32::from(a) << 16) | u32::from(b));
+    let four = |a: u16, b: u16| Ipv4Addr::from((u32::from(a) << 16) | u32::from(b)).into();
     match six.segments() {
-        // Mapped and compatible addresses, and those of NAT64.
-        [0, 0, 0, 0, 0, 0 | 0xffff, ..] if !six.is_loopback() && !six.is_unspecified() => last.into(),
-        [0x64, 0xff9b, 0, 0, 0, 0, ..] => last.into(),
-        // 6to4.
-        [0x2002, a, b, ..] => Ipv4Addr::from((u32::from(a) << 16) | u32::from(b)).into(),
+        // Mapped addresses, those of NAT64, and 6to4.
+        [0, 0, 0, 0, 0, 0xffff, a, b] | [0x64, 0xff9b, 0, 0, 0, 0, a, b] | [0x2002, a, b, ..] => four(a, b),
         _ => address,
     }
 }
 
-/// Whether an address is of this machine, or of a network that is not everybody's: what is meant for private use
-/// (RFC 1918, RFC 4193), for carriers (RFC 6598), for a link, for benchmarks, for several receivers, or for later.
+/// Whether an address is of this machine, or of a network that is not everybody's. Of IPv4 those are known that are not:
+/// what is meant for private use (RFC 1918), for carriers (RFC 6598), for a link, for benchmarks and examples, for several
+/// receivers, or for later. Of IPv6 it is known where everybody's are (RFC 4291), and what of that is not: what its
+/// registry keeps for protocols, Teredo among them, which hides an IPv4 address, and for examples.
 fn is_private(address: IpAddr) -> bool {
     let reserved = match address {
         IpAddr::V4(address) => {
@@ -94,17 +119,16 @@ fn is_private(address: IpAddr) -> bool {
             address.is_private()
                 || address.is_loopback()
                 || address.is_link_local()
+                || address.is_documentation()
                 || matches!((a, b, c), (0 | 224.., ..) | (192, 0, 0) | (198, 18 | 19, _))
                 || (a == 100 && (64..128).contains(&b))
         }
         IpAddr::V6(address) => {
             let [first, second, ..] = address.segments();
-            address.is_loopback()
-                || address.is_unspecified()
-                || address.is_multicast()
-                // Unique local, link-local, and what was site-local once; and Teredo, which hides an IPv4 address.
-                || matches!(first, 0xfc00..=0xfdff | 0xfe80..=0xfeff)
-                || (first, second) == (0x2001, 0)
+            !matches!(
+                (first, second),
+                (0x2000 | 0x2002..=0x3ffe, _) | (0x2001, 0x200..=0xdb7 | 0xdb9..) | (0x3fff, 0x1000..)
+            )
         }
     };
     reserved || is_own(address)
@@ -115,60 +139,12 @@ fn is_own(address: IpAddr) -> bool {
     std::net::UdpSocket::bind((address, 0)).is_ok()
 }
 
-/// Addresses that begin alike: `10.1.0.0/16`, `fd00::/8`, or one alone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Network {
-    address: IpAddr,
-    bits: u8,
-}
-
-impl Network {
-    fn contains(&self, address: IpAddr) -> bool {
-        match (self.address, address) {
-            (IpAddr::V4(own), IpAddr::V4(other)) => {
-                let mask = u32::MAX.checked_shl(32 - u32::from(self.bits)).unwrap_or(0);
-                (own.to_bits() ^ other.to_bits()) & mask == 0
-            }
-            (IpAddr::V6(own), IpAddr::V6(other)) => {
-                let mask = u128::MAX.checked_shl(128 - u32::from(self.bits)).unwrap_or(0);
-                (own.to_bits() ^ other.to_bits()) & mask == 0
-            }
-            _ => false,
-        }
-    }
-}
-
-impl FromStr for Network {
-    type Err = ();
-
-    fn from_str(text: &str) -> Result<Self, ()> {
-        let (address, bits) = match text.split_once('/') {
-            Some((address, bits)) => (address, Some(bits)),
-            None => (text, None),
-        };
-        let address: IpAddr = address.parse().map_err(|_| ())?;
-        let most = match address {
-            IpAddr::V4(_) => 32,
-            IpAddr::V6(_) => 128,
-        };
-        let bits = bits.map_or(Ok(most), |bits| bits.parse().map_err(|_| ()))?;
-        if bits > most {
-            return Err(());
-        }
-        let network = Self { address, bits };
-        // Bits behind the mask would be a network that its writer did not mean.
-        let first = match address {
-            IpAddr::V4(address) => {
-                let mask = u32::MAX.checked_shl(32 - u32::from(bits)).unwrap_or(0);
-                IpAddr::V4(Ipv4Addr::from_bits(address.to_bits() & mask))
-            }
-            IpAddr::V6(address) => {
-                let mask = u128::MAX.checked_shl(128 - u32::from(bits)).unwrap_or(0);
-                IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & mask))
-            }
-        };
-        (first == address).then_some(network).ok_or(())
-    }
+/// Reads addresses that begin alike, `10.1.0.0/16` or `fd00::/8`, or one alone. Bits behind the mask would be a network
+/// that its writer did not mean.
+pub fn network(text: &str) -> Option<Network> {
+    let alone = || text.parse().map(|address: IpAddr| address.into());
+    let network: Network = text.parse().or_else(|_| alone()).ok()?;
+    (network == network.trunc()).then_some(network)
 }
 
 #[cfg(test)]
@@ -176,7 +152,7 @@ mod tests {
     use super::*;
 
     fn reach(networks: &[&str]) -> Reach {
-        Reach::Public(networks.iter().map(|network| network.parse().unwrap()).collect())
+        Reach::Public(networks.iter().map(|text| network(text).unwrap()).collect())
     }
 
     #[test]
@@ -212,10 +188,30 @@ mod tests {
             "::ffff:127.0.0.1",
             "::ffff:10.0.0.1",
             "::10.0.0.1",
+            "::8.8.8.8",
             "64:ff9b::10.0.0.1",
             "64:ff9b::7f00:1",
             "2002:a00:1::",
             "2002:c0a8:101::1",
+            // What is for examples, and what nobody was given.
+            "192.0.2.1",
+            "198.51.100.1",
+            "203.0.113.1",
+            "64:ff9b::192.0.2.1",
+            "2002:c000:201::1",
+            "2001:db8::1",
+            "3fff:fff::1",
+            // What is kept for protocols: benchmarks, names of hosts that are no addresses.
+            "2001:2::1",
+            "2001:1ff::1",
+            // Whatever lies beside what everybody's addresses begin with: a local NAT64, what is thrown away, routers' own.
+            "64:ff9b:1::808:808",
+            "100::1",
+            "1fff::1",
+            "4000::1",
+            "5f00::1",
+            "fbff::1",
+            "fe00::1",
         ] {
             assert!(!Reach::default().allows_host(host), "{host}");
             assert!(Reach::Anywhere.allows_host(host), "{host}");
@@ -223,14 +219,18 @@ mod tests {
         for host in [
             "example.com",
             "localhost.example.com",
-            "192.0.2.1",
             "100.63.0.1",
             "100.128.0.1",
             "172.32.0.1",
             "8.8.8.8",
-            "2001:db8::1",
-            "2002:c000:201::1",
-            "64:ff9b::192.0.2.1",
+            "2000::1",
+            "2001:200::1",
+            "2001:4860:4860::8888",
+            "2606:4700::1111",
+            "3fff:1000::1",
+            "2002:808:808::1",
+            "64:ff9b::8.8.8.8",
+            "::ffff:8.8.8.8",
         ] {
             assert!(Reach::default().allows_host(host), "{host}");
         }
@@ -268,7 +268,7 @@ mod tests {
             "::/129",
             "localhost",
         ] {
-            assert!(text.parse::<Network>().is_err(), "{text}");
+            assert!(network(text).is_none(), "{text}");
         }
     }
 
@@ -276,6 +276,25 @@ mod tests {
     async fn of_a_name_only_the_addresses_that_were_checked_are_given() {
         assert_eq!(Reach::default().find("localhost", 1).await.unwrap(), []);
         assert!(!Reach::Anywhere.find("localhost", 1).await.unwrap().is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_name_without_an_address_here_is_not_asked_for_elsewhere_where_it_is_a_private_networks() {
+        for host in [
+            "stagewright-nobody",
+            "stagewright-nobody.internal",
+            "a.stagewright-nobody.HOME.arpa.",
+            "stagewright-nobody.local.",
+            "10.0.0.1",
+            "localhost",
+        ] {
+            assert!(!Reach::default().allows_name(host, 1).await, "{host}");
+            assert!(Reach::Anywhere.allows_name(host, 1).await, "{host}");
+        }
+        for host in ["internal.invalid", "stagewright-nobody.invalid", "8.8.8.8"] {
+            assert!(Reach::default().allows_name(host, 1).await, "{host}");
+        }
+        assert!(reach(&["127.0.0.0/8", "::1"]).allows_name("localhost", 1).await);
     }
 
     #[test]

@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::{
-    CONTENT_DISPOSITION, ETAG, HeaderMap, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED,
+    AUTHORIZATION, CONTENT_DISPOSITION, COOKIE, ETAG, HeaderMap, HeaderValue, IF_MODIFIED_SINCE,
+    IF_NONE_MATCH, LAST_MODIFIED, LOCATION, PROXY_AUTHORIZATION,
 };
 use reqwest::{Client, Response, StatusCode, Url, redirect};
 
@@ -144,40 +145,77 @@ impl Web {
         if !matches!(url.scheme(), "http" | "https") {
             return Err(address(&"it is neither http nor https"));
         }
-        let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
-        if !question.local {
-            let port = url.port_or_known_default().unwrap_or_default();
-            // Where a proxy stands between, it is the proxy that looks the name up; so it is looked up here, too. Whoever
-            // asks next says what is wrong with a name that has no address.
-            let found = self.public.find(host, port).await;
-            if !self.public.allows_host(host) || found.is_ok_and(|found| found.is_empty()) {
-                return Err(WebError::Local(written));
-            }
+        if !question.local && !self.may_lead_to(&url).await {
+            return Err(WebError::Local(written));
         }
-        let way = match (question.local, is_this_machine(host)) {
-            (false, _) => Way::Outside,
-            // What is on this machine no proxy has.
-            (true, true) => Way::Direct,
-            (true, false) => Way::Proxied,
-        };
-        let client = self.client(way).map_err(|reason| WebError::Unreachable {
-            url: written.clone(),
-            reason: reason.to_owned(),
-        })?;
-        let mut request = client.get(url).headers(question.headers.clone());
-        if let Some(etag) = &question.known.etag {
-            request = request.header(IF_NONE_MATCH, etag);
-        } else if let Some(time) = &question.known.last_modified {
-            request = request.header(IF_MODIFIED_SINCE, time);
+        let mut headers = question.headers.clone();
+        if let Some(etag) = question.known.etag.as_deref().and_then(header) {
+            headers.insert(IF_NONE_MATCH, etag);
+        } else if let Some(time) = question.known.last_modified.as_deref().and_then(header) {
+            headers.insert(IF_MODIFIED_SINCE, time);
         }
-        let response = request.send().await.map_err(|error| failure(&written, &error))?;
         let download = Download {
-            response,
+            response: self.follow(url, headers, question.local, &written).await?,
             url: written,
             limit: self.limit,
             received: 0,
         };
         download.checked(&question.known)
+    }
+
+    /// Asks, and follows where it is sent on to. Each address is looked at as the first one is.
+    async fn follow(
+        &self,
+        mut url: Url,
+        mut headers: HeaderMap,
+        local: bool,
+        written: &str,
+    ) -> Result<Response, WebError> {
+        let refused = |reason: &str| WebError::Unreachable {
+            url: written.to_owned(),
+            reason: reason.to_owned(),
+        };
+        for _ in 0..=MOST_REDIRECTS {
+            let way = match (local, is_this_machine(host(&url))) {
+                (false, _) => Way::Outside,
+                // What is on this machine no proxy has.
+                (true, true) => Way::Direct,
+                (true, false) => Way::Proxied,
+            };
+            let client = self.client(way).map_err(refused)?;
+            let request = client.get(url.clone()).headers(headers.clone());
+            let response = request.send().await.map_err(|error| failure(written, &error))?;
+            let Some(next) = sent_on_to(&url, &response) else {
+                return Ok(response);
+            };
+            if url.scheme() == "https" && next.scheme() != "https" {
+                return Err(refused("it redirects from HTTPS to an address without"));
+            }
+            if !matches!(next.scheme(), "http" | "https") {
+                return Err(refused(
+                    "it redirects to an address that is neither http nor https",
+                ));
+            }
+            if !local && !self.may_lead_to(&next).await {
+                return Err(refused(
+                    "it redirects to the worker's own machine or into a private network",
+                ));
+            }
+            if next.origin() != url.origin() {
+                for proof in [AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION] {
+                    headers.remove(proof);
+                }
+            }
+            url = next;
+        }
+        Err(refused("it redirects without end"))
+    }
+
+    /// Whether others than the owner get files from an address. Where a proxy stands between, it is the proxy that looks the
+    /// name up and connects; so it is looked up here, too.
+    async fn may_lead_to(&self, url: &Url) -> bool {
+        let port = url.port_or_known_default().unwrap_or_default();
+        self.public.allows_name(host(url), port).await
     }
 
     fn client(&self, way: Way) -> Result<&Client, &str> {
@@ -340,6 +378,12 @@ impl Resolve for Checked {
     fn resolve(&self, name: Name) -> Resolving {
         let reach = self.0.clone();
         Box::pin(async move {
+            // The proxy is of the owner's choosing, and mostly in a private network.
+            let reach = if is_a_proxy(name.as_str()) {
+                Reach::Anywhere
+            } else {
+                reach
+            };
             let found: Vec<SocketAddr> = reach.find(name.as_str(), 0).await?;
             if found.is_empty() {
                 return Err(
@@ -351,6 +395,31 @@ impl Resolve for Checked {
     }
 }
 
+/// Where the environment names proxies.
+const PROXIES: [&str; 6] = [
+    "HTTPS_PROXY",
+    "https_proxy",
+    "HTTP_PROXY",
+    "http_proxy",
+    "ALL_PROXY",
+    "all_proxy",
+];
+
+/// Whether a name is that of a proxy of the environment.
+fn is_a_proxy(name: &str) -> bool {
+    PROXIES.iter().any(|variable| {
+        let Ok(written) = std::env::var(variable) else {
+            return false;
+        };
+        let url = if written.contains("://") {
+            Url::parse(&written)
+        } else {
+            Url::parse(&format!("http://{written}"))
+        };
+        url.is_ok_and(|url| host(&url).eq_ignore_ascii_case(name))
+    })
+}
+
 fn client(way: Way, public: &Reach) -> Result<Client, String> {
     // Fails where another part of the process has chosen one already, which is as good.
     let _ = rustls::crypto::ring::default_provider().install_default();
@@ -359,7 +428,7 @@ fn client(way: Way, public: &Reach) -> Result<Client, String> {
             .user_agent(concat!("stagewright/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(CONNECT)
             .read_timeout(READ)
-            .redirect(redirects(way, public.clone()));
+            .redirect(redirect::Policy::none());
         match way {
             Way::Direct => builder.no_proxy(),
             Way::Proxied => builder,
@@ -383,24 +452,23 @@ fn client(way: Way, public: &Reach) -> Result<Client, String> {
     })
 }
 
-fn redirects(way: Way, public: Reach) -> redirect::Policy {
-    redirect::Policy::custom(move |attempt| {
-        let was_secure = attempt
-            .previous()
-            .last()
-            .is_some_and(|from| from.scheme() == "https");
-        let host = attempt.url().host_str().unwrap_or_default();
-        let leaves = matches!(way, Way::Outside) && !public.allows_host(host);
-        if was_secure && attempt.url().scheme() != "https" {
-            attempt.error("it redirects from HTTPS to an address without")
-        } else if leaves {
-            attempt.error("it redirects to the worker's own machine or into a private network")
-        } else if attempt.previous().len() > MOST_REDIRECTS {
-            attempt.error("it redirects without end")
-        } else {
-            attempt.follow()
-        }
-    })
+/// The host of an address, as one that is looked up.
+fn host(url: &Url) -> &str {
+    url.host_str().unwrap_or_default().trim_matches(['[', ']'])
+}
+
+/// What is known from an earlier answer as it is sent. What could not be is left out, and the file is fetched again.
+fn header(value: &str) -> Option<HeaderValue> {
+    HeaderValue::from_str(value).ok()
+}
+
+/// The address that an answer sends whoever asks on to.
+fn sent_on_to(url: &Url, answer: &Response) -> Option<Url> {
+    if !matches!(answer.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
+        return None;
+    }
+    let written = answer.headers().get(LOCATION)?.to_str().ok()?;
+    url.join(written).ok()
 }
 
 fn failure(url: &str, error: &reqwest::Error) -> WebError {
@@ -408,8 +476,7 @@ fn failure(url: &str, error: &reqwest::Error) -> WebError {
     let reason = if error.is_timeout() {
         "it took too long: try again, or look whether the network is slow".to_owned()
     } else if error.is_connect() {
-        let proxied = ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"];
-        let hint = if proxied.iter().any(|name| std::env::var_os(name).is_some()) {
+        let hint = if PROXIES.iter().any(|name| std::env::var_os(name).is_some()) {
             "the proxy of the environment was asked"
         } else {
             "is there a network? A proxy is taken from HTTP_PROXY and HTTPS_PROXY"
@@ -436,6 +503,7 @@ fn innermost(error: &dyn std::error::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::source::address::network;
 
     #[test]
     fn names_of_files_never_lead_anywhere() {
@@ -523,7 +591,7 @@ mod tests {
     }
 
     async fn asked(networks: &[&str], url: String) -> Result<(), String> {
-        let networks: Vec<Network> = networks.iter().map(|text| text.parse().unwrap()).collect();
+        let networks: Vec<Network> = networks.iter().map(|text| network(text).unwrap()).collect();
         let question = Question {
             url,
             ..Question::default()
@@ -578,5 +646,97 @@ mod tests {
             );
             asked(&["127.0.0.0/8"], url).await.unwrap();
         }
+    }
+
+    /// Runs one of these tests once more, by itself and with a proxy in its environment.
+    fn with_proxy(test: &str, port: u16) {
+        let mut again = std::process::Command::new(std::env::current_exe().unwrap());
+        for name in ["no_proxy", "NO_PROXY", "REQUEST_METHOD"] {
+            again.env_remove(name);
+        }
+        let ended = again
+            .args(["--exact", &format!("source::http::tests::{test}")])
+            .env("http_proxy", format!("http://localhost:{port}"))
+            .env(BEHIND_A_PROXY, "1")
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&ended.stdout).into_owned();
+        assert!(ended.status.success() && said.contains("1 passed"), "{said}");
+    }
+
+    const BEHIND_A_PROXY: &str = "STAGEWRIGHT_TEST_BEHIND_A_PROXY";
+
+    /// A proxy that would bring anything: `http://example.com/?URL` as a redirect to that, the rest as a file.
+    async fn proxy() -> (u16, Arc<std::sync::Mutex<Vec<String>>>) {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let asked = Arc::new(std::sync::Mutex::new(Vec::new()));
+        let heard = Arc::clone(&asked);
+        tokio::spawn(async move {
+            loop {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let mut request = [0; 4096];
+                let length = stream.read(&mut request).await.unwrap();
+                let request = String::from_utf8_lossy(&request[..length]).into_owned();
+                let url = request.split(' ').nth(1).unwrap_or_default().to_owned();
+                let answer = match url.split_once('?') {
+                    Some((_, next)) => format!("302 Found\r\nLocation: {next}\r\nContent-Length: 0"),
+                    None => "200 OK\r\nContent-Length: 1".to_owned(),
+                };
+                heard.lock().unwrap().push(url);
+                _ = stream
+                    .write_all(format!("HTTP/1.1 {answer}\r\nConnection: close\r\n\r\nx").as_bytes())
+                    .await;
+            }
+        });
+        (port, asked)
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn behind_a_proxy_no_redirect_leads_builds_of_others_to_a_private_name() {
+        let test = "behind_a_proxy_no_redirect_leads_builds_of_others_to_a_private_name";
+        if std::env::var_os(BEHIND_A_PROXY).is_none() {
+            let (port, asked) = proxy().await;
+            tokio::task::spawn_blocking(move || with_proxy(test, port))
+                .await
+                .unwrap();
+            let asked = asked.lock().unwrap();
+            assert!(
+                asked.contains(&"http://public.invalid/file".to_owned()),
+                "{asked:?}"
+            );
+            let mut hosts = asked.iter().map(|url| Url::parse(url).unwrap());
+            assert!(
+                hosts.all(|url| url.host_str() == Some("public.invalid")),
+                "{asked:?}"
+            );
+            return;
+        }
+        asked(&[], "http://public.invalid/file".into()).await.unwrap();
+        asked(&[], "http://public.invalid/?http://public.invalid/file".into())
+            .await
+            .unwrap();
+        // This machine's own name leads here, where it leads anywhere.
+        let own = rustix::system::uname().nodename().to_string_lossy().into_owned();
+        for hidden in ["10.0.0.1", "localhost", "intranet", "wiki.internal", &own] {
+            let direct = asked(&[], format!("http://{hidden}/file")).await.unwrap_err();
+            assert!(direct.contains("private-networks"), "{direct}");
+            let led = format!("http://public.invalid/?http://{hidden}/file");
+            let led = asked(&[], led).await.unwrap_err();
+            assert!(led.contains("it redirects to the worker's own machine"), "{led}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_redirect_ends_and_leads_to_no_other_kind_of_address() {
+        let round = server("127.0.0.1", Some("/again".into())).await;
+        let url = format!("http://127.0.0.1:{round}/");
+        let refused = asked(&["127.0.0.0/8"], url).await.unwrap_err();
+        assert!(refused.contains("without end"), "{refused}");
+        let file = server("127.0.0.1", Some("file:///etc/passwd".into())).await;
+        let url = format!("http://127.0.0.1:{file}/");
+        let refused = asked(&["127.0.0.0/8"], url).await.unwrap_err();
+        assert!(refused.contains("neither http nor https"), "{refused}");
     }
 }

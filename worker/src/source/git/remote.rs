@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use base64::Engine as _;
+use percent_encoding::percent_decode_str;
 
 use super::GitError;
 use crate::source::address::Reach;
@@ -70,12 +71,10 @@ impl Remote {
         {
             return None;
         }
-        let pair = [
-            decoded(url.username()),
-            b":".to_vec(),
-            decoded(url.password().unwrap_or_default()),
-        ]
-        .concat();
+        let pair: Vec<u8> = percent_decode_str(url.username())
+            .chain([b':'])
+            .chain(percent_decode_str(url.password().unwrap_or_default()))
+            .collect();
         let encoded = base64::engine::general_purpose::STANDARD.encode(pair);
         Some(Secret::new(format!("basic {encoded}").into_bytes()))
     }
@@ -87,9 +86,14 @@ impl Remote {
                 return None;
             }
             let url = reqwest::Url::parse(&self.url).ok()?;
-            // In these git reads another host than we do.
             let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-            if self.url.contains('\\') || authority.contains('%') {
+            let (user, host) = authority.rsplit_once('@').unwrap_or(("", authority));
+            // In these git reads another host than we do. It works out what is encoded before it looks for the host, except
+            // where we take the user out of the address.
+            let odd =
+                self.url.contains('\\') || self.url.contains(|character: char| character.is_ascii_control());
+            let encoded = host.contains('%') || (scheme == "git" && user.contains('%'));
+            if odd || encoded || (scheme == "ssh" && moves_the_host(url.username())) {
                 return None;
             }
             let (scheme, usual) = match url.scheme() {
@@ -143,19 +147,8 @@ pub(super) enum Scheme {
     Git,
 }
 
-/// What a part of an address says once its `%` are worked out.
-fn decoded(text: &str) -> Vec<u8> {
-    let hex = |digit: Option<&u8>| digit.and_then(|digit| char::from(*digit).to_digit(16));
-    let (bytes, mut at, mut plain) = (text.as_bytes(), 0, Vec::new());
-    while let Some(byte) = bytes.get(at) {
-        let number = hex(bytes.get(at + 1)).zip(hex(bytes.get(at + 2)));
-        if let (b'%', Some((high, low))) = (byte, number) {
-            plain.push(u8::try_from(high * 16 + low).unwrap_or_default());
-            at += 3;
-        } else {
-            plain.push(*byte);
-            at += 1;
-        }
-    }
-    plain
+/// Whether a user, once it is written without `%`, ends before it should, or is taken for something else.
+fn moves_the_host(user: &str) -> bool {
+    percent_decode_str(user).any(|byte| b"/?#:[]\\ ".contains(&byte) || byte.is_ascii_control())
+        || percent_decode_str(user).next() == Some(b'-')
 }

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use base64::Engine as _;
 
 use super::*;
+use crate::source::address::network;
 
 const ONE: &str = "1111111111111111111111111111111111111111";
 const TWO: &str = "2222222222222222222222222222222222222222";
@@ -45,6 +46,15 @@ fn hosts_are_found_in_both_forms_and_other_protocols_have_none() {
     );
     assert_eq!(host("git@example.com:a/b.git").as_deref(), Some("example.com"));
     assert_eq!(host("git://[::1]:9418/a").as_deref(), Some("::1"));
+    for encoded in [
+        "https://me%40corp:w%2Frd%25@example.com/a.git",
+        "http://t%6fken@example.com:8080/a%20b",
+        "ssh://me%40corp@example.com/a.git",
+        "ssh://me:w%2Frd@example.com/a.git",
+        "ssh://example.com/%7Eme/a.git",
+    ] {
+        assert_eq!(host(encoded).as_deref(), Some("example.com"), "{encoded}");
+    }
     for other in [
         "file:///etc",
         "ext::sh -c id",
@@ -52,6 +62,14 @@ fn hosts_are_found_in_both_forms_and_other_protocols_have_none() {
         "-oProxyCommand=x:y",
         // What git and we would read as different hosts.
         "git://%31%32%37.0.0.1:1/x",
+        "https://me@%31%32%37.0.0.1/x",
+        "git://127.0.0.1%2Fx@example.com/",
+        "ssh://127.0.0.1%2Fx@example.com/",
+        "ssh://127.0.0.1%3A22@example.com/",
+        "ssh://me@%5B127.0.0.1%5D/",
+        "ssh://%5B127.0.0.1%5D:1@example.com/",
+        "ssh://%2DoProxyCommand=x@example.com/",
+        "http://127.0.0.1\n.example.com/",
         "[127.0.0.1:22]:x",
         "http://example.com\\@127.0.0.1/",
     ] {
@@ -220,7 +238,7 @@ async fn what_only_this_machine_and_its_network_reach_is_not_asked() {
         }
     }
     let allowed = Remote {
-        reach: Reach::Public(["127.0.0.0/8".parse().unwrap()].into()),
+        reach: Reach::Public([network("127.0.0.0/8").unwrap()].into()),
         ..remote(&format!("http://localhost:{port}/a"))
     };
     assert_eq!(repositories.resolve(&allowed, "main").await.unwrap().commit, ONE);
