@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use stagewright_core::digest::Digest;
 
+use crate::server::{HostName, TlsFiles};
 use crate::source::address::Network;
 use crate::source::image::reference::Reference;
 
@@ -44,6 +45,29 @@ pub struct Config {
     pub limits: Limits,
     /// What is kept between builds.
     pub storage: StorageLimits,
+    /// How the worker is reached.
+    pub serve: ServeConfig,
+}
+
+/// How a worker is reached that serves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServeConfig {
+    /// The certificate that it shows.
+    pub tls: Option<TlsFiles>,
+    /// By which names clients know it.
+    pub hosts: Vec<HostName>,
+    /// How often one client may ask.
+    pub requests_per_second: u32,
+}
+
+impl Default for ServeConfig {
+    fn default() -> Self {
+        Self {
+            tls: None,
+            hosts: Vec::new(),
+            requests_per_second: 50,
+        }
+    }
 }
 
 /// How to reach one registry.

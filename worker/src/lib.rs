@@ -22,6 +22,7 @@ pub mod sharing;
 pub mod snapshot;
 pub mod source;
 pub mod storage;
+pub mod token;
 
 #[cfg(test)]
 #[path = "../tests/registry/mod.rs"]

@@ -8,12 +8,14 @@ mod record;
 pub mod tally;
 #[cfg(test)]
 mod tests;
+pub mod totals;
 pub mod validate;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard};
+use std::time::Instant;
 
 use stagewright_core::digest::Digest;
 use stagewright_core::protocol::{
@@ -28,6 +30,8 @@ use crate::source::local::Contexts;
 
 pub use record::EventStream;
 use record::Record;
+use tally::Figures;
+use totals::{Counted, Totals};
 
 /// How much one worker takes on.
 #[derive(Debug, Clone)]
@@ -129,6 +133,7 @@ struct Shared {
     turn: Semaphore,
     records: RwLock<Records>,
     after_each: OnceLock<Box<dyn Fn() + Send + Sync>>,
+    counted: Counted,
 }
 
 #[derive(Default)]
@@ -159,6 +164,7 @@ impl Builds {
                 turn,
                 records,
                 after_each: OnceLock::new(),
+                counted: Counted::default(),
             }),
         })
     }
@@ -206,7 +212,11 @@ impl Builds {
         let id = record.id();
         let shared = Arc::clone(&self.shared);
         tokio::spawn(async move {
-            run(Arc::clone(&shared), record, solve).await;
+            let began = Instant::now();
+            run(Arc::clone(&shared), Arc::clone(&record), solve).await;
+            shared
+                .counted
+                .count(record.summary().state, &record.figures(), began.elapsed());
             drop(lease);
             if shared.after_each.get().is_some() {
                 tokio::task::spawn_blocking(move || shared.after_each.get().map(|hook| hook()));
@@ -224,6 +234,17 @@ impl Builds {
             .rev()
             .map(|record| record.summary())
             .collect()
+    }
+
+    /// How a build stands, its image where it has one, and how its steps went so far.
+    pub fn look(&self, id: &str) -> Result<(BuildSummary, Option<ImageSummary>, Figures), BuildsError> {
+        let record = self.shared.find(id)?;
+        Ok((record.summary(), record.image(), record.figures()))
+    }
+
+    /// What was counted of the builds that ended since this was opened.
+    pub fn totals(&self) -> Totals {
+        self.shared.counted.totals()
     }
 
     /// How a build stands, and every event after `since`: first those of the past, then live ones. The stream ends

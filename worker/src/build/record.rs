@@ -23,7 +23,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::BuildsError;
-use super::tally::Tally;
+use super::tally::{Figures, Tally};
 use crate::backend::timestamp;
 
 pub(super) const SUMMARY_FILE: &str = "build.json";
@@ -125,6 +125,17 @@ impl Record {
 
     pub(super) fn image(&self) -> Option<ImageSummary> {
         self.lock().stored.image.clone()
+    }
+
+    /// How its steps went so far.
+    pub(super) fn figures(&self) -> Figures {
+        let inner = self.lock();
+        let tally = inner
+            .stored
+            .tally
+            .as_ref()
+            .or(inner.live.as_ref().map(|live| &live.tally));
+        tally.map(Tally::figures).unwrap_or_default()
     }
 
     /// Whether its last event has been recorded.

@@ -152,8 +152,12 @@ impl Arguments {
 
     /// The machine, ready to build.
     pub(super) fn open(&self) -> Result<Machine, Failure> {
-        let config = self.config()?;
-        Machine::of(self.state()?, &config)
+        self.open_as(&self.config()?)
+    }
+
+    /// The machine, ready to build as `config` has it.
+    pub(super) fn open_as(&self, config: &Config) -> Result<Machine, Failure> {
+        Machine::of(self.state()?, config)
     }
 
     /// The same once other builds are done, as `config` has it. `tell` is called where it has to wait; `None` where it is

@@ -41,6 +41,7 @@ mod state;
 mod steps;
 mod style;
 mod targets;
+mod token;
 
 /// Plans container builds and carries them out.
 #[derive(Debug, Parser)]
@@ -73,6 +74,7 @@ enum Command {
     History(history::Arguments),
     Du(du::Arguments),
     Prune(prune::Arguments),
+    Token(token::Arguments),
     Doctor(doctor::Arguments),
 }
 
@@ -143,6 +145,7 @@ pub fn run() -> ExitCode {
         Command::Image(arguments) => image::run(&arguments),
         Command::Du(arguments) => du::run(&arguments),
         Command::Prune(arguments) => prune::run(&arguments),
+        Command::Token(arguments) => token::run(&arguments),
         Command::Doctor(arguments) => doctor::run(&arguments),
     };
     match result {

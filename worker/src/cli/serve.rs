@@ -11,7 +11,8 @@ use super::machine::{self, Machine};
 use super::signals::Signals;
 use super::{Failure, print};
 use crate::backend::BackendDescription;
-use crate::server::{Limits, Origin, Server, ServerError, Settings};
+use crate::config::Config;
+use crate::server::{HostName, Limits, Origin, Rate, Server, ServerError, Settings, TlsFiles};
 use crate::storage::control;
 
 /// Serve the playground and carry its builds out
@@ -21,9 +22,23 @@ use crate::storage::control;
 /// next one. Ctrl-C ends the worker: builds at work are cancelled and recorded.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// Where to listen: an address that only this machine can reach. Port 0 takes a free one
+    /// Where to listen. Port 0 takes a free one. An address that other machines reach takes --tls-cert, --tls-key and a
+    /// token
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:7070", value_parser = listen)]
     listen: SocketAddr,
+
+    /// The certificate to show, and those that lead to one that clients trust, in PEM; read again when the file changes
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+
+    /// The certificate's private key, in PEM
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
+
+    /// A name by which clients know this worker, such as `builder.example.org`, with a port where it is another than
+    /// that of --listen; may be given several times
+    #[arg(long, value_name = "NAME[:PORT]")]
+    host: Vec<HostName>,
 
     /// The folder with the playground's files
     #[arg(long, value_name = "DIR")]
@@ -37,17 +52,31 @@ pub(super) struct Arguments {
     machine: machine::Arguments,
 }
 
+impl Arguments {
+    /// The certificate that the command line names, else that of the configuration.
+    fn tls(&self, config: &Config) -> Option<TlsFiles> {
+        match (&self.tls_cert, &self.tls_key) {
+            (Some(certificate), Some(key)) => Some(TlsFiles {
+                certificate: certificate.clone(),
+                key: key.clone(),
+            }),
+            _ => config.serve.tls.clone(),
+        }
+    }
+}
+
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     arguments.machine.run(serve(arguments))
 }
 
 async fn serve(arguments: &Arguments) -> Result<ExitCode, Failure> {
+    let config = arguments.machine.config()?;
     let Machine {
         state,
         builds,
         storage,
         closing: _closing,
-    } = arguments.machine.open()?;
+    } = arguments.machine.open_as(&config)?;
     let storage = Arc::new(storage);
     // A worker that other commands cannot reach still serves.
     let _reachable = control::listen(&state.path, &storage)
@@ -64,8 +93,13 @@ async fn serve(arguments: &Arguments) -> Result<ExitCode, Failure> {
         listen: arguments.listen,
         page: arguments.page.clone(),
         state: state.path.clone(),
+        tls: arguments.tls(&config),
+        hosts: [arguments.host.as_slice(), &config.serve.hosts].concat(),
         allow_origins: arguments.allow_origin.clone(),
-        limits: Limits::default(),
+        limits: Limits {
+            asking: Rate::per_second(config.serve.requests_per_second),
+            ..Limits::default()
+        },
     };
     let announce = |url: &str| {
         // A worker whose output nobody reads any more works on.
@@ -102,15 +136,29 @@ fn abilities(description: &BackendDescription) -> String {
 fn refused(error: &ServerError) -> Failure {
     let failure = |code| Failure::new(code, error.to_string());
     match error {
-        ServerError::NotLoopback(address) => failure(Failure::USAGE).hint(format!(
-            "listen on 127.0.0.1:{port}, and reach it from another machine through a tunnel: \
-             ssh -L {port}:127.0.0.1:{port} HOST",
+        ServerError::NoTls(address) => failure(Failure::USAGE).hint(format!(
+            "give it a certificate with --tls-cert and --tls-key; or listen on 127.0.0.1:{port}, and reach it from another \
+             machine through a tunnel: ssh -L {port}:127.0.0.1:{port} HOST",
             port = address.port()
         )),
+        ServerError::NoToken(_) => failure(Failure::USAGE).hint(
+            "make a token with `stagewright token create`, with the same --state as here; whoever has it may build on this \
+             machine",
+        ),
+        ServerError::NoHost(_) => failure(Failure::USAGE).hint(
+            "name it with --host, such as --host builder.example.org; or listen on one address of this machine, by which \
+             clients then have to reach it",
+        ),
+        ServerError::Tls(_) => {
+            failure(Failure::USAGE).hint("both files are PEM: the certificate with its chain, and its private key")
+        }
         ServerError::Listen { source, .. } if source.kind() == std::io::ErrorKind::AddrInUse => {
             failure(Failure::PLACE).hint("another program listens there; choose another port with --listen")
         }
-        ServerError::Listen { .. } | ServerError::Sessions(_) | ServerError::NoRandomness => {
+        ServerError::Listen { .. }
+        | ServerError::Sessions(_)
+        | ServerError::Tokens(_)
+        | ServerError::NoRandomness => {
             failure(Failure::PLACE)
         }
         ServerError::Page(_) => {

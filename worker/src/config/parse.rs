@@ -10,9 +10,10 @@ use toml::Spanned;
 
 use super::size::Size;
 use super::{
-    Config, ConfigError, Credentials, LayoutImage, Limits, Mirror, RegistryConfig, StorageLimits, Substitute,
-    SubstituteSource,
+    Config, ConfigError, Credentials, LayoutImage, Limits, Mirror, RegistryConfig, ServeConfig,
+    StorageLimits, Substitute, SubstituteSource,
 };
+use crate::server::{InvalidHost, TlsFiles};
 use crate::source::address::{self, Network};
 use crate::source::image::reference::{Reference, is_registry_name};
 
@@ -34,6 +35,18 @@ struct File {
     limits: LimitsTable,
     #[serde(default)]
     storage: StorageTable,
+    #[serde(default)]
+    serve: ServeTable,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+struct ServeTable {
+    tls_cert: Option<Spanned<String>>,
+    tls_key: Option<Spanned<String>>,
+    #[serde(default)]
+    hosts: Vec<Spanned<String>>,
+    requests_per_second: Option<Spanned<u32>>,
 }
 
 #[derive(Deserialize)]
@@ -167,6 +180,42 @@ fn convert(file: File, directory: &Path) -> Result<Config, Problem> {
         substitutes,
         limits,
         storage,
+        serve: convert_serve(file.serve, directory)?,
+    })
+}
+
+fn convert_serve(table: ServeTable, directory: &Path) -> Result<ServeConfig, Problem> {
+    let tls = match (table.tls_cert, table.tls_key) {
+        (Some(certificate), Some(key)) => Some(TlsFiles {
+            certificate: directory.join(certificate.get_ref()),
+            key: directory.join(key.get_ref()),
+        }),
+        (None, None) => None,
+        (Some(certificate), None) => {
+            let message = "a certificate needs its private key, as tls-key".to_owned();
+            return Err(Problem::at(&certificate, message));
+        }
+        (None, Some(key)) => {
+            let message = "a private key needs its certificate, as tls-cert".to_owned();
+            return Err(Problem::at(&key, message));
+        }
+    };
+    let host = |name: &Spanned<String>| {
+        let host = name.get_ref().parse();
+        host.map_err(|error: InvalidHost| Problem::at(name, error.to_string()))
+    };
+    let requests_per_second = match table.requests_per_second {
+        Some(none) if *none.get_ref() == 0 => {
+            let message = "nobody could ever ask for anything; write 1 or more".to_owned();
+            return Err(Problem::at(&none, message));
+        }
+        Some(given) => given.into_inner(),
+        None => ServeConfig::default().requests_per_second,
+    };
+    Ok(ServeConfig {
+        tls,
+        hosts: table.hosts.iter().map(host).collect::<Result<_, _>>()?,
+        requests_per_second,
     })
 }
 

@@ -46,6 +46,18 @@ fn sample_shows_every_key_and_the_default_limits() {
         }
     );
     assert_eq!(config.storage, StorageLimits::default());
+    let tls = TlsFiles {
+        certificate: directory.path().join("certificate.pem"),
+        key: directory.path().join("key.pem"),
+    };
+    assert_eq!(
+        config.serve,
+        ServeConfig {
+            tls: Some(tls),
+            hosts: vec!["builder.example.org".parse().unwrap()],
+            ..ServeConfig::default()
+        }
+    );
     let networks = ["10.1.0.0/16", "fd00:1::/32"].map(|network| network.parse().unwrap());
     assert_eq!(config.private_networks, networks);
     assert_eq!(config.entitlements.len(), 2);
@@ -129,6 +141,18 @@ fn wrong_values_are_refused_with_their_place() {
             "<configuration>:1:21: \"10.1.2.3/8\" is no network",
         ),
         ("limits = [", "<configuration>:1:11: "),
+        (
+            "[serve]\ntls-cert = \"x\"",
+            "<configuration>:2:12: a certificate needs its private key",
+        ),
+        (
+            "[serve]\nhosts = [\"https://x\"]",
+            "<configuration>:2:10: \"https://x\" is not a host",
+        ),
+        (
+            "[serve]\nrequests-per-second = 0",
+            "<configuration>:2:23: nobody could ever ask",
+        ),
     ] {
         let message = problem(text);
         assert!(message.starts_with(expected), "{text}\n{message}");

@@ -22,8 +22,8 @@ use tokio_util::task::AbortOnDropHandle;
 use super::App;
 use super::limits::Limits;
 use super::problem::Problem;
-use super::secret::{Fingerprint, Secret};
 use crate::build::{Builds, BuildsError};
+use crate::token::secret::{Fingerprint, Secret};
 
 /// Where the addresses begin.
 pub(super) const ROUTE: &str = "/v1/downloads/{ticket}";
@@ -111,11 +111,28 @@ pub(super) async fn download(State(app): State<App>, Path(ticket): Path<String>)
         )
         .into_response();
     };
-    let disposition = format!("attachment; filename=\"{}\"", ticket.file_name);
-    let archive = match Archive::begin(&app.builds, ticket).await {
-        Ok(archive) => archive,
-        Err(problem) => return problem.into_response(),
-    };
+    answer(&app, ticket.build, ticket.format, &ticket.file_name)
+        .await
+        .unwrap_or_else(Problem::into_response)
+}
+
+/// The image of a build as one file, called after its title.
+pub(super) async fn archive(
+    app: &App,
+    build: BuildId,
+    title: &str,
+    format: OutputFormat,
+) -> Result<Response, Problem> {
+    answer(app, build, format, &file_name(title, format)).await
+}
+
+async fn answer(
+    app: &App,
+    build: BuildId,
+    format: OutputFormat,
+    file_name: &str,
+) -> Result<Response, Problem> {
+    let archive = Archive::begin(&app.builds, build, format).await?;
     let mut response = Body::from_stream(archive.into_stream()).into_response();
     let headers = response.headers_mut();
     headers.insert(
@@ -124,10 +141,10 @@ pub(super) async fn download(State(app): State<App>, Path(ticket): Path<String>)
     );
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     // `file_name` leaves only letters that may stand in a header.
-    if let Ok(disposition) = HeaderValue::try_from(disposition) {
+    if let Ok(disposition) = HeaderValue::try_from(format!("attachment; filename=\"{file_name}\"")) {
         headers.insert(header::CONTENT_DISPOSITION, disposition);
     }
-    response
+    Ok(response)
 }
 
 /// An archive on its way out: a task writes it into a pipe, which holds it back where its reader is slow, and whose
@@ -140,7 +157,7 @@ struct Archive {
 
 impl Archive {
     /// Waits for the first bytes, so that what fails at once is still an answer with a status of its own.
-    async fn begin(builds: &Builds, ticket: Ticket) -> Result<Self, Problem> {
+    async fn begin(builds: &Builds, build: BuildId, format: OutputFormat) -> Result<Self, Problem> {
         let failed = |error: io::Error| {
             Problem::new(
                 StatusCode::INTERNAL_SERVER_ERROR,
@@ -150,11 +167,7 @@ impl Archive {
         let (reader, writer) = io::pipe().map_err(failed)?;
         let pipe = pipe::Receiver::from_owned_fd(OwnedFd::from(reader)).map_err(failed)?;
         let builds = builds.clone();
-        let export = tokio::spawn(async move {
-            builds
-                .export(&ticket.build, ticket.format, Box::new(writer))
-                .await
-        });
+        let export = tokio::spawn(async move { builds.export(&build, format, Box::new(writer)).await });
         let mut archive = Self {
             first: None,
             pipe,

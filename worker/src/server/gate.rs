@@ -8,6 +8,9 @@
 //!
 //! A WebSocket handshake without `Origin` is let through: browsers always send one (RFC 6455, section 4.1), so it
 //! comes from another program, and that still needs a token or a session.
+//!
+//! A worker that others can reach is known by the names that its owner gave it (`--host`), and by the address that it
+//! listens on.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -73,6 +76,36 @@ fn name(text: &str) -> Option<String> {
     fits.then(|| text.to_ascii_lowercase())
 }
 
+/// A name by which clients know a worker: `builder.example.org`, or with a port where that is another than the one it
+/// listens on.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct HostName {
+    host: Host,
+    port: Option<u16>,
+}
+
+/// The text is not a host's name.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{0:?} is not a host; write a name or an address, and a port where it is another, such as builder.example.org:443"
+)]
+pub struct InvalidHost(String);
+
+impl FromStr for HostName {
+    type Err = InvalidHost;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        // No port can be 0, so that it stands for none.
+        match Authority::parse(text, 0) {
+            Some(Authority { host, port }) => Ok(Self {
+                host,
+                port: (port != 0).then_some(port),
+            }),
+            None => Err(InvalidHost(text.to_owned())),
+        }
+    }
+}
+
 /// Where a page comes from: scheme, host and port, as a browser's `Origin` names it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Origin {
@@ -120,29 +153,66 @@ impl fmt::Display for Authority {
 pub(super) struct Gate {
     hosts: BTreeSet<Authority>,
     origins: BTreeSet<Origin>,
+    /// Whether it is reached by TLS.
+    secure: bool,
+    /// The address that people are told.
+    shown: String,
 }
 
 impl Gate {
-    /// For a worker that listens on `address`: its own origins, and those that its owner allowed.
-    pub(super) fn new(address: SocketAddr, allowed: &[Origin]) -> Self {
-        let hosts: BTreeSet<Authority> = [
-            Host::Ip(address.ip()),
+    /// For a worker that listens on `address` and has these names besides: its own origins, and those that its owner
+    /// allowed.
+    pub(super) fn new(address: SocketAddr, names: &[HostName], secure: bool, allowed: &[Origin]) -> Self {
+        let own = [
             Host::Ip(Ipv4Addr::LOCALHOST.into()),
             Host::Ip(Ipv6Addr::LOCALHOST.into()),
             Host::Name("localhost".into()),
-        ]
-        .into_iter()
-        .map(|host| Authority {
-            host,
+        ];
+        let listening = Authority {
+            host: Host::Ip(address.ip()),
             port: address.port(),
-        })
-        .collect();
+        };
+        let given: Vec<Authority> = names
+            .iter()
+            .map(|name| Authority {
+                host: name.host.clone(),
+                port: name.port.unwrap_or(address.port()),
+            })
+            .collect();
+        let shown = given.first().unwrap_or(&listening).to_string();
+        let hosts: BTreeSet<Authority> = own
+            .into_iter()
+            .map(|host| Authority {
+                host,
+                port: address.port(),
+            })
+            .chain([listening])
+            .chain(given)
+            // "Any address of this machine" is a place to listen, and nobody's name.
+            .filter(|authority| !matches!(authority.host, Host::Ip(address) if address.is_unspecified()))
+            .collect();
         let own = hosts.iter().map(|authority| Origin {
-            secure: false,
+            secure,
             authority: authority.clone(),
         });
         let origins = own.chain(allowed.iter().cloned()).collect();
-        Self { hosts, origins }
+        Self {
+            hosts,
+            origins,
+            secure,
+            shown,
+        }
+    }
+
+    /// The address of the page, as people are told it.
+    pub(super) fn url(&self) -> String {
+        let scheme = if self.secure { "https" } else { "http" };
+        format!("{scheme}://{}", self.shown)
+    }
+
+    /// `ws` or `wss`.
+    pub(super) fn socket_scheme(&self) -> &'static str {
+        if self.secure { "wss" } else { "ws" }
     }
 
     /// The worker's own addresses that a Content-Security-Policy can express: its grammar has no IPv6 addresses.
@@ -187,7 +257,8 @@ impl Gate {
                 ),
             )
         };
-        let known = |text: &str| Authority::parse(text, 80).is_some_and(|host| self.hosts.contains(&host));
+        let port = if self.secure { 443 } else { 80 };
+        let known = |text: &str| Authority::parse(text, port).is_some_and(|host| self.hosts.contains(&host));
         // A request line with a whole URL in it (RFC 9112, section 3.2.2) overrides Host: both have to be ours.
         if let Some(authority) = request.uri().authority()
             && !known(authority.as_str())
@@ -234,7 +305,7 @@ mod tests {
 
     fn gate() -> Gate {
         let allowed = ["https://docs.example.org".parse().unwrap()];
-        Gate::new("127.0.0.1:7070".parse().unwrap(), &allowed)
+        Gate::new("127.0.0.1:7070".parse().unwrap(), &[], false, &allowed)
     }
 
     fn status(headers: &[(&str, &str)]) -> u16 {
@@ -349,6 +420,47 @@ mod tests {
             "*",
         ] {
             assert!(bad.parse::<Origin>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn names_that_the_owner_gave_are_hosts_and_origins_by_tls() {
+        let names = ["Builder.example.org", "front.example.org:443"].map(|name| name.parse().unwrap());
+        let gate = Gate::new("0.0.0.0:7070".parse().unwrap(), &names, true, &[]);
+        assert_eq!(gate.url(), "https://builder.example.org:7070");
+        let status = |host: &str, origin: &str| {
+            let request = Request::builder()
+                .uri("/v1/builds")
+                .header("host", host)
+                .header("origin", origin)
+                .body(Body::empty())
+                .unwrap();
+            gate.check(&request)
+                .map_or_else(|problem| problem.into_response().status().as_u16(), |()| 200)
+        };
+        for (host, origin, expected) in [
+            (
+                "builder.example.org:7070",
+                "https://builder.example.org:7070",
+                200,
+            ),
+            ("front.example.org", "https://front.example.org", 200),
+            ("localhost:7070", "https://localhost:7070", 200),
+            ("builder.example.org:7070", "http://builder.example.org:7070", 403),
+            ("builder.example.org", "https://builder.example.org", 421),
+            ("0.0.0.0:7070", "https://builder.example.org:7070", 421),
+        ] {
+            assert_eq!(status(host, origin), expected, "{host} {origin}");
+        }
+    }
+
+    #[test]
+    fn a_hosts_name_is_a_name_and_perhaps_a_port() {
+        for bad in ["", "https://a", "a/b", "a:b", "a b", "[::1", "a:70000"] {
+            assert!(bad.parse::<HostName>().is_err(), "{bad}");
+        }
+        for good in ["a", "a.example:443", "192.0.2.1", "[2001:db8::1]:7070"] {
+            assert!(good.parse::<HostName>().is_ok(), "{good}");
         }
     }
 

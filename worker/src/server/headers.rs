@@ -15,7 +15,10 @@ pub(super) struct SecurityHeaders(HeaderMap);
 impl SecurityHeaders {
     pub(super) fn new(gate: &Gate) -> Self {
         // Some browsers do not count `ws:` of the same host as 'self', so it is named.
-        let sockets: Vec<String> = gate.policy_hosts().map(|host| format!("ws://{host}")).collect();
+        let sockets: Vec<String> = gate
+            .policy_hosts()
+            .map(|host| format!("{}://{host}", gate.socket_scheme()))
+            .collect();
         let policy = format!(
             "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self' 'unsafe-inline'; \
              img-src 'self' data: blob:; connect-src 'self' {}; frame-ancestors 'none'; base-uri 'none'; \

@@ -2,6 +2,19 @@
 
 use std::time::Duration;
 
+use super::rate::Rate;
+
+/// How slowly a request's body may come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pace {
+    /// The longest pause.
+    pub idle: Duration,
+    /// How long any pace will do.
+    pub grace: Duration,
+    /// Bytes a second from then on, in the mean.
+    pub bytes_per_second: u64,
+}
+
 /// The server's bounds. Tests shorten the times; the product uses [`Limits::default`].
 #[derive(Debug, Clone)]
 pub struct Limits {
@@ -31,6 +44,18 @@ pub struct Limits {
     pub ping: Duration,
     /// How long a client may be silent, and take nothing, before it is given up.
     pub silence: Duration,
+    /// How often one token, session or unknown address may ask under `/v1`.
+    pub asking: Rate,
+    /// How often a token or session may send pieces of contexts.
+    pub uploading: Rate,
+    /// How often an address is told that it may not; after that it is told to wait.
+    pub refused: Rate,
+    /// How slowly a request's body may come.
+    pub pace: Pace,
+    /// Bytes of a JSON document that is no context's list.
+    pub document: usize,
+    /// Builds that are followed over HTTP at the same time.
+    pub streams: usize,
     /// How long a download's address is good for.
     pub ticket: Duration,
     /// Download addresses that are good at the same time.
@@ -42,7 +67,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            connections: 256,
+            connections: 512,
             sockets: 64,
             strangers: 8,
             headers: Duration::from_secs(10),
@@ -55,6 +80,19 @@ impl Default for Limits {
             outbox: 64,
             ping: Duration::from_secs(20),
             silence: Duration::from_mins(1),
+            asking: Rate::per_second(50),
+            uploading: Rate::per_second(1000),
+            refused: Rate {
+                burst: 20,
+                per_second: 1,
+            },
+            pace: Pace {
+                idle: Duration::from_secs(10),
+                grace: Duration::from_secs(10),
+                bytes_per_second: 1 << 10,
+            },
+            document: 4 << 20,
+            streams: 256,
             ticket: Duration::from_mins(1),
             tickets: 256,
             farewell: Duration::from_secs(4),

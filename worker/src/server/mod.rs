@@ -1,16 +1,20 @@
-//! What the network sees of a worker: the playground, one WebSocket address, and downloads. This is the only place
-//! that knows axum.
+//! What the network sees of a worker: the playground, its WebSocket and downloads, and the API for programs. This is the
+//! only place that knows axum.
 //!
 //! ```text
-//! accept -> headers -> gate (Host, Origin) ┬-> page
-//!                                          ├-> socket: hello (credentials) -> calls, events, content
-//!                                          └-> downloads (one-time tickets)
+//! accept (TLS) -> headers -> gate (Host, Origin) ┬-> page
+//!                                                ├-> socket: hello (credentials) -> calls, events, content
+//!                                                ├-> downloads (one-time tickets)
+//!                                                └-> v1: access (token or session, scope, rate) -> body -> the API
 //! ```
 //!
 //! Nothing of a request is looked at before its `Host` and `Origin` were found to be on the worker's lists, and
 //! nothing can be asked of the worker before a token or a session was shown.
 
 mod accept;
+mod access;
+mod body;
+mod counts;
 mod credentials;
 mod downloads;
 mod gate;
@@ -18,11 +22,14 @@ mod headers;
 mod limits;
 mod page;
 mod problem;
-mod secret;
+mod rate;
 mod socket;
+mod stall;
+mod tls;
+mod v1;
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -37,16 +44,23 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use credentials::SessionsError;
-pub use gate::{InvalidOrigin, Origin};
-pub use limits::Limits;
+pub use gate::{HostName, InvalidHost, InvalidOrigin, Origin};
+pub use limits::{Limits, Pace};
 pub use page::PageError;
+pub use rate::Rate;
+pub use tls::{TlsError, TlsFiles};
 
 use crate::build::Builds;
+use crate::token::{TokenError, Verifier};
+use access::Who;
+use counts::Counts;
 use credentials::Credentials;
 use downloads::Tickets;
 use gate::Gate;
 use headers::SecurityHeaders;
 use problem::Problem;
+use rate::Buckets;
+use tls::Tls;
 
 /// What the worker's owner decided.
 #[derive(Debug, Clone)]
@@ -55,8 +69,12 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// The folder with the playground.
     pub page: Option<PathBuf>,
-    /// A folder of the worker's own, where sessions are kept.
+    /// A folder of the worker's own, where sessions and tokens are kept.
     pub state: PathBuf,
+    /// The certificate that it shows; without one it speaks plain HTTP.
+    pub tls: Option<TlsFiles>,
+    /// By which names clients know it, besides those of this machine's loopback.
+    pub hosts: Vec<HostName>,
     /// Pages from elsewhere that may use this worker.
     pub allow_origins: Vec<Origin>,
     /// How much clients may ask for.
@@ -66,12 +84,19 @@ pub struct Settings {
 /// Why a server could not be started.
 #[derive(Debug, thiserror::Error)]
 pub enum ServerError {
-    /// The address is reachable from other machines.
+    /// Other machines could reach it, and could listen in.
     #[error(
-        "cannot listen on {0}: other machines could reach it, and this worker does not speak TLS yet, which it \
-         would need to be safe there"
+        "cannot listen on {0}: other machines could reach it, and without TLS anyone between could read and change what it says"
     )]
-    NotLoopback(SocketAddr),
+    NoTls(SocketAddr),
+    /// Other machines could reach it, and nobody could prove to be somebody.
+    #[error(
+        "cannot listen on {0}: other machines could reach it, and there is no token yet by which they prove who they are"
+    )]
+    NoToken(SocketAddr),
+    /// It would not know itself by any name that others use.
+    #[error("cannot listen on {0}: clients of other machines use a name that the worker has to know")]
+    NoHost(SocketAddr),
     /// The address cannot be had.
     #[error("cannot listen on {address}: {source}")]
     Listen {
@@ -83,6 +108,12 @@ pub enum ServerError {
     /// The sessions cannot be read.
     #[error(transparent)]
     Sessions(#[from] SessionsError),
+    /// The tokens cannot be read.
+    #[error(transparent)]
+    Tokens(#[from] TokenError),
+    /// The certificate cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The playground cannot be served.
     #[error(transparent)]
     Page(#[from] PageError),
@@ -95,12 +126,19 @@ pub enum ServerError {
 struct Shared {
     builds: Builds,
     credentials: Credentials,
+    tokens: Verifier,
     gate: Gate,
     headers: SecurityHeaders,
     limits: Limits,
     tickets: Tickets,
     sockets: Arc<Semaphore>,
     strangers: Arc<Semaphore>,
+    /// Builds that are followed over HTTP.
+    streams: Arc<Semaphore>,
+    asking: Buckets<Who>,
+    uploading: Buckets<Who>,
+    refused: Buckets<IpAddr>,
+    counts: Counts,
     /// What runs on after its request was answered: clients' connections.
     tracker: TaskTracker,
     /// No new builds from here on.
@@ -116,6 +154,7 @@ pub struct Server {
     app: App,
     address: SocketAddr,
     listener: TcpListener,
+    tls: Option<Tls>,
     router: Router,
 }
 
@@ -131,30 +170,49 @@ impl Server {
             listen,
             page,
             state,
+            tls,
+            hosts,
             allow_origins,
             limits,
         } = settings;
-        if !listen.ip().is_loopback() {
-            return Err(ServerError::NotLoopback(listen));
+        let tokens = Verifier::open(&state)?;
+        if !listen.ip().to_canonical().is_loopback() {
+            if tls.is_none() {
+                return Err(ServerError::NoTls(listen));
+            }
+            if !tokens.any() {
+                return Err(ServerError::NoToken(listen));
+            }
+            if listen.ip().is_unspecified() && hosts.is_empty() {
+                return Err(ServerError::NoHost(listen));
+            }
         }
+        let tls = tls.map(Tls::open).transpose()?;
         let cannot = |source| ServerError::Listen {
             address: listen,
             source,
         };
         let listener = TcpListener::bind(listen).await.map_err(cannot)?;
         let address = listener.local_addr().map_err(cannot)?;
+        let gate = Gate::new(address, &hosts, tls.is_some(), &allow_origins);
+        let url = gate.url();
         let credentials = Credentials::open(&state, &limits, move |token| {
-            announce(&format!("http://{address}/#token={}", token.expose()));
+            announce(&format!("{url}/#token={}", token.expose()));
         })?;
-        let gate = Gate::new(address, &allow_origins);
         let app = Arc::new(Shared {
             builds,
             credentials,
+            tokens,
             headers: SecurityHeaders::new(&gate),
             gate,
             tickets: Tickets::default(),
             sockets: Arc::new(Semaphore::new(limits.sockets)),
             strangers: Arc::new(Semaphore::new(limits.strangers)),
+            streams: Arc::new(Semaphore::new(limits.streams)),
+            asking: Buckets::new(limits.asking),
+            uploading: Buckets::new(limits.uploading),
+            refused: Buckets::new(limits.refused),
+            counts: Counts::default(),
             limits,
             tracker: TaskTracker::new(),
             draining: CancellationToken::new(),
@@ -165,6 +223,7 @@ impl Server {
             app,
             address,
             listener,
+            tls,
             router,
         })
     }
@@ -180,13 +239,14 @@ impl Server {
         let Self {
             app,
             listener,
+            tls,
             router,
             ..
         } = self;
         app.credentials
             .renew_token()
             .map_err(|_| ServerError::NoRandomness)?;
-        let accepting = tokio::spawn(accept::serve(Arc::clone(&app), listener, router));
+        let accepting = tokio::spawn(accept::serve(Arc::clone(&app), listener, tls, router));
         stop.cancelled().await;
         tracing::info!("stopping");
         app.draining.cancel();
@@ -211,6 +271,7 @@ fn router(app: &App, directory: Option<&Path>) -> Result<Router, PageError> {
         .route("/v1/ws", axum::routing::any(socket::upgrade))
         // HEAD is apart: by default it would run the handler of GET, and use the address up.
         .route(downloads::ROUTE, get(downloads::download).head(wrong_method))
+        .merge(v1::router(app))
         .method_not_allowed_fallback(wrong_method);
     let router = page::add(router, directory)?;
     Ok(router

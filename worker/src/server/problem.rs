@@ -1,15 +1,18 @@
-//! Refusals over HTTP, as RFC 9457 problems.
+//! What an HTTP request is answered with where it cannot be done: `application/problem+json` (RFC 9457).
+
+use std::time::Duration;
 
 use axum::Json;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
-/// Why a request was not answered. `detail` says what happened and what to do next.
+/// A refusal, in a sentence that says what to do next.
 #[derive(Debug)]
 pub(super) struct Problem {
     status: StatusCode,
     detail: String,
+    headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 #[derive(Serialize)]
@@ -24,7 +27,28 @@ impl Problem {
         Self {
             status,
             detail: detail.into(),
+            headers: Vec::new(),
         }
+    }
+
+    /// For what ended without an answer of its own. What happened is in the worker's log.
+    pub(super) fn failed_inside() -> Self {
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "The worker failed inside; its own output says more.",
+        )
+    }
+
+    /// The same with a header that goes along.
+    pub(super) fn with(mut self, name: HeaderName, value: impl Into<HeaderValue>) -> Self {
+        self.headers.push((name, value.into()));
+        self
+    }
+
+    /// The same with when to come again, in whole seconds and so never too early.
+    pub(super) fn retry_after(self, time: Duration) -> Self {
+        let seconds = time.as_secs() + u64::from(time.subsec_nanos() > 0);
+        self.with(header::RETRY_AFTER, seconds.max(1))
     }
 }
 
@@ -38,6 +62,7 @@ impl IntoResponse for Problem {
         };
         let mut response = (self.status, Json(body)).into_response();
         let headers = response.headers_mut();
+        headers.extend(self.headers);
         headers.insert(
             header::CONTENT_TYPE,
             HeaderValue::from_static("application/problem+json"),

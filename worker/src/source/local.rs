@@ -163,15 +163,63 @@ impl Contexts {
             .unwrap_or_else(PoisonError::into_inner);
         manifests.entry(id.clone()).or_insert(manifest);
         drop(manifests);
+        self.hold(&id, lease);
+        Ok(ContextAnswer { id, lacks })
+    }
+
+    /// Takes the announcement of one blob that holds a whole context, as a tar, and says whether it is lacking. It is named
+    /// by its own digest.
+    pub fn offer_archive(&self, digest: &Digest, size: u64) -> Result<ContextAnswer, ContextError> {
+        if size > self.shared.limits.total_bytes {
+            let limit = self.shared.limits.total_bytes;
+            return Err(ContextError::Limit(format!(
+                "it has {size} bytes, and this worker takes {limit}"
+            )));
+        }
+        let lease = self.shared.content.leases().begin();
+        let lacks = if self.shared.content.holds(digest, size) {
+            Vec::new()
+        } else {
+            self.expect_all([(digest.clone(), size)])
+        };
+        self.hold(digest, lease);
+        Ok(ContextAnswer {
+            id: digest.clone(),
+            lacks,
+        })
+    }
+
+    /// How many bytes of a blob are here, and whether that is all of it; `None` where there are none and none are expected.
+    pub fn standing(&self, digest: &Digest) -> Option<(u64, bool)> {
+        let content = &self.shared.content;
+        if let Some(size) = content.size(digest) {
+            return Some((size, true));
+        }
+        let expected = self
+            .shared
+            .expected
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let here = expected
+            .get(digest)
+            .and_then(|expected| expected.ingest.as_ref().map(Ingest::offset));
+        let have = here.unwrap_or_else(|| content.partial_size(digest));
+        (have > 0 || expected.contains_key(digest)).then_some((have, false))
+    }
+
+    /// Keeps what was offered for a while, until its build begins.
+    fn hold(&self, id: &Digest, lease: Lease) {
         let mut offered = self.shared.offered.lock().unwrap_or_else(PoisonError::into_inner);
         offered.retain(|_, (when, _)| when.elapsed() < PATIENCE);
         offered.insert(id.clone(), (Instant::now(), lease));
-        Ok(ContextAnswer { id, lacks })
     }
 
     /// Notes what is to come, and says how much of it is here.
     fn expect(&self, manifest: &Manifest) -> Vec<LackingContent> {
-        let lacking = self.lacking(manifest);
+        self.expect_all(self.lacking(manifest))
+    }
+
+    fn expect_all(&self, lacking: impl IntoIterator<Item = (Digest, u64)>) -> Vec<LackingContent> {
         let mut expected = self
             .shared
             .expected

@@ -27,6 +27,7 @@ mod registry;
 mod secrets;
 mod serve;
 mod targets;
+mod token;
 
 use std::io::{self, Write as _};
 use std::path::PathBuf;

@@ -87,6 +87,29 @@ fn one_state_folder_serves_one_worker() {
 }
 
 #[test]
+fn beyond_this_machine_serve_asks_for_a_certificate_a_token_and_a_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = folder.path().to_str().unwrap();
+    let tls = ["--tls-cert", "/nowhere/x.pem", "--tls-key", "/nowhere/y.pem"];
+    let serve = |arguments: &[&str]| {
+        let all = [&["serve", "--state", state, "--listen", "0.0.0.0:0"], arguments].concat();
+        let (code, output, error) = run(&all);
+        assert_eq!((code, output.as_str()), (2, ""), "{error}");
+        error
+    };
+    assert!(serve(&[]).contains("--tls-cert"));
+    assert!(serve(&tls).contains("stagewright token create"));
+    let (code, _, _) = run(&["token", "create", "--state", state]);
+    assert_eq!(code, 0);
+    assert!(serve(&tls).contains("--host"));
+    let error = serve(&[&tls[..], &["--host", "builder.example.org"]].concat());
+    assert!(
+        error.contains("/nowhere/x.pem") && error.contains("PEM"),
+        "{error}"
+    );
+}
+
+#[test]
 fn serve_refuses_in_a_sentence_what_it_cannot_do() {
     let folder = tempfile::tempdir().unwrap();
     let state = folder.path().to_str().unwrap();
@@ -96,7 +119,9 @@ fn serve_refuses_in_a_sentence_what_it_cannot_do() {
     std::fs::write(&bad_config, "[limitz]\n").unwrap();
     for (arguments, code, said) in [
         (["--listen", "0.0.0.0:7070"], 2, "TLS"),
-        (["--listen", "[2001:db8::1]:7070"], 2, "TLS"),
+        (["--listen", "[2001:db8::1]:7070"], 2, "--tls-cert"),
+        (["--tls-cert", "/nowhere/x.pem"], 2, "--tls-key"),
+        (["--host", "https://x"], 2, "not a host"),
         (["--listen", "somewhere"], 2, "127.0.0.1:7070"),
         (["--listen", &taken], 3, "another port"),
         (["--page", state], 2, "index.html"),

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use serde_json::json;
-use stagewright::server::{Limits, Server, ServerError, Settings};
+use stagewright::server::{Limits, Server, ServerError, Settings, TlsFiles};
+use stagewright::token::{Scope, Scopes, Tokens};
 use stagewright_core::protocol::{Welcome, error_code};
 
 use crate::client::{Client, get, http};
@@ -234,23 +235,44 @@ async fn version_says_no_more_than_that() {
 }
 
 #[tokio::test]
-async fn address_that_others_can_reach_is_refused() {
+async fn address_that_others_can_reach_takes_tls_a_token_and_a_name() {
     let worker = Worker::start().await;
-    for listen in ["0.0.0.0:0", "[::]:0", "192.0.2.1:0"] {
+    let folder = tempfile::tempdir().unwrap();
+    let bind = async |listen: &str, tls: Option<TlsFiles>, hosts: &[&str]| {
         let settings = Settings {
             listen: listen.parse().unwrap(),
             page: None,
             state: worker.state.path().to_owned(),
+            tls,
+            hosts: hosts.iter().map(|host| host.parse().unwrap()).collect(),
             allow_origins: Vec::new(),
             limits: Limits::default(),
         };
-        let refused = Server::bind(settings, worker.builds.clone(), |_| ())
+        Server::bind(settings, worker.builds.clone(), |_| ())
             .await
             .err()
-            .unwrap();
-        assert!(
-            matches!(refused, ServerError::NotLoopback(_)),
-            "{listen}: {refused}"
-        );
+            .unwrap()
+    };
+    // None of these listens: what would is not there, so that no test can be reached from elsewhere.
+    let tls = Some(TlsFiles {
+        certificate: folder.path().join("certificate.pem"),
+        key: folder.path().join("key.pem"),
+    });
+    for listen in ["0.0.0.0:0", "[::]:0", "192.0.2.1:0", "[::ffff:192.0.2.1]:0"] {
+        let refused = bind(listen, None, &["a.example"]).await;
+        assert!(matches!(refused, ServerError::NoTls(_)), "{listen}: {refused}");
+        let refused = bind(listen, tls.clone(), &["a.example"]).await;
+        assert!(matches!(refused, ServerError::NoToken(_)), "{listen}: {refused}");
     }
+    // A token whose time is over is none.
+    Tokens::of(worker.state.path())
+        .create(None, Scopes::default(), Some(Duration::ZERO))
+        .unwrap();
+    let refused = bind("0.0.0.0:0", tls.clone(), &["a.example"]).await;
+    assert!(matches!(refused, ServerError::NoToken(_)), "{refused}");
+    worker.token_for(&[Scope::Build]);
+    let refused = bind("0.0.0.0:0", tls.clone(), &[]).await;
+    assert!(matches!(refused, ServerError::NoHost(_)), "{refused}");
+    let refused = bind("0.0.0.0:0", tls, &["a.example"]).await;
+    assert!(matches!(refused, ServerError::Tls(_)), "{refused}");
 }

@@ -11,7 +11,7 @@ use stagewright_core::analysis::ImageFacts;
 use stagewright_core::digest::Digest;
 use stagewright_core::platform::Platform;
 use stagewright_core::protocol::{
-    BuildFailure, ImageSummary, OutputFormat, ResolveImage, SolveStatus, Vertex,
+    BuildFailure, ImageSummary, OutputFormat, ResolveImage, SolveStatus, Vertex, VertexLog,
 };
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -20,6 +20,8 @@ use tokio_util::sync::CancellationToken;
 pub(crate) enum Act {
     /// Report so many events.
     Report(u64),
+    /// Have a step print this.
+    Print(&'static str),
     /// End well.
     Finish,
 }
@@ -111,6 +113,7 @@ impl Backend for Scripted {
                             tokio::task::yield_now().await;
                         }
                     }
+                    Some(Act::Print(text)) => events.status(printed(text)),
                     Some(Act::Finish) => return Ok(image()),
                     None => {
                         return Err(BuildFailure {
@@ -148,6 +151,26 @@ impl Backend for Scripted {
                 Ok(())
             }
         })
+    }
+}
+
+fn printed(text: &str) -> SolveStatus {
+    let digest = Digest::of(b"talk");
+    let vertex = Vertex {
+        digest: digest.clone(),
+        name: "RUN talk".to_owned(),
+        ..status(0).vertexes.remove(0)
+    };
+    let log = VertexLog {
+        vertex: digest,
+        stream: 1,
+        data: text.as_bytes().to_vec(),
+        timestamp: stagewright::backend::timestamp(),
+    };
+    SolveStatus {
+        vertexes: vec![vertex],
+        logs: vec![log],
+        ..SolveStatus::default()
     }
 }
 

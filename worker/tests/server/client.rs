@@ -1,12 +1,13 @@
 //! The other side: a WebSocket client, and HTTP by hand where a test needs to write the headers itself.
 
 use std::collections::VecDeque;
+use std::fmt::Write as _;
 use std::net::SocketAddr;
 
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
 use stagewright_core::protocol::{BuildEvent, RpcError};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
@@ -164,10 +165,82 @@ pub(crate) async fn get(address: SocketAddr, path: &str) -> Answer {
     .await
 }
 
+/// A request under construction.
+pub(crate) struct Ask {
+    head: String,
+    body: Vec<u8>,
+}
+
+impl Ask {
+    pub(crate) fn new(method: &str, path: &str) -> Self {
+        Self {
+            head: format!("{method} {path} HTTP/1.1\r\nconnection: close\r\n"),
+            body: Vec::new(),
+        }
+    }
+
+    pub(crate) fn get(path: &str) -> Self {
+        Self::new("GET", path)
+    }
+
+    pub(crate) fn header(mut self, name: &str, value: &str) -> Self {
+        write!(self.head, "{name}: {value}\r\n").unwrap();
+        self
+    }
+
+    /// Shows a token.
+    pub(crate) fn by(self, token: &str) -> Self {
+        self.header("authorization", &format!("Bearer {token}"))
+    }
+
+    pub(crate) fn json(self, value: &Value) -> Self {
+        self.header("content-type", "application/json")
+            .bytes(value.to_string().into_bytes())
+    }
+
+    pub(crate) fn bytes(mut self, body: Vec<u8>) -> Self {
+        self.body = body;
+        self
+    }
+
+    /// The request as it goes out.
+    pub(crate) fn raw(&self, address: SocketAddr) -> Vec<u8> {
+        let mut head = self.head.clone();
+        if !head.contains("host: ") {
+            write!(head, "host: {address}\r\n").unwrap();
+        }
+        if !head.contains("content-length: ") {
+            write!(head, "content-length: {}\r\n", self.body.len()).unwrap();
+        }
+        [head.as_bytes(), b"\r\n", &self.body].concat()
+    }
+
+    pub(crate) async fn send(&self, address: SocketAddr) -> Answer {
+        exchange(address, &self.raw(address)).await
+    }
+
+    /// Sends it and leaves the connection open.
+    pub(crate) async fn begin(&self, address: SocketAddr) -> TcpStream {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(&self.raw(address)).await.unwrap();
+        stream
+    }
+}
+
 /// Sends a request as it is, and reads the answer to the connection's end.
 pub(crate) async fn http(address: SocketAddr, request: &str) -> Answer {
+    exchange(address, request.as_bytes()).await
+}
+
+async fn exchange(address: SocketAddr, request: &[u8]) -> Answer {
     let mut stream = TcpStream::connect(address).await.unwrap();
-    stream.write_all(request.as_bytes()).await.unwrap();
+    // A request that is refused early is not read to its end.
+    _ = stream.write_all(request).await;
+    read_answer(&mut stream).await
+}
+
+/// Reads an answer to the connection's end.
+pub(crate) async fn read_answer(stream: &mut (impl AsyncRead + Unpin)) -> Answer {
     let mut bytes = Vec::new();
     // A connection that is reset gives what came before.
     _ = stream.read_to_end(&mut bytes).await;

@@ -16,4 +16,6 @@ mod content;
 mod downloads;
 mod page;
 mod shutdown;
+mod tls;
+mod v1;
 mod worker;

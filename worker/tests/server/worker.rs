@@ -6,8 +6,9 @@ use std::sync::{Arc, Mutex};
 
 use stagewright::build::{BuildLimits, Builds};
 use stagewright::content::ContentStore;
-use stagewright::server::{Limits, Server, ServerError, Settings};
+use stagewright::server::{Limits, Server, ServerError, Settings, TlsFiles};
 use stagewright::source::local::{ContextLimits, Contexts};
+use stagewright::token::{Scope, Tokens};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -32,6 +33,8 @@ pub(crate) struct Setup {
     pub(crate) page: Option<PathBuf>,
     pub(crate) allow: Vec<&'static str>,
     pub(crate) state: Option<Arc<TempDir>>,
+    pub(crate) tls: Option<TlsFiles>,
+    pub(crate) hosts: Vec<&'static str>,
 }
 
 impl Worker {
@@ -54,6 +57,12 @@ impl Worker {
             listen: "127.0.0.1:0".parse().unwrap(),
             page: setup.page,
             state: state.path().to_owned(),
+            tls: setup.tls,
+            hosts: setup
+                .hosts
+                .into_iter()
+                .map(|host| host.parse().unwrap())
+                .collect(),
             allow_origins: setup
                 .allow
                 .into_iter()
@@ -107,6 +116,15 @@ impl Worker {
             }
             tokio::task::yield_now().await;
         }
+    }
+
+    /// A fresh token of the API that allows this.
+    pub(crate) fn token_for(&self, scopes: &[Scope]) -> String {
+        let scopes = scopes.iter().copied().collect();
+        Tokens::of(self.state.path())
+            .create(None, scopes, None)
+            .unwrap()
+            .0
     }
 
     /// A client that has been let in by the token, and its session.

@@ -12,6 +12,7 @@
 
 mod connection;
 mod errors;
+mod follow;
 mod methods;
 mod outbox;
 mod rpc;
@@ -21,11 +22,12 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
-use axum::http::StatusCode;
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 
 use super::App;
 use super::problem::Problem;
+pub(super) use follow::follow;
 
 /// Answers a WebSocket handshake; the gate has looked at its `Host` and `Origin` before.
 pub(super) async fn upgrade(
@@ -35,11 +37,7 @@ pub(super) async fn upgrade(
     let upgrade = match upgrade {
         Ok(upgrade) => upgrade,
         Err(rejection) => {
-            return Problem::new(
-                StatusCode::UPGRADE_REQUIRED,
-                format!("This address speaks WebSocket only: {rejection}"),
-            )
-            .into_response();
+            return not_upgraded(&rejection).into_response();
         }
     };
     let full = |what: &str| Problem::new(StatusCode::SERVICE_UNAVAILABLE, what).into_response();
@@ -61,4 +59,13 @@ pub(super) async fn upgrade(
                 .track_future(connection::run(app, socket, place, doorway))
                 .await;
         })
+}
+
+/// For a request that is no WebSocket handshake.
+pub(super) fn not_upgraded(rejection: &WebSocketUpgradeRejection) -> Problem {
+    Problem::new(
+        StatusCode::UPGRADE_REQUIRED,
+        format!("This address speaks WebSocket only: {rejection}"),
+    )
+    .with(header::UPGRADE, HeaderValue::from_static("websocket"))
 }

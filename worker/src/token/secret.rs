@@ -9,46 +9,46 @@ use subtle::ConstantTimeEq as _;
 
 /// 256 random bits, as text that may stand in a URL. Not `Debug`, so that it reaches no log by accident.
 #[derive(Clone)]
-pub(super) struct Secret(String);
+pub(crate) struct Secret(String);
 
 impl Secret {
     /// A fresh one.
-    pub(super) fn random() -> Result<Self, getrandom::Error> {
+    pub(crate) fn random() -> Result<Self, getrandom::Error> {
         let mut bytes = [0; 32];
         getrandom::fill(&mut bytes)?;
         Ok(Self(URL_SAFE_NO_PAD.encode(bytes)))
     }
 
-    pub(super) fn expose(&self) -> &str {
+    pub(crate) fn expose(&self) -> &str {
         &self.0
     }
 
-    pub(super) fn fingerprint(&self) -> Fingerprint {
+    pub(crate) fn fingerprint(&self) -> Fingerprint {
         Fingerprint::of(&self.0)
     }
 }
 
 /// sha256 of a secret: tells whether a text is the secret, but not what the secret is.
 #[derive(Clone, Copy)]
-pub(super) struct Fingerprint([u8; 32]);
+pub(crate) struct Fingerprint([u8; 32]);
 
 impl Fingerprint {
-    pub(super) fn of(text: &str) -> Self {
+    pub(crate) fn of(text: &str) -> Self {
         Self(Sha256::digest(text.as_bytes()).into())
     }
 
     /// Whether both are of the same secret; takes the same time wherever they differ.
-    pub(super) fn is(&self, other: &Self) -> bool {
+    pub(crate) fn is(&self, other: &Self) -> bool {
         self.0.ct_eq(&other.0).into()
     }
 
     /// For a file.
-    pub(super) fn to_text(self) -> String {
+    pub(crate) fn to_text(self) -> String {
         URL_SAFE_NO_PAD.encode(self.0)
     }
 
     /// From a file.
-    pub(super) fn from_text(text: &str) -> Option<Self> {
+    pub(crate) fn from_text(text: &str) -> Option<Self> {
         URL_SAFE_NO_PAD.decode(text).ok()?.try_into().ok().map(Self)
     }
 }

@@ -1,0 +1,116 @@
+//! Builds: listed, looked at, cancelled and forgotten.
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::{StatusCode, Uri};
+use serde::{Deserialize, Serialize};
+use stagewright_core::protocol::{BuildState, BuildSummary, ImageSummary};
+
+use super::super::App;
+use super::super::problem::Problem;
+use super::{blocking, query};
+use crate::build::tally::Figures;
+
+/// Builds on one page.
+const PAGE: usize = 50;
+const LONGEST_PAGE: usize = 200;
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Which {
+    state: Option<BuildState>,
+    /// Only those that are older than this one.
+    before: Option<u64>,
+    limit: Option<usize>,
+}
+
+/// A page of builds, newest first.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Page {
+    pub(super) builds: Vec<BuildSummary>,
+    /// What `before` has to be for the next page; nothing where this is the last.
+    pub(super) next: Option<u64>,
+}
+
+pub(super) async fn list(State(app): State<App>, uri: Uri) -> Result<Json<Page>, Problem> {
+    let Which { state, before, limit } = query::read(&uri)?;
+    let limit = limit.unwrap_or(PAGE);
+    if !(1..=LONGEST_PAGE).contains(&limit) {
+        return Err(Problem::new(
+            StatusCode::BAD_REQUEST,
+            format!("A page has 1 to {LONGEST_PAGE} builds."),
+        ));
+    }
+    blocking(move || {
+        let number = |build: &BuildSummary| build.id.parse::<u64>().unwrap_or_default();
+        let mut builds: Vec<_> = app
+            .builds
+            .list()
+            .into_iter()
+            .filter(|build| state.is_none_or(|state| build.state == state))
+            .filter(|build| before.is_none_or(|before| number(build) < before))
+            .take(limit + 1)
+            .collect();
+        let more = builds.len() > limit;
+        builds.truncate(limit);
+        let next = builds.last().filter(|_| more).map(number);
+        Ok(Json(Page { builds, next }))
+    })
+    .await
+}
+
+/// All there is to say of a build in one answer.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Build {
+    #[serde(flatten)]
+    pub(super) summary: BuildSummary,
+    /// Its image, once it has one.
+    pub(super) image: Option<ImageSummary>,
+    /// How its steps went so far.
+    pub(super) steps: Figures,
+}
+
+pub(super) async fn show(
+    State(app): State<App>,
+    Path(id): Path<String>,
+    uri: Uri,
+) -> Result<Json<Build>, Problem> {
+    let query::None {} = query::read(&uri)?;
+    blocking(move || {
+        let (summary, image, steps) = app.builds.look(&id)?;
+        Ok(Json(Build {
+            summary,
+            image,
+            steps,
+        }))
+    })
+    .await
+}
+
+pub(super) async fn cancel(
+    State(app): State<App>,
+    Path(id): Path<String>,
+    uri: Uri,
+) -> Result<StatusCode, Problem> {
+    let query::None {} = query::read(&uri)?;
+    blocking(move || {
+        app.builds.cancel(&id)?;
+        Ok(StatusCode::NO_CONTENT)
+    })
+    .await
+}
+
+pub(super) async fn forget(
+    State(app): State<App>,
+    Path(id): Path<String>,
+    uri: Uri,
+) -> Result<StatusCode, Problem> {
+    let query::None {} = query::read(&uri)?;
+    blocking(move || {
+        app.builds.forget(&id)?;
+        Ok(StatusCode::NO_CONTENT)
+    })
+    .await
+}
