@@ -1,6 +1,8 @@
-// Bundles the page's own JavaScript beside it: the editor's shim, what it fetches when it is used, and the way to the
-// insight module with the style sheet of its views. Trunk runs it as a hook and names the folder it is putting together; `node editor/bundle.mjs DIR` does the same by hand. Missing packages are installed first,
-// exactly as the lock file has them, so that a plain `trunk build` works on a fresh clone.
+// Bundles what the page has beside its WebAssembly: the editor's shim and what it fetches when it is used, the way to the
+// insight module with the style sheet of its views, what the page asks of the browser, and the page's own style sheet.
+// Trunk runs it as a hook and names the folder it is putting together; `node editor/bundle.mjs DIR` does the same by hand.
+// Missing packages are installed first, exactly as the lock file has them, so that a plain `trunk build` works on a fresh
+// clone.
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
@@ -32,6 +34,8 @@ await build({
   entryPoints: [
     { in: join(here, "editor.js"), out: "editor" },
     { in: join(web, "insight/insight.js"), out: "insight" },
+    { in: join(web, "browser/browser.js"), out: "browser" },
+    { in: join(dirname(web), "static/styles/index.css"), out: "page" },
     { in: join(web, "insight/insight.css"), out: "insight/insight" },
   ],
   outdir,
