@@ -28,6 +28,7 @@ mod instruction;
 #[cfg(any(feature = "js", feature = "js-insight", test))]
 pub mod js;
 pub mod layout;
+pub mod link;
 pub mod lint;
 pub mod llb;
 mod order;

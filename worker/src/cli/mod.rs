@@ -26,7 +26,9 @@ mod explain;
 mod fmt;
 mod history;
 mod image;
+mod link;
 mod machine;
+mod mdbook;
 mod measure;
 mod named;
 mod outline;
@@ -70,6 +72,7 @@ enum Command {
     Targets(targets::Arguments),
     Convert(convert::Arguments),
     Fmt(fmt::Arguments),
+    Mdbook(mdbook::Arguments),
     Image(image::Arguments),
     History(history::Arguments),
     Du(du::Arguments),
@@ -141,6 +144,7 @@ pub fn run() -> ExitCode {
         Command::Targets(arguments) => targets::run(&arguments),
         Command::Convert(arguments) => convert::run(&arguments),
         Command::Fmt(arguments) => fmt::run(&arguments),
+        Command::Mdbook(arguments) => mdbook::run(&arguments),
         Command::History(arguments) => history::run(&arguments),
         Command::Image(arguments) => image::run(&arguments),
         Command::Du(arguments) => du::run(&arguments),
