@@ -15,7 +15,7 @@ use super::panel::Panel;
 use super::view::ViewPane;
 use crate::service::link::Link;
 use crate::service::store::Store;
-use crate::service::{browser, examples, images, insight, launch, storage, theme};
+use crate::service::{browser, examples, images, insight, launch, share, storage, theme};
 use crate::state::insight::Module;
 use crate::state::saved::Saved;
 use crate::state::{Action, Pane, State, Tab};
@@ -61,7 +61,7 @@ pub(crate) fn App() -> Html {
         <div class={classes!("app", pane, state.panel_open.then_some("panel-open"))}>
             <Header desk={desk.clone()} catalog={state.catalog.clone()} example={state.example.clone()}
                 edited={state.workspace.edited} plan={state.plan.clone()} choices={state.choices.clone()}
-                connection={state.connection.clone()} busy={state.is_busy()} />
+                connection={state.connection.clone()} busy={state.is_busy()} aside={state.aside.is_some()} />
             <main class="work">
                 <FilesPane desk={desk.clone()} workspace={state.workspace.clone()} plan={state.plan.clone()}
                     findings={state.findings.clone()} build={state.build.clone()} marks={state.marks()} chosen={state.chosen} reveal={state.reveal}
@@ -94,7 +94,12 @@ fn set_up() -> Desk {
     if let Some(saved) = storage::work() {
         store.dispatch(Action::Restored(Box::new(saved)));
     }
-    wasm_bindgen_futures::spawn_local(examples::load(store.clone()));
+    let opening = store.clone();
+    wasm_bindgen_futures::spawn_local(async move {
+        // The first example is for those who come with nothing.
+        share::open(&opening).await;
+        examples::load(opening).await;
+    });
     insight::watch(&store);
     let link = Link::start(store.clone());
     Desk { store, link }
@@ -123,7 +128,7 @@ fn pane_bar(desk: &Desk, state: &State) -> Html {
     }
 }
 
-/// Shortcuts, a token that comes into the address later, the width of the window, files dropped beside their place.
+/// Shortcuts, a token or a share link that comes into the address later, the width of the window, files dropped beside their place.
 #[hook]
 fn use_window_events(desk: &Desk) {
     let desk = desk.clone();
@@ -139,9 +144,11 @@ fn use_window_events(desk: &Desk) {
                     launch::build(&shortcuts.store, &shortcuts.link);
                 }
             }));
-            let link = desk.link.clone();
+            let Desk { store, link } = desk.clone();
             listeners.push(EventListener::new(&window, "hashchange", move |_| {
                 link.take_new_token();
+                let store = store.clone();
+                wasm_bindgen_futures::spawn_local(async move { share::open(&store).await });
             }));
             let link = desk.link.clone();
             listeners.push(EventListener::new(&window, "online", move |_| link.try_now()));

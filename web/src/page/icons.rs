@@ -76,6 +76,13 @@ pub(crate) fn download() -> Html {
     icon(&["M8 2.8v7.5M5 7.5l3 3 3-3M3 10.5v2.7h10v-2.7"])
 }
 
+/// Three dots, joined.
+pub(crate) fn share() -> Html {
+    icon(&[
+        "M11.5 2.2a1.8 1.8 0 1 0 0 3.6 1.8 1.8 0 0 0 0-3.6zM4.5 6.2a1.8 1.8 0 1 0 0 3.6 1.8 1.8 0 0 0 0-3.6zM11.5 10.2a1.8 1.8 0 1 0 0 3.6 1.8 1.8 0 0 0 0-3.6zM6.1 7.1l3.8-2.2M6.1 8.9l3.8 2.2",
+    ])
+}
+
 /// A pen.
 pub(crate) fn pen() -> Html {
     icon(&["M3 13l.6-2.8 7-7 2.2 2.2-7 7z"])

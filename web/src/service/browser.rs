@@ -24,8 +24,9 @@ pub(crate) fn matches(query: &str) -> bool {
     list.is_some_and(|list| list.matches())
 }
 
-/// Takes `token=…` out of the address, at once: it must not stay where it could be copied or logged.
-pub(crate) fn take_token() -> Option<String> {
+/// Takes `name=…` out of the address's fragment, at once: a token must not stay where it could be copied or logged, and
+/// a share link is opened once.
+pub(crate) fn take(name: &str) -> Option<String> {
     let window = web_sys::window()?;
     let location = window.location();
     let hash = location.hash().ok()?;
@@ -34,8 +35,12 @@ pub(crate) fn take_token() -> Option<String> {
         .split('&')
         .filter(|part| !part.is_empty())
         .collect();
-    let at = parts.iter().position(|part| part.starts_with("token="))?;
-    let token = parts.remove(at).trim_start_matches("token=").to_owned();
+    let value = |part: &&str| Some(part.strip_prefix(name)?.strip_prefix('=')?.to_owned());
+    let (at, value) = parts
+        .iter()
+        .enumerate()
+        .find_map(|(at, part)| Some((at, value(part)?)))?;
+    parts.remove(at);
     let rest = if parts.is_empty() {
         String::new()
     } else {
@@ -46,7 +51,27 @@ pub(crate) fn take_token() -> Option<String> {
     history
         .replace_state_with_url(&wasm_bindgen::JsValue::NULL, "", Some(&address))
         .ok()?;
-    (!token.is_empty()).then_some(token)
+    (!value.is_empty()).then_some(value)
+}
+
+/// The address of the page, without a fragment, and whether it is on this machine alone.
+pub(crate) fn address() -> Option<(String, bool)> {
+    let location = web_sys::window()?.location();
+    let host = location.hostname().ok()?;
+    let address = location.href().ok()?;
+    let address = address.split('#').next()?.to_owned();
+    Some((
+        address,
+        host == "localhost" || host == "[::1]" || host.starts_with("127."),
+    ))
+}
+
+/// What an error of JavaScript says.
+pub(crate) fn message(error: &wasm_bindgen::JsValue) -> String {
+    let error = error.dyn_ref::<js_sys::Error>();
+    error
+        .map(|error| String::from(error.message()))
+        .unwrap_or_default()
 }
 
 /// The address of the worker's WebSocket, on the page's own origin. `None` for a page that came from a file.

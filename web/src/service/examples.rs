@@ -1,12 +1,20 @@
 //! Fetches examples from beside the page.
 
-use gloo::net::http::Request;
+use wasm_bindgen::prelude::*;
 
+use super::browser;
 use super::store::Store;
 use crate::state::Action;
 use crate::state::catalog::Example;
 use crate::state::json;
 use crate::state::workspace::{Content, File};
+
+#[wasm_bindgen(raw_module = "./browser.js")]
+extern "C" {
+    /// The bytes of a file beside the page.
+    #[wasm_bindgen(catch)]
+    async fn read(path: &str) -> Result<JsValue, JsValue>;
+}
 
 /// Loads the list; where the page has nothing to show yet, the first example too.
 pub(crate) async fn load(store: Store) {
@@ -66,12 +74,6 @@ pub(crate) async fn open(store: Store, id: String, fresh: bool) {
 }
 
 async fn fetch(path: &str) -> Result<Vec<u8>, String> {
-    let response = Request::get(path)
-        .send()
-        .await
-        .map_err(|error| error.to_string())?;
-    if !response.ok() {
-        return Err(format!("the server answered {}", response.status()));
-    }
-    response.binary().await.map_err(|error| error.to_string())
+    let bytes = read(path).await.map_err(|error| browser::message(&error))?;
+    Ok(js_sys::Uint8Array::new(&bytes).to_vec())
 }

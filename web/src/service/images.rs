@@ -7,7 +7,7 @@ use stagewright_core::protocol::{ResolveImage, method};
 use super::link::Link;
 use super::rpc::CallError;
 use super::store::Store;
-use crate::state::Action;
+use crate::state::{Action, Author};
 
 /// How long typing has to rest before the worker is asked, in milliseconds.
 pub(crate) const REST: u32 = 400;
@@ -15,7 +15,10 @@ pub(crate) const REST: u32 = 400;
 /// Asks about every image the target needs that nobody asked about yet.
 pub(crate) fn ask_about_unknown(store: &Store, link: &Link) {
     let state = store.state();
-    let Some(rpc) = link.rpc() else { return };
+    // A link from a stranger does not make this worker look at machines of the stranger's choice.
+    let Some(rpc) = link.rpc().filter(|_| state.author == Author::Reader) else {
+        return;
+    };
     for image in state.plan.unknown_images() {
         let reference = image.reference.clone();
         if state.images.asked.contains(&reference) || state.images.refused.contains_key(&reference) {

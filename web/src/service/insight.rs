@@ -8,7 +8,7 @@ use stagewright_insight::Answer;
 use wasm_bindgen::prelude::*;
 
 use super::store::Store;
-use super::theme;
+use super::{browser, theme};
 use crate::state::insight::Module;
 use crate::state::plan::input;
 use crate::state::{Action, json, workspace};
@@ -52,10 +52,8 @@ pub(crate) fn fetch(store: &Store) {
     let store = store.clone();
     wasm_bindgen_futures::spawn_local(async move {
         if let Err(error) = load().await {
-            let why = error
-                .dyn_ref::<js_sys::Error>()
-                .map(|error| String::from(error.message()));
-            store.dispatch(Action::ModuleChanged(Module::Missing(why.unwrap_or_default())));
+            let why = browser::message(&error);
+            store.dispatch(Action::ModuleChanged(Module::Missing(why)));
         }
     });
 }

@@ -60,7 +60,7 @@ impl Link {
         let link = Self(Rc::new(Inner {
             store,
             rpc: RefCell::default(),
-            token: RefCell::new(browser::take_token()),
+            token: RefCell::new(browser::take("token")),
             wake: RefCell::default(),
             events: RefCell::default(),
             drain: RefCell::default(),
@@ -78,7 +78,7 @@ impl Link {
 
     /// Takes a token out of the address, should it have come there since, and tries at once.
     pub(crate) fn take_new_token(&self) {
-        let Some(token) = browser::take_token() else {
+        let Some(token) = browser::take("token") else {
             return;
         };
         *self.0.token.borrow_mut() = Some(token);

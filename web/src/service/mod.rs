@@ -7,6 +7,7 @@ pub(crate) mod insight;
 pub(crate) mod launch;
 pub(crate) mod link;
 pub(crate) mod rpc;
+pub(crate) mod share;
 pub(crate) mod storage;
 pub(crate) mod store;
 pub(crate) mod theme;

@@ -15,6 +15,7 @@ pub mod marks;
 pub mod offsets;
 pub mod plan;
 pub mod saved;
+pub mod share;
 pub mod shared;
 pub mod workspace;
 
@@ -24,6 +25,8 @@ use stagewright_core::analysis::{ImageFacts, Input};
 use stagewright_core::diagnostic::Diagnostic;
 use stagewright_core::digest::Digest;
 use stagewright_core::edit::TextEdit;
+use stagewright_core::link::Link;
+use stagewright_core::platform::Platform;
 use stagewright_core::protocol::{BuildEvent, BuildId, BuildSummary, Welcome};
 pub use stagewright_insight::human;
 use stagewright_insight::{Answer, Change, Durations, TextFile, View};
@@ -71,6 +74,15 @@ pub enum Pane {
     Build,
 }
 
+/// Whose files are shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Author {
+    /// They are an example, or the reader put a hand to them.
+    Reader,
+    /// They came by a link and are as they came: planned, but no registry is asked of what they name.
+    Stranger,
+}
+
 /// Something the page has to say.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Notice {
@@ -105,6 +117,10 @@ pub struct State {
     pub workspace: Shared<Workspace>,
     /// Files of other examples that were edited, by example.
     pub drafts: Shared<Vec<(String, Workspace, Choices)>>,
+    /// What a person wrote here before a link was opened.
+    pub aside: Option<Rc<Saved>>,
+    /// Whose files they are.
+    pub author: Author,
     /// What else decides the plan.
     pub choices: Shared<Choices>,
     /// What is known of images.
@@ -164,6 +180,10 @@ pub enum Action {
         /// Whether edits made earlier are thrown away.
         fresh: bool,
     },
+    /// A share link was opened.
+    LinkOpened(Box<Link>),
+    /// What was set aside is to be shown again.
+    BroughtBack,
     /// The page was loaded again.
     Restored(Box<Saved>),
     /// A person typed.
@@ -202,6 +222,8 @@ pub enum Action {
         /// Its value.
         value: Option<String>,
     },
+    /// The platform to build for was chosen; `None` for the usual one.
+    PlatformChosen(Option<Platform>),
     /// The worker is being asked about an image.
     ImageAsked(String),
     /// A registry answered.
@@ -312,6 +334,24 @@ pub enum Action {
     NoticeDismissed(u32),
 }
 
+impl Action {
+    /// Whether a person took what is shown into their own hands.
+    fn is_hands_on(&self) -> bool {
+        matches!(
+            self,
+            Self::Edited { .. }
+                | Self::FilePut { .. }
+                | Self::FileRemoved(_)
+                | Self::FileRenamed { .. }
+                | Self::TargetChosen(_)
+                | Self::BuildArgSet { .. }
+                | Self::PlatformChosen(_)
+                | Self::ExampleOpened { .. }
+                | Self::Preparing(_)
+        )
+    }
+}
+
 impl State {
     /// An empty page. `stopwatch` gives milliseconds from any beginning.
     pub fn new(narrow: bool, stopwatch: fn() -> f64) -> Self {
@@ -320,6 +360,8 @@ impl State {
             example: None,
             workspace: Shared::default(),
             drafts: Shared::default(),
+            aside: None,
+            author: Author::Reader,
             choices: Shared::default(),
             images: Shared::default(),
             plan: Shared::default(),
@@ -370,9 +412,14 @@ impl State {
     }
 
     fn apply(&mut self, action: Action) {
+        if action.is_hands_on() {
+            self.author = Author::Reader;
+        }
         match action {
             Action::CatalogLoaded(catalog) => self.catalog = Shared::new(catalog),
             Action::ExampleOpened { id, files, fresh } => self.open_example(id, files, fresh),
+            Action::LinkOpened(link) => self.open_link(&link),
+            Action::BroughtBack => self.bring_back(),
             Action::Restored(saved) => {
                 saved.restore(self);
                 self.panel_open = self.build.is_some();
@@ -409,6 +456,10 @@ impl State {
                     Some(value) => choices.build_args.insert(name, value),
                     None => choices.build_args.remove(&name),
                 };
+                self.replan();
+            }
+            Action::PlatformChosen(platform) => {
+                self.choices.change().platform = platform;
                 self.replan();
             }
             Action::ImageAsked(reference) => {
@@ -549,6 +600,10 @@ impl State {
     }
 
     fn open_example(&mut self, id: String, files: Vec<File>, fresh: bool) {
+        if self.example.is_none() {
+            // What a link brought is nowhere else any more.
+            self.set_aside();
+        }
         if let Some(current) = self
             .example
             .take()
@@ -580,19 +635,7 @@ impl State {
         self.workspace = Shared::new(Workspace { epoch, ..workspace });
         self.choices = Shared::new(choices);
         self.example = Some(id);
-        self.chosen = None;
-        self.reveal = None;
-        self.looks = Shared::default();
-        self.launch = Launch::Idle;
-        // A build that runs stays in sight; one that ended belongs to what was left.
-        if self
-            .build
-            .as_ref()
-            .is_some_and(|build| build.phase != Phase::Running)
-        {
-            self.build = None;
-            self.panel_open = false;
-        }
+        self.leave();
         self.replan();
     }
 

@@ -6,6 +6,7 @@ use stagewright_core::analysis::{Analysis, EdgeKind, EdgeSource, ImageFacts, Inp
 use stagewright_core::diagnostic::{Diagnostic, Severity};
 use stagewright_core::digest::Digest;
 use stagewright_core::layout::{Direction, Drawing, LayoutOptions, layout};
+use stagewright_core::platform::Platform;
 use stagewright_core::span::{LineRange, Span};
 
 use super::workspace::Workspace;
@@ -28,6 +29,8 @@ pub struct Choices {
     pub target: Option<String>,
     /// Build args that were set.
     pub build_args: BTreeMap<String, String>,
+    /// The platform to build for, where it is not the usual one.
+    pub platform: Option<Platform>,
 }
 
 /// A plan, drawn.
@@ -70,6 +73,7 @@ pub fn options(workspace: &Workspace, choices: &Choices, images: &Images) -> Opt
     Options {
         target: choices.target.clone(),
         build_args: choices.build_args.clone(),
+        platform: choices.platform.clone(),
         images: images.facts.clone(),
         ignore: ignore.map(|file| file.content.text().to_owned()),
         ..Options::default()
@@ -302,7 +306,7 @@ mod tests {
         let image = ExternalImage {
             name: "nosuch".into(),
             reference: "docker.io/library/nosuch:latest".into(),
-            platform: stagewright_core::platform::Platform::default(),
+            platform: Platform::default(),
             resolved: false,
             needed: true,
             size: 0,

@@ -1,44 +1,36 @@
 //! What survives a reload of the page.
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use serde::{Deserialize, Serialize};
 use stagewright_core::analysis::ImageFacts;
 use stagewright_core::digest::Digest;
-use stagewright_core::protocol::base64_bytes;
+use stagewright_core::link::Link;
 
-use super::State;
 use super::build::{Build, Phase};
 use super::json;
-use super::plan::{Choices, Images};
+use super::plan::Images;
+use super::share::{choices, workspace};
 use super::shared::Shared;
-use super::workspace::{Content, File, Role, Workspace};
+use super::{Author, State};
 
 /// Changes of this shape count up; another number is ignored.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// What survives a reload of the page.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Saved {
     version: u32,
     example: Option<String>,
-    files: Vec<SavedFile>,
-    shown: String,
-    dockerfile: String,
+    /// The files, whole, and the choices. A share link carries the same.
+    work: Link,
     edited: bool,
-    target: Option<String>,
-    build_args: BTreeMap<String, String>,
+    foreign: bool,
     images: BTreeMap<String, ImageFacts>,
     build: Option<SavedBuild>,
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-struct SavedFile {
-    path: String,
-    role: Role,
-    text: bool,
-    #[serde(with = "base64_bytes")]
-    bytes: Vec<u8>,
+    /// What was set aside for a link.
+    aside: Option<Box<Saved>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -52,13 +44,6 @@ struct SavedBuild {
 impl Saved {
     /// What to keep of a state.
     pub fn of(state: &State) -> Self {
-        let workspace = &state.workspace;
-        let file = |file: &File| SavedFile {
-            path: file.path.clone(),
-            role: file.role,
-            text: matches!(file.content, Content::Text(_)),
-            bytes: file.content.bytes().to_vec(),
-        };
         let build = |build: &Shared<Build>| SavedBuild {
             id: build.id.clone(),
             title: build.title.clone(),
@@ -68,50 +53,46 @@ impl Saved {
         Self {
             version: VERSION,
             example: state.example.clone(),
-            files: workspace.files.iter().map(file).collect(),
-            shown: workspace.shown.clone(),
-            dockerfile: workspace.dockerfile.clone(),
-            edited: workspace.edited,
-            target: state.choices.target.clone(),
-            build_args: state.choices.build_args.clone(),
+            work: state.carried(usize::MAX),
+            edited: state.workspace.edited,
+            foreign: state.author == Author::Stranger,
             images: state.images.facts.clone(),
             build: state
                 .build
                 .as_ref()
                 .filter(|build| build.phase != Phase::Lost)
                 .map(build),
+            aside: state.aside.as_ref().map(|aside| Box::new((**aside).clone())),
         }
+    }
+
+    /// The same with something else set aside.
+    pub(super) fn before(self, aside: Option<Rc<Self>>) -> Self {
+        let aside = aside.map(|aside| Box::new(Rc::unwrap_or_clone(aside)));
+        Self { aside, ..self }
     }
 
     /// Reads what was kept; `None` where it is of another version, or makes no sense.
     pub fn read(text: &str) -> Option<Self> {
         let saved: Self = json::read(text.as_bytes()).ok()?;
-        let has_dockerfile = saved.files.iter().any(|file| file.path == saved.dockerfile);
-        (saved.version == VERSION && has_dockerfile).then_some(saved)
+        (saved.version == VERSION && workspace(&saved.work, usize::MAX, 0).is_some()).then_some(saved)
     }
 
     /// Puts it into a state.
     pub(super) fn restore(self, state: &mut State) {
-        let file = |file: SavedFile| File {
-            role: file.role,
-            content: if file.text {
-                Content::Text(String::from_utf8_lossy(&file.bytes).into())
-            } else {
-                Content::Binary(file.bytes.into())
-            },
-            path: file.path,
-            revision: 0,
+        let Some(mut workspace) = workspace(&self.work, usize::MAX, state.workspace.epoch + 1) else {
+            return;
         };
-        let files = self.files.into_iter().map(file).collect();
-        let mut workspace = Workspace::new(files, &self.dockerfile, state.workspace.epoch + 1);
-        workspace.show(&self.shown);
         workspace.edited = self.edited;
         state.workspace = Shared::new(workspace);
+        state.choices = Shared::new(choices(&self.work));
         state.example = self.example;
-        state.choices = Shared::new(Choices {
-            target: self.target,
-            build_args: self.build_args,
-        });
+        state.author = if self.foreign {
+            Author::Stranger
+        } else {
+            Author::Reader
+        };
+        state.aside = self.aside.map(|aside| Rc::new(*aside));
         state.images = Shared::new(Images {
             facts: self.images,
             ..Images::default()

@@ -527,7 +527,7 @@ fn what_was_kept_by_another_version_is_left_alone() {
     let mut other = kept.clone();
     other["version"] = 999.into();
     let mut empty = kept;
-    empty["files"] = serde_json::json!([]);
+    empty["work"]["files"] = serde_json::json!([]);
     for text in [
         other.to_string(),
         empty.to_string(),

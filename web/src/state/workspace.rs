@@ -23,7 +23,32 @@ pub enum Role {
     About,
 }
 
+/// What roles are called elsewhere.
+const ROLES: [(Role, &str); 5] = [
+    (Role::Dockerfile, "dockerfile"),
+    (Role::Context, "context"),
+    (Role::Script, "script"),
+    (Role::Ignore, "ignore"),
+    (Role::About, "about"),
+];
+
 impl Role {
+    /// What it is called elsewhere.
+    pub fn name(self) -> &'static str {
+        ROLES
+            .iter()
+            .find(|(role, _)| *role == self)
+            .map_or("", |(_, name)| name)
+    }
+
+    /// The role that is called so elsewhere.
+    pub fn named(name: &str) -> Option<Self> {
+        ROLES
+            .iter()
+            .find(|(_, known)| *known == name)
+            .map(|(role, _)| *role)
+    }
+
     /// The role a file's name speaks of.
     pub fn of_path(path: &str) -> Self {
         let name = path.rsplit('/').next().unwrap_or(path);

@@ -23,7 +23,11 @@ pub(super) fn Args(props: &Props) -> Html {
     let (open, toggle, _) = use_popover(&within);
     let new_name = use_node_ref();
     let declared = &props.plan.analysis.args;
-    let set = &props.choices.build_args;
+    let Choices {
+        build_args: set,
+        platform,
+        ..
+    } = &*props.choices;
     let free = set
         .keys()
         .filter(|name| !declared.iter().any(|arg| &arg.name == *name));
@@ -82,7 +86,7 @@ pub(super) fn Args(props: &Props) -> Html {
     html! {
         <div class="popover-host" ref={within}>
             <button class="choice" data-testid="args" aria-haspopup="true" aria-expanded={open.to_string()} onclick={toggle}>
-                { "Args" }<span class="choice-value">{ set.len() }</span>
+                { "Args" }<span class="choice-value">{ set.len() + usize::from(platform.is_some()) }</span>
             </button>
             if open {
                 <div class="popover args">
@@ -91,6 +95,13 @@ pub(super) fn Args(props: &Props) -> Html {
                     }
                     { for declared.iter().map(|arg| row(&arg.name, arg.default.as_deref(), true)) }
                     { for free.map(|name| row(name, None, false)) }
+                    if let Some(platform) = platform {
+                        <div class="arg">
+                            <label>{ "--platform" }</label>
+                            <code data-testid="platform">{ platform.to_string() }</code>
+                            <button class="bare" aria-label="Unset the platform" title="Unset" onclick={props.desk.report(Action::PlatformChosen(None))}>{ icons::cross() }</button>
+                        </div>
+                    }
                     <form onsubmit={add}>
                         <input ref={new_name} placeholder="NAME=value" aria-label="Another build arg, as NAME=value" spellcheck="false" autocomplete="off" data-testid="new-arg" />
                         <button type="submit">{ "Add" }</button>

@@ -5,6 +5,7 @@ use yew::prelude::*;
 use crate::page::popover::use_popover;
 use crate::page::{Desk, icons};
 use crate::service::examples;
+use crate::state::Action;
 use crate::state::catalog::Example;
 use crate::state::shared::Shared;
 
@@ -14,6 +15,7 @@ pub(super) struct Props {
     pub(super) catalog: Shared<Vec<Example>>,
     pub(super) example: Option<String>,
     pub(super) edited: bool,
+    pub(super) aside: bool,
 }
 
 #[component]
@@ -44,6 +46,13 @@ pub(super) fn Examples(props: &Props) -> Html {
             </li>
         }
     };
+    let bring_back = {
+        let (desk, close) = (props.desk.clone(), close.clone());
+        Callback::from(move |_: MouseEvent| {
+            close.emit(());
+            desk.dispatch(Action::BroughtBack);
+        })
+    };
     let current = props
         .catalog
         .iter()
@@ -58,6 +67,9 @@ pub(super) fn Examples(props: &Props) -> Html {
             if open {
                 <div class="popover menu">
                     <ul>{ for props.catalog.iter().map(entry) }</ul>
+                    if props.aside {
+                        <button class="menu-foot" data-testid="bring-back" onclick={bring_back}>{ "Back to what you had before" }</button>
+                    }
                     if let Some(current) = current.filter(|_| props.edited) {
                         <button class="menu-foot" data-testid="start-over" onclick={choose(&current.id, true)}>
                             { format!("Start over: put {} back as it came", current.id) }

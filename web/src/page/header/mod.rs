@@ -3,6 +3,7 @@
 mod args;
 mod connection;
 mod examples;
+mod share;
 mod target;
 
 use yew::prelude::*;
@@ -16,6 +17,7 @@ use crate::state::shared::Shared;
 use args::Args;
 use connection::ConnectionBadge;
 use examples::Examples;
+use share::Share;
 use target::Target;
 
 #[derive(Properties, PartialEq)]
@@ -28,6 +30,8 @@ pub(super) struct Props {
     pub(super) choices: Shared<Choices>,
     pub(super) connection: Connection,
     pub(super) busy: bool,
+    /// Whether something was set aside for a link.
+    pub(super) aside: bool,
 }
 
 #[component]
@@ -37,12 +41,13 @@ pub(super) fn Header(props: &Props) -> Html {
         <header class="header">
             <h1 class="brand">{ icons::logo() }<span>{ "Stagewright" }</span></h1>
             <div class="choices">
-                <Examples desk={desk.clone()} catalog={props.catalog.clone()} example={props.example.clone()} edited={props.edited} />
+                <Examples desk={desk.clone()} catalog={props.catalog.clone()} example={props.example.clone()} edited={props.edited} aside={props.aside} />
                 <Target desk={desk.clone()} plan={props.plan.clone()} target={props.choices.target.clone()} />
                 <Args desk={desk.clone()} plan={props.plan.clone()} choices={props.choices.clone()} />
             </div>
             <span class="spring"></span>
             <ConnectionBadge desk={desk.clone()} connection={props.connection.clone()} />
+            <Share desk={desk.clone()} />
             <ThemeButton />
             <BuildButton desk={desk.clone()} busy={props.busy} />
         </header>
