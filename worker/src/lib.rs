@@ -15,6 +15,7 @@ pub mod content;
 pub mod export;
 pub mod lease;
 pub mod provenance;
+pub mod request;
 pub mod rootless;
 pub mod sandbox;
 pub mod server;

@@ -132,6 +132,8 @@ pub struct Extras {
     pub files: Arc<Vec<FilesOutput>>,
     /// Whether to tell of what is done once all steps are, too, as steps of their own.
     pub tell_exports: bool,
+    /// What tells this from other plans that are carried out as one build: its platform. Empty where it is the only one.
+    pub part: String,
     /// Caches of other machines that steps may come from.
     pub cache_from: Arc<Vec<Place>>,
     /// Caches that are to be written, which gather what the build has to share.
@@ -163,6 +165,8 @@ pub enum FilesOutput {
     Folder(PathBuf),
     /// Into a tar.
     Tar(PathBuf),
+    /// Into a tar of the worker's own, whose place is nobody's matter.
+    Kept(PathBuf),
     /// Into a tar on this process's standard output.
     TarToStandardOutput,
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use stagewright_core::protocol::{BuildEvent, BuildState, BuildSummary, ImageSummary};
 
-use super::record::{EVENTS_FILE, SUMMARY_FILE, Stored};
+use super::record::{EVENTS_FILE, KEPT_FILE, SUMMARY_FILE, Stored};
 use super::tally::Tally;
 
 /// A build that was recorded.
@@ -22,7 +22,7 @@ pub struct PastBuild {
 }
 
 /// The builds recorded in the folder `state`, newest first. `at_work` says whether a worker is at work there: without
-/// one, a build that has not ended never will.
+/// one, a build that has not ended never will, unless the next worker takes it up.
 pub fn list(state: &Path, at_work: bool) -> io::Result<Vec<PastBuild>> {
     let entries = match fs::read_dir(state.join("builds")) {
         Ok(entries) => entries,
@@ -58,7 +58,11 @@ fn open(directory: &Path, at_work: bool) -> Option<PastBuild> {
     let text = fs::read(directory.join(SUMMARY_FILE)).ok()?;
     let mut stored: Stored = serde_json::from_slice(&text).ok()?;
     if !at_work && matches!(stored.summary.state, BuildState::Queued | BuildState::Running) {
-        stored.summary.state = BuildState::Lost;
+        stored.summary.state = if directory.join(KEPT_FILE).is_file() {
+            BuildState::Queued
+        } else {
+            BuildState::Lost
+        };
     }
     let mut build = PastBuild {
         summary: stored.summary,

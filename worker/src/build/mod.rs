@@ -2,6 +2,10 @@
 //!
 //! A build belongs to the worker, not to the connection that started it. Every event is numbered and appended to
 //! the build's record before anyone sees it, so that a client which comes back gets what it missed, in order.
+//!
+//! What a build does when its turn comes is its work: to carry out a plan that is ready, or all that a request asks for
+//! ([`crate::request`]). What was asked for is then kept beside the record, and such a build outlives the worker: it is
+//! queued again, in its place and under its number, when the next one starts.
 
 pub mod history;
 mod record;
@@ -14,14 +18,18 @@ pub mod validate;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Instant;
 
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
 use stagewright_core::digest::Digest;
 use stagewright_core::protocol::{
     BuildFailure, BuildId, BuildState, BuildSummary, Event, ImageSummary, OutputFormat, StartBuild,
 };
-use tokio::sync::Semaphore;
+use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::backend::{Backend, BackendError, EventSink, Extras, SolveRequest};
 use crate::config::Entitlement;
@@ -119,6 +127,66 @@ pub enum BuildsError {
     Backend(#[from] BackendError),
 }
 
+/// What a build does once it is its turn: it tells what happens, and gives the image.
+pub type Work = Box<dyn FnOnce(Job) -> BoxFuture<'static, Result<ImageSummary, BuildFailure>> + Send>;
+
+/// A build whose turn it is, as its work sees it.
+pub struct Job {
+    record: Arc<Record>,
+}
+
+impl Job {
+    /// Names the build.
+    pub fn id(&self) -> BuildId {
+        self.record.id()
+    }
+
+    /// Where to tell what happens.
+    pub fn events(&self) -> EventSink {
+        let record = Arc::clone(&self.record);
+        EventSink::new(move |event| record.append(event))
+    }
+
+    /// Cancelled when the work is to end.
+    pub fn cancel(&self) -> &CancellationToken {
+        &self.record.cancel
+    }
+
+    /// A folder of this build's own, which is there as long as its record.
+    pub fn folder(&self) -> &Path {
+        self.record.directory()
+    }
+
+    /// From here on it is known what the build carries out.
+    pub fn planned(&self, digest: Digest) {
+        self.record.planned(digest);
+    }
+}
+
+/// A build that is to do more than carry out a plan that is ready.
+#[derive(Debug)]
+pub struct Queued {
+    /// What it is called.
+    pub title: String,
+    /// Stands for what is asked for until there is a plan.
+    pub digest: Digest,
+    /// What was asked for, as it is kept beside the record; for the owner's eyes only.
+    pub kept: Vec<u8>,
+    /// Whether what is kept is all that it takes to begin anew.
+    pub resumable: bool,
+    /// A build that need not begin any more where this one is there.
+    pub replaces: Option<BuildId>,
+}
+
+/// A build that had not ended when the last worker did.
+#[derive(Debug)]
+pub struct Unfinished {
+    /// The build.
+    pub id: BuildId,
+    /// What was asked for.
+    pub kept: Vec<u8>,
+}
+
 /// The builds of one worker. Cheap to clone.
 #[derive(Clone)]
 pub struct Builds {
@@ -130,21 +198,28 @@ struct Shared {
     backend: Arc<dyn Backend>,
     contexts: Contexts,
     limits: BuildLimits,
-    turn: Semaphore,
+    turn: Arc<Semaphore>,
     records: RwLock<Records>,
     after_each: OnceLock<Box<dyn Fn() + Send + Sync>>,
     counted: Counted,
+    /// What runs.
+    tracker: TaskTracker,
+    /// Cancelled when the worker ends.
+    stopping: CancellationToken,
 }
 
 #[derive(Default)]
 struct Records {
     next: u64,
     by_number: BTreeMap<u64, Arc<Record>>,
+    /// Those that had not ended when the last worker did, and that nobody has taken up yet.
+    unfinished: BTreeSet<u64>,
 }
 
 impl Builds {
     /// Opens the records in `state`, a folder of the worker's own. Builds that were at work when the worker died
-    /// become [`BuildState::Lost`], and their last event says so.
+    /// become [`BuildState::Lost`], and their last event says so; but those of which it was kept what they were asked
+    /// for wait until somebody takes them up ([`Builds::unfinished`]).
     pub fn open(
         state: &Path,
         backend: Arc<dyn Backend>,
@@ -152,9 +227,14 @@ impl Builds {
         limits: BuildLimits,
     ) -> Result<Self, BuildsError> {
         let directory = state.join("builds");
-        let (next, by_number) = record::open_all(&directory)?;
-        let turn = Semaphore::new(limits.running.max(1));
-        let records = RwLock::new(Records { next, by_number });
+        let (next, by_number) = record::open_all(&directory, limits.record_bytes)?;
+        let turn = Arc::new(Semaphore::new(limits.running.max(1)));
+        let unfinished = by_number.iter().filter(|(_, record)| !record.ended());
+        let records = RwLock::new(Records {
+            next,
+            unfinished: unfinished.map(|(number, _)| *number).collect(),
+            by_number,
+        });
         Ok(Self {
             shared: Arc::new(Shared {
                 directory,
@@ -165,6 +245,8 @@ impl Builds {
                 records,
                 after_each: OnceLock::new(),
                 counted: Counted::default(),
+                tracker: TaskTracker::new(),
+                stopping: CancellationToken::new(),
             }),
         })
     }
@@ -176,53 +258,131 @@ impl Builds {
 
     /// As [`Builds::start`], with what the caller brings along beside the plan.
     pub fn start_with(&self, request: StartBuild, extras: Extras) -> Result<BuildId, StartError> {
-        let obstacles = self.shared.backend.obstacles();
-        if !obstacles.is_empty() {
-            return Err(StartError::Unavailable(format!(
-                "this worker cannot run builds: {}",
-                obstacles.join(" ")
-            )));
-        }
         // From here on nothing that the build relies on is removed.
         let lease = self.shared.contexts.content().leases().begin();
+        self.able()?;
+        let (title, digest) = (request.title.clone(), request.digest.clone());
+        let mut solve = self.prepare(request, extras)?;
+        let record = self.shared.create(title, digest, None, None)?;
+        solve.build = record.id();
+        let id = record.id();
+        let backend = Arc::clone(&self.shared.backend);
+        let work: Work = Box::new(move |job| {
+            Box::pin(async move {
+                let ended = backend.solve(solve, job.events(), job.cancel().clone()).await;
+                drop(lease);
+                ended
+            })
+        });
+        self.shared.begin(record, work);
+        Ok(id)
+    }
+
+    /// Checks a plan; what comes of it is ready to be carried out, and has no number yet.
+    pub fn prepare(&self, request: StartBuild, extras: Extras) -> Result<SolveRequest, StartError> {
         let mut request = request;
         let limits = &self.shared.limits;
         let graph = validate::graph(&mut request, &self.shared.contexts, limits, &extras.entitlements)?;
-        let StartBuild {
-            ops: _,
-            digest,
-            image_config,
-            contexts,
-            title,
-            no_cache,
-        } = request;
-        let record = self.shared.create(title.clone(), digest)?;
-        for id in contexts.values() {
+        for id in request.contexts.values() {
             self.shared.contexts.begun(id);
         }
-        let solve = SolveRequest {
-            build: record.id(),
-            title,
+        Ok(SolveRequest {
+            build: BuildId::new(),
+            title: request.title,
             graph: Arc::new(graph),
-            image_config,
-            contexts,
-            no_cache,
+            image_config: request.image_config,
+            contexts: request.contexts,
+            no_cache: request.no_cache,
             extras,
-        };
+        })
+    }
+
+    /// Records a build and lets it do `work` as soon as it is its turn. Call it on the Tokio runtime.
+    pub fn queue(&self, queued: Queued, work: Work) -> Result<BuildId, StartError> {
+        self.able()?;
+        let replaced = queued
+            .replaces
+            .as_deref()
+            .and_then(|id| self.shared.find(id).ok());
+        let kept = Some((queued.kept.as_slice(), queued.resumable));
+        let record = self
+            .shared
+            .create(queued.title, queued.digest, kept, replaced.as_ref())?;
         let id = record.id();
-        let shared = Arc::clone(&self.shared);
-        tokio::spawn(async move {
-            let began = Instant::now();
-            run(Arc::clone(&shared), Arc::clone(&record), solve).await;
-            shared
-                .counted
-                .count(record.summary().state, &record.figures(), began.elapsed());
-            drop(lease);
-            if shared.after_each.get().is_some() {
-                tokio::task::spawn_blocking(move || shared.after_each.get().map(|hook| hook()));
-            }
-        });
+        if let Some(replaced) = replaced {
+            replaced.supersede(&id);
+        }
+        self.shared.begin(record, work);
         Ok(id)
+    }
+
+    /// Whether builds can be started at all.
+    fn able(&self) -> Result<(), StartError> {
+        if self.shared.stopping.is_cancelled() {
+            return Err(StartError::Unavailable(
+                "this worker is about to end: try again when it is back".into(),
+            ));
+        }
+        let obstacles = self.shared.backend.obstacles();
+        if obstacles.is_empty() {
+            return Ok(());
+        }
+        Err(StartError::Unavailable(format!(
+            "this worker cannot run builds: {}",
+            obstacles.join(" ")
+        )))
+    }
+
+    /// The builds that had not ended when the last worker did, in their order. Each is to be taken up by
+    /// [`Builds::resume`], or given up by [`Builds::lose`].
+    pub fn unfinished(&self) -> Vec<Unfinished> {
+        let records = self.shared.read();
+        let found = records
+            .unfinished
+            .iter()
+            .filter_map(|number| records.by_number.get(number));
+        found
+            .map(|record| Unfinished {
+                id: record.id(),
+                kept: record.kept().unwrap_or_default(),
+            })
+            .collect()
+    }
+
+    /// Queues an unfinished build again. Its events go on behind those that it has.
+    pub fn resume(&self, id: &str, work: Work) -> Result<(), BuildsError> {
+        let record = self.take_up(id)?;
+        self.shared.begin(record, work);
+        Ok(())
+    }
+
+    /// Ends an unfinished build, and says why it cannot go on.
+    pub fn lose(&self, id: &str, why: &str) -> Result<(), BuildsError> {
+        self.take_up(id)?.lose(why);
+        Ok(())
+    }
+
+    fn take_up(&self, id: &str) -> Result<Arc<Record>, BuildsError> {
+        let record = self.shared.find(id)?;
+        let mut records = self.shared.write();
+        let taken = id.parse().is_ok_and(|number| records.unfinished.remove(&number));
+        if taken {
+            Ok(record)
+        } else {
+            Err(BuildsError::AtWork(record.id()))
+        }
+    }
+
+    /// Ends what is under way, since the worker ends. What can begin anew stays in the queue for the next one; the rest is
+    /// cancelled. No new builds are taken from here on.
+    pub async fn stop(&self) {
+        self.shared.stopping.cancel();
+        let records: Vec<_> = self.shared.read().by_number.values().cloned().collect();
+        for record in records.into_iter().filter(|record| !record.ended()) {
+            record.interrupt();
+        }
+        self.shared.tracker.close();
+        self.shared.tracker.wait().await;
     }
 
     /// All builds, newest first.
@@ -254,10 +414,48 @@ impl Builds {
         Ok((record.summary(), EventStream::new(record, since)))
     }
 
+    /// How a build stands, where it is known.
+    pub fn summary(&self, id: &str) -> Option<BuildSummary> {
+        self.shared.find(id).ok().map(|record| record.summary())
+    }
+
+    /// Whether a build waits for its turn.
+    pub fn is_waiting(&self, id: &str) -> bool {
+        self.summary(id)
+            .is_some_and(|summary| summary.state == BuildState::Queued)
+    }
+
+    /// Waits until a build has ended, or is not known any more.
+    pub async fn ended(&self, id: &str) {
+        if let Ok(record) = self.shared.find(id) {
+            record.wait().await;
+        }
+    }
+
     /// Cancels a build. One that has ended is left as it is.
     pub fn cancel(&self, id: &str) -> Result<(), BuildsError> {
         self.shared.find(id)?.cancel.cancel();
         Ok(())
+    }
+
+    /// What the build was asked for, where that was kept beside its record.
+    pub fn kept(&self, id: &str) -> Result<Option<Vec<u8>>, BuildsError> {
+        Ok(self.shared.find(id)?.kept())
+    }
+
+    /// The build that was asked for in the place of this one, before it began.
+    pub fn superseded_by(&self, id: &str) -> Result<Option<BuildId>, BuildsError> {
+        Ok(self.shared.find(id)?.superseded_by())
+    }
+
+    /// A folder of the build's own, which is there as long as its record.
+    pub fn folder(&self, id: &str) -> Result<PathBuf, BuildsError> {
+        Ok(self.shared.find(id)?.directory().to_owned())
+    }
+
+    /// Why the build did not end well, where it did not.
+    pub fn failure(&self, id: &str) -> Result<Option<BuildFailure>, BuildsError> {
+        Ok(self.shared.find(id)?.failure())
     }
 
     /// The image that a build made.
@@ -295,11 +493,7 @@ impl Builds {
         if !record.ended() {
             return Err(BuildsError::AtWork(record.id()));
         }
-        let mut records = self
-            .shared
-            .records
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut records = self.shared.write();
         if let Ok(number) = id.parse()
             && records.by_number.remove(&number).is_some()
         {
@@ -335,6 +529,10 @@ impl Shared {
         self.records.read().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn write(&self) -> RwLockWriteGuard<'_, Records> {
+        self.records.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn find(&self, id: &str) -> Result<Arc<Record>, BuildsError> {
         let record = id
             .parse()
@@ -343,13 +541,25 @@ impl Shared {
         record.ok_or_else(|| BuildsError::Unknown(id.to_owned()))
     }
 
-    /// Records a new build, and forgets old ones where there are too many.
-    fn create(&self, title: String, digest: Digest) -> Result<Arc<Record>, StartError> {
-        let mut records = self.records.write().unwrap_or_else(PoisonError::into_inner);
+    /// Records a new build, and forgets old ones where there are too many. `kept` is what was asked for, and whether that
+    /// is enough to begin anew. The one that it replaces is not counted among those that wait.
+    fn create(
+        &self,
+        title: String,
+        digest: Digest,
+        kept: Option<(&[u8], bool)>,
+        replaces: Option<&Arc<Record>>,
+    ) -> Result<Arc<Record>, StartError> {
+        let mut records = self.write();
+        let leaves = |record: &Arc<Record>| {
+            replaces
+                .is_some_and(|old| Arc::ptr_eq(old, record) && record.summary().state == BuildState::Queued)
+        };
         let waiting = records
             .by_number
-            .values()
-            .filter(|record| !record.ended())
+            .iter()
+            .filter(|(number, _)| !records.unfinished.contains(number))
+            .filter(|(_, record)| !record.ended() && !leaves(record))
             .count();
         let limit = self.limits.queued.saturating_add(self.limits.running);
         if waiting >= limit {
@@ -359,8 +569,15 @@ impl Shared {
             )));
         }
         let number = records.next;
-        let record = Record::create(&self.directory, number, title, digest, self.limits.record_bytes)
-            .map_err(|error| StartError::Record(error.to_string()))?;
+        let record = Record::create(
+            &self.directory,
+            number,
+            title,
+            digest,
+            self.limits.record_bytes,
+            kept,
+        )
+        .map_err(|error| StartError::Record(error.to_string()))?;
         records.next += 1;
         records.by_number.insert(number, Arc::clone(&record));
         let surplus = records
@@ -380,33 +597,59 @@ impl Shared {
         }
         Ok(record)
     }
+
+    /// Puts a recorded build at the end of the queue.
+    fn begin(self: &Arc<Self>, record: Arc<Record>, work: Work) {
+        let mut turn = Arc::clone(&self.turn).acquire_owned().boxed();
+        // Asked for now and not when the task is first looked at, so that builds keep their order.
+        let turn = match turn.as_mut().now_or_never() {
+            Some(turn) => std::future::ready(turn).boxed(),
+            None => turn,
+        };
+        let shared = Arc::clone(self);
+        self.tracker.spawn(async move {
+            let began = Instant::now();
+            run(Arc::clone(&record), turn, work).await;
+            // One that stays for the next worker has not ended.
+            if record.ended() {
+                shared
+                    .counted
+                    .count(record.summary().state, &record.figures(), began.elapsed());
+            }
+            if shared.after_each.get().is_some() {
+                tokio::task::spawn_blocking(move || shared.after_each.get().map(|hook| hook()));
+            }
+        });
+    }
 }
 
-/// Waits for the build's turn, runs it and records how it ended.
-async fn run(shared: Arc<Shared>, record: Arc<Record>, request: SolveRequest) {
+/// A place among the builds that are at work, as soon as there is one.
+type Turn = BoxFuture<'static, Result<OwnedSemaphorePermit, AcquireError>>;
+
+/// Waits for the build's turn, lets it do its work and records how it ended.
+async fn run(record: Arc<Record>, turn: Turn, work: Work) {
     let cancel = record.cancel.clone();
     let turn = tokio::select! {
         biased;
         () = cancel.cancelled() => {
-            record.append(Event::Cancelled);
+            record.give_up();
             return;
         }
-        turn = shared.turn.acquire() => turn,
+        turn = turn => turn,
     };
-    record.started();
-    let sink = {
-        let record = Arc::clone(&record);
-        EventSink::new(move |event| record.append(event))
+    if !record.started() {
+        return;
+    }
+    let job = Job {
+        record: Arc::clone(&record),
     };
-    // On a task of its own, so that a fault in the backend ends this build and not the worker's knowledge of it.
-    let backend = Arc::clone(&shared.backend);
-    let solving = {
-        let cancel = cancel.clone();
-        tokio::spawn(async move { backend.solve(request, sink, cancel).await })
-    };
-    let end = match solving.await {
+    // On a task of its own, so that a fault in it ends this build and not the worker's knowledge of it.
+    let end = match tokio::spawn(work(job)).await {
         Ok(Ok(image)) => Event::Done(image),
-        Ok(Err(_)) if cancel.is_cancelled() => Event::Cancelled,
+        Ok(Err(_)) if cancel.is_cancelled() => {
+            record.give_up();
+            return;
+        }
         Ok(Err(failure)) => Event::Failed(failure),
         Err(error) => Event::Failed(BuildFailure {
             message: format!("The worker has a fault and could not go on with this build: {error}"),

@@ -1,14 +1,16 @@
 //! The record of one build: a summary, and its events, numbered from 1 without gaps.
 //!
 //! On disk a build is a folder named by its number, with `build.json` (the summary and the image) and `events.jsonl`
-//! (one event a line). While a build is at work its events are also kept in memory; afterwards they are read from
+//! (one event a line), and where it can be asked for anew `request.json`, which is its asker's. While a build is at work its events are also kept in memory; afterwards they are read from
 //! disk when someone asks.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
@@ -24,10 +26,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::BuildsError;
 use super::tally::{Figures, Tally};
-use crate::backend::timestamp;
+use crate::backend::{task, timestamp};
 
 pub(super) const SUMMARY_FILE: &str = "build.json";
 pub(super) const EVENTS_FILE: &str = "events.jsonl";
+pub(super) const KEPT_FILE: &str = "request.json";
 
 /// What `build.json` holds.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -38,6 +41,12 @@ pub(super) struct Stored {
     /// How its steps went, once it is over.
     #[serde(default)]
     pub(super) tally: Option<Tally>,
+    /// The build that was asked for in its place before it began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) superseded_by: Option<BuildId>,
+    /// Why it did not end well.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) failure: Option<BuildFailure>,
 }
 
 /// One build, at work or past.
@@ -48,6 +57,10 @@ pub(super) struct Record {
     newest: watch::Sender<u64>,
     /// Cancelled when someone asks for it.
     pub(super) cancel: CancellationToken,
+    /// Whether what is kept is enough to begin anew.
+    resumable: bool,
+    /// Whether it is to stay in the queue for the next worker.
+    interrupted: AtomicBool,
 }
 
 struct Inner {
@@ -73,10 +86,14 @@ impl Record {
         title: String,
         digest: Digest,
         limit: u64,
+        kept: Option<(&[u8], bool)>,
     ) -> Result<Arc<Self>, BuildsError> {
         let directory = root.join(number.to_string());
         let failed = |error: std::io::Error| records_error(&directory, &error);
         fs::create_dir(&directory).map_err(failed)?;
+        if let Some((kept, _)) = kept {
+            keep(&directory, kept).map_err(failed)?;
+        }
         let summary = BuildSummary {
             id: number.to_string(),
             title,
@@ -89,9 +106,18 @@ impl Record {
             summary,
             image: None,
             tally: None,
+            superseded_by: None,
+            failure: None,
         };
         write_summary(&directory, &stored).map_err(failed)?;
         let file = File::create_new(directory.join(EVENTS_FILE)).map_err(failed)?;
+        if kept.is_some() {
+            // Whoever asked is told that it is in the queue, and does not ask again.
+            flush(&directory).map_err(failed)?;
+            File::open(root)
+                .and_then(|root| root.sync_all())
+                .map_err(failed)?;
+        }
         let live = Live {
             events: Vec::new(),
             file: Some(file),
@@ -108,6 +134,8 @@ impl Record {
             }),
             newest: watch::Sender::new(0),
             cancel: CancellationToken::new(),
+            resumable: kept.is_some_and(|(_, resumable)| resumable),
+            interrupted: AtomicBool::new(false),
         }))
     }
 
@@ -143,14 +171,113 @@ impl Record {
         has_ended(self.lock().stored.summary.state)
     }
 
-    /// It is the build's turn.
-    pub(super) fn started(&self) {
-        self.lock().stored.summary.state = BuildState::Running;
+    /// Waits for its last event.
+    pub(super) async fn wait(&self) {
+        let mut newest = self.newest.subscribe();
+        loop {
+            newest.borrow_and_update();
+            if self.ended() || newest.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    pub(super) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    pub(super) fn superseded_by(&self) -> Option<BuildId> {
+        self.lock().stored.superseded_by.clone()
+    }
+
+    pub(super) fn failure(&self) -> Option<BuildFailure> {
+        self.lock().stored.failure.clone()
+    }
+
+    /// What was asked for, where that was kept.
+    pub(super) fn kept(&self) -> Option<Vec<u8>> {
+        fs::read(self.directory.join(KEPT_FILE)).ok()
+    }
+
+    /// It is the build's turn. Says whether it still wants it.
+    pub(super) fn started(&self) -> bool {
+        let mut inner = self.lock();
+        if has_ended(inner.stored.summary.state) {
+            return false;
+        }
+        inner.stored.summary.state = BuildState::Running;
+        true
+    }
+
+    /// What it carries out is known.
+    pub(super) fn planned(&self, digest: Digest) {
+        let mut inner = self.lock();
+        inner.stored.summary.digest = digest;
+        if let Err(error) = write_summary(&self.directory, &inner.stored) {
+            tracing::warn!(directory = %self.directory.display(), %error, "a build's plan cannot be recorded");
+        }
+    }
+
+    /// Another build does all that this one was to do. One that has begun goes on.
+    pub(super) fn supersede(&self, by: &str) {
+        let mut inner = self.lock();
+        if inner.stored.summary.state != BuildState::Queued {
+            return;
+        }
+        inner.stored.superseded_by = Some(by.to_owned());
+        let mut vertex = task("superseded", &inner.stored.summary.id);
+        vertex.completed.clone_from(&vertex.started);
+        vertex.reason = format!("Build {by} was asked for in its place before it began.");
+        let status = SolveStatus {
+            vertexes: vec![vertex],
+            ..SolveStatus::default()
+        };
+        self.append_to(inner, Event::Status(status));
+        self.append(Event::Cancelled);
+        self.cancel.cancel();
+    }
+
+    /// The worker is to end: where it can begin anew it stays in the queue, else it is cancelled.
+    pub(super) fn interrupt(&self) {
+        self.interrupted.store(self.resumable, Ordering::Release);
+        self.cancel.cancel();
+    }
+
+    /// Its work has ended before it was done.
+    pub(super) fn give_up(&self) {
+        if !self.interrupted.load(Ordering::Acquire) {
+            self.append(Event::Cancelled);
+            return;
+        }
+        let mut inner = self.lock();
+        if has_ended(inner.stored.summary.state) {
+            return;
+        }
+        inner.stored.summary.state = BuildState::Queued;
+        let written = write_summary(&self.directory, &inner.stored).and_then(|()| flush(&self.directory));
+        if let Err(error) = written {
+            tracing::warn!(directory = %self.directory.display(), %error, "a waiting build cannot be recorded");
+        }
+    }
+
+    /// It cannot go on.
+    pub(super) fn lose(&self, why: &str) {
+        let failure = Event::Failed(lost(why));
+        self.append_as(self.lock(), failure, Some(BuildState::Lost));
     }
 
     /// Numbers an event, records it and wakes whoever follows. What comes after the last event is dropped.
     pub(super) fn append(&self, event: Event) {
-        let mut inner = self.lock();
+        self.append_to(self.lock(), event);
+    }
+
+    fn append_to(&self, inner: MutexGuard<'_, Inner>, event: Event) {
+        let end = terminal_state(&event);
+        self.append_as(inner, event, end);
+    }
+
+    /// The same; `terminal` is how the build stands after it, where it is the last.
+    fn append_as(&self, mut inner: MutexGuard<'_, Inner>, event: Event, terminal: Option<BuildState>) {
         if has_ended(inner.stored.summary.state) {
             return;
         }
@@ -159,10 +286,11 @@ impl Record {
         let Some(event) = current.within_limit(event, self.limit) else {
             return;
         };
-        let terminal = terminal_state(&event);
         current.tally.count(&event);
-        if let Event::Done(image) = &event {
-            stored.image = Some(image.clone());
+        match &event {
+            Event::Done(image) => stored.image = Some(image.clone()),
+            Event::Failed(failure) => stored.failure = Some(failure.clone()),
+            Event::Status(_) | Event::Layer(_) | Event::Cancelled => {}
         }
         let seq = stored.summary.last_seq + 1;
         stored.summary.last_seq = seq;
@@ -312,8 +440,9 @@ pub(super) fn remove(root: &Path, number: u64) {
     }
 }
 
-/// Reads the records of past builds. Those that had not ended are closed as lost. Also gives the next free number.
-pub(super) fn open_all(root: &Path) -> Result<(u64, BTreeMap<u64, Arc<Record>>), BuildsError> {
+/// Reads the records of past builds. Those that had not ended are closed as lost, but for those of which it was kept what
+/// was asked for: they wait. Also gives the next free number.
+pub(super) fn open_all(root: &Path, limit: u64) -> Result<(u64, BTreeMap<u64, Arc<Record>>), BuildsError> {
     let failed = |error: std::io::Error| records_error(root, &error);
     fs::create_dir_all(root).map_err(failed)?;
     let mut records = BTreeMap::new();
@@ -328,7 +457,7 @@ pub(super) fn open_all(root: &Path) -> Result<(u64, BTreeMap<u64, Arc<Record>>),
             continue;
         };
         next = next.max(number.saturating_add(1));
-        match open(&entry.path()) {
+        match open(&entry.path(), limit) {
             Ok(record) => {
                 records.insert(number, Arc::new(record));
             }
@@ -341,84 +470,128 @@ pub(super) fn open_all(root: &Path) -> Result<(u64, BTreeMap<u64, Arc<Record>>),
     Ok((next, records))
 }
 
-fn open(directory: &Path) -> std::io::Result<Record> {
+fn open(directory: &Path, limit: u64) -> std::io::Result<Record> {
     let mut stored: Stored = serde_json::from_slice(&fs::read(directory.join(SUMMARY_FILE))?)?;
+    let mut live = None;
     if matches!(stored.summary.state, BuildState::Queued | BuildState::Running) {
-        close_lost(directory, &mut stored)?;
+        let mended = mend(directory, &mut stored)?;
+        if stored.tally.is_none() && directory.join(KEPT_FILE).is_file() {
+            stored.summary.state = BuildState::Queued;
+            live = Some(mended);
+        } else {
+            close(directory, &mut stored, mended)?;
+        }
     }
     let newest = watch::Sender::new(stored.summary.last_seq);
-    let inner = Mutex::new(Inner { stored, live: None });
+    let inner = Mutex::new(Inner { stored, live });
     Ok(Record {
         directory: directory.to_owned(),
-        limit: 0,
+        limit,
         inner,
         newest,
         cancel: CancellationToken::new(),
+        resumable: true,
+        interrupted: AtomicBool::new(false),
     })
 }
 
-/// Ends the record of a build that the worker died under: a torn last line is cut off, a last event is added.
-fn close_lost(directory: &Path, stored: &mut Stored) -> std::io::Result<()> {
+/// Reads the events of a build that the worker died under, and cuts a torn last line off.
+fn mend(directory: &Path, stored: &mut Stored) -> std::io::Result<Live> {
     let path = directory.join(EVENTS_FILE);
-    let mut file = OpenOptions::new()
+    let file = OpenOptions::new()
         .create(true)
         .truncate(false)
         .read(true)
         .append(true)
         .open(&path)?;
-    let (mut whole, mut last_seq, mut end) = (0_u64, 0_u64, None);
-    let mut tally = Tally::default();
+    let mut whole = 0_u64;
+    let mut events: Vec<Arc<BuildEvent>> = Vec::new();
     for line in BufReader::new(&file).split(b'\n') {
         let line = line?;
         let Ok(event) = serde_json::from_slice::<BuildEvent>(&line) else {
             break;
         };
-        if event.seq != last_seq + 1 {
+        if event.seq != events.len() as u64 + 1 {
             break;
         }
-        last_seq = event.seq;
         whole += line.len() as u64 + 1;
-        end = terminal_state(&event.event);
-        tally.count(&event.event);
-        if let Event::Done(image) = event.event {
-            stored.image = Some(image);
-        }
-        if end.is_some() {
+        let ended = terminal_state(&event.event).is_some();
+        events.push(Arc::new(event));
+        if ended {
             break;
         }
     }
     // A last line without its newline was cut before the newline: it counts as torn.
     let length = file.metadata()?.len();
     if whole > length {
-        last_seq -= 1;
-        end = None;
-        stored.image = None;
+        events.pop();
         whole = last_line_start(&path, whole)?;
     }
     file.set_len(whole)?;
-    stored.tally = Some(tally);
-    stored.summary.state = end.unwrap_or(BuildState::Lost);
-    if end.is_none() {
-        last_seq += 1;
-        let message = "The worker stopped while this build was running. The steps it had finished are kept: \
-                       start the build again and it goes on from there.";
-        let failure = BuildFailure {
-            message: message.to_owned(),
-            vertex: None,
-            exit_code: None,
-        };
+    let mut tally = Tally::default();
+    for event in &events {
+        tally.count(&event.event);
+    }
+    stored.summary.last_seq = events.len() as u64;
+    if let Some(last) = events.last()
+        && let Some(state) = terminal_state(&last.event)
+    {
+        stored.summary.state = state;
+        stored.tally = Some(tally.clone());
+        match &last.event {
+            Event::Done(image) => stored.image = Some(image.clone()),
+            Event::Failed(failure) => stored.failure = Some(failure.clone()),
+            Event::Status(_) | Event::Layer(_) | Event::Cancelled => {}
+        }
+    }
+    Ok(Live {
+        events,
+        file: Some(file),
+        written: whole,
+        full: false,
+        tally,
+    })
+}
+
+/// Ends the record of a build that the worker died under: a last event is added where there is none.
+fn close(directory: &Path, stored: &mut Stored, mut live: Live) -> std::io::Result<()> {
+    if stored.tally.is_none() {
+        let failure = lost(
+            "The worker stopped while this build was running. The steps it had finished are kept: start the build again and \
+             it goes on from there.",
+        );
+        stored.tally = Some(live.tally.clone());
+        stored.summary.state = BuildState::Lost;
+        stored.summary.last_seq += 1;
+        stored.failure = Some(failure.clone());
         let event = BuildEvent {
             id: stored.summary.id.clone(),
-            seq: last_seq,
+            seq: stored.summary.last_seq,
             event: Event::Failed(failure),
         };
-        let mut line = serde_json::to_vec(&event)?;
-        line.push(b'\n');
-        file.write_all(&line)?;
+        live.write(&event, directory);
     }
-    stored.summary.last_seq = last_seq;
     write_summary(directory, stored)?;
     flush(directory)
+}
+
+fn lost(why: &str) -> BuildFailure {
+    BuildFailure {
+        message: why.to_owned(),
+        vertex: None,
+        exit_code: None,
+    }
+}
+
+/// Keeps what was asked for, for the owner's eyes only.
+fn keep(directory: &Path, kept: &[u8]) -> std::io::Result<()> {
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(directory.join(KEPT_FILE))?;
+    file.write_all(kept)?;
+    file.sync_all()
 }
 
 /// Where the line that ends at `end` begins.

@@ -237,7 +237,7 @@ proptest! {
     ) {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let directory = tempfile::tempdir().unwrap();
-        let record = Record::create(directory.path(), 1, "title".into(), Digest::of(b""), u64::MAX).unwrap();
+        let record = Record::create(directory.path(), 1, "title".into(), Digest::of(b""), u64::MAX, None).unwrap();
         let follow = |record: &Arc<Record>| {
             let stream = EventStream::new(Arc::clone(record), since);
             runtime.spawn(stream.map(|event| event.seq).collect::<Vec<_>>())
@@ -262,7 +262,7 @@ async fn a_record_cut_at_any_byte_opens_as_a_lost_build_with_all_whole_events() 
     let directory = tempfile::tempdir().unwrap();
     let root = directory.path().join("builds");
     fs::create_dir(&root).unwrap();
-    let record = Record::create(&root, 1, "title".into(), Digest::of(b""), u64::MAX).unwrap();
+    let record = Record::create(&root, 1, "title".into(), Digest::of(b""), u64::MAX, None).unwrap();
     (0..3).for_each(|number| record.append(Event::Status(warning(number))));
     drop(record);
     let path = root.join("1/events.jsonl");
@@ -381,7 +381,7 @@ async fn old_builds_are_forgotten_and_their_numbers_are_not_used_again() {
 #[tokio::test]
 async fn a_full_record_keeps_states_and_drops_logs() {
     let directory = tempfile::tempdir().unwrap();
-    let record = Record::create(directory.path(), 1, "title".into(), Digest::of(b""), 200).unwrap();
+    let record = Record::create(directory.path(), 1, "title".into(), Digest::of(b""), 200, None).unwrap();
     for _ in 0..50 {
         let log = stagewright_core::protocol::VertexLog {
             vertex: Digest::of(b"v"),

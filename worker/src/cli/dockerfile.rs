@@ -10,6 +10,9 @@ use stagewright_core::ignore::{IgnoreFile, ignore_file};
 use stagewright_core::platform::Platform;
 
 use super::Failure;
+use crate::request::obstacle::Obstacle;
+pub(super) use crate::request::planning::Dockerfile;
+use crate::request::platform::{platform, settled};
 
 /// Larger files are refused: no Dockerfile is, and a mistyped path may name anything.
 const MAX_BYTES: u64 = 4 << 20;
@@ -42,15 +45,6 @@ pub(super) struct Arguments {
     /// The Dockerfile's name and text, where it was read already.
     #[arg(skip)]
     given: Option<(String, String)>,
-}
-
-/// A Dockerfile as read, and what to call it when speaking of it.
-#[derive(Clone)]
-pub(super) struct Dockerfile {
-    pub(super) name: String,
-    pub(super) input: Input,
-    /// What to call the file whose text is [`Options::ignore`].
-    pub(super) ignore_name: Option<String>,
 }
 
 impl Arguments {
@@ -92,22 +86,20 @@ impl Arguments {
     }
 
     /// The folder that is the build context.
-    pub(super) fn context(&self) -> Result<&Path, Failure> {
+    pub(super) fn context(&self) -> Result<&Path, Obstacle> {
         if self.path.is_dir() {
             return Ok(&self.path);
         }
         if self.has_no_context() {
-            return Err(Failure::new(
-                Failure::USAGE,
+            return Err(Obstacle::usage(
                 "the build copies from its context, and a Dockerfile on standard input alone has none",
             )
             .hint("name the folder as PATH, and the Dockerfile with -f -"));
         }
         let path = self.path.display();
-        Err(Failure::new(
-            Failure::USAGE,
-            format!("the build copies from its context, but {path} is no folder"),
-        )
+        Err(Obstacle::usage(format!(
+            "the build copies from its context, but {path} is no folder"
+        ))
         .hint("name the folder as PATH, and the Dockerfile with -f where it is not in it"))
     }
 
@@ -133,17 +125,7 @@ impl Arguments {
 
     /// The platforms to build for, each once.
     pub(super) fn platforms(&self) -> Vec<Platform> {
-        let mut platforms: Vec<Platform> = Vec::new();
-        for platform in &self.platform {
-            let platform = platform.normalized();
-            if !platforms.contains(&platform) {
-                platforms.push(platform);
-            }
-        }
-        if platforms.is_empty() {
-            platforms.push(Platform::default());
-        }
-        platforms
+        settled(&self.platform)
     }
 
     /// Reads the Dockerfile for one platform.
@@ -337,23 +319,6 @@ pub(super) fn named_values(
     Ok(args)
 }
 
-pub(super) fn platform(text: &str) -> Result<Platform, String> {
-    let mut parts = text.split('/').map(str::to_ascii_lowercase);
-    match (parts.next(), parts.next(), parts.next(), parts.next()) {
-        (Some(os), Some(architecture), variant, None)
-            if !os.is_empty() && !architecture.is_empty() && variant.as_deref() != Some("") =>
-        {
-            Ok(Platform {
-                os,
-                architecture,
-                variant: variant.unwrap_or_default(),
-                ..Platform::default()
-            })
-        }
-        _ => Err("a platform is written os/architecture, such as linux/arm64 or linux/arm/v7".into()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -367,14 +332,6 @@ mod tests {
             BTreeMap::from([("A".into(), "1=2".into()), ("B".into(), "env".into())])
         );
         assert!(named_values("--build-arg", &["=x".to_owned()], |_| None).is_err());
-    }
-
-    #[test]
-    fn platform_needs_two_or_three_parts() {
-        assert_eq!(platform("linux/ARM/v7").unwrap().to_string(), "linux/arm/v7");
-        for bad in ["", "linux", "linux/", "/amd64", "linux/arm/", "a/b/c/d"] {
-            assert!(platform(bad).is_err(), "{bad}");
-        }
     }
 
     #[test]

@@ -12,11 +12,11 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Parser, Subcommand};
 
 use crate::export::NewFile;
+use crate::request::obstacle::{Kind, Obstacle};
 
 mod build;
 mod changes;
 mod check;
-mod context;
 mod convert;
 mod diff;
 mod dockerfile;
@@ -110,6 +110,21 @@ impl Failure {
     fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
+    }
+}
+
+impl From<Obstacle> for Failure {
+    fn from(obstacle: Obstacle) -> Self {
+        let code = match obstacle.kind {
+            Kind::Work => Self::WORK,
+            Kind::Usage => Self::USAGE,
+            Kind::Place => Self::PLACE,
+        };
+        Self {
+            message: obstacle.message,
+            hint: obstacle.hint,
+            code,
+        }
     }
 }
 

@@ -8,10 +8,8 @@ use stagewright_core::digest::Digest;
 
 use super::{Failure, dockerfile};
 use crate::config::{LayoutImage, layout_place};
+use crate::request::sources::{Folder, OWN};
 use crate::source::image::image_in_layout;
-
-/// What a build's own context is called in its definition.
-pub(super) const OWN: &str = "context";
 
 /// What names stand for that is on this machine.
 #[derive(Debug, Default)]
@@ -22,14 +20,6 @@ pub(super) struct Contexts {
     pub(super) layouts: BTreeMap<Digest, PathBuf>,
     /// Images in archives. Which they are is known once the archives are read.
     pub(super) archives: Vec<Archive>,
-}
-
-/// A folder that a name stands for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Folder {
-    pub(super) path: PathBuf,
-    /// The text of its `.dockerignore`; empty where it has none.
-    pub(super) ignore: String,
 }
 
 /// An image in an archive that a name stands for.

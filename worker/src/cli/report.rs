@@ -10,6 +10,7 @@ use stagewright_core::diagnostic::{Diagnostic, Severity};
 use super::Failure;
 use super::dockerfile::Dockerfile;
 use super::style::{Style, plain};
+pub(super) use crate::request::planning::tally;
 
 /// How a command prints its answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -52,29 +53,6 @@ pub(super) fn findings(style: Style, name: &str, source: &str, diagnostics: &[Di
         text.push('\n');
     }
     text
-}
-
-/// "2 errors, 1 warning", or `None` where there is nothing to count.
-pub(super) fn tally(diagnostics: &[Diagnostic]) -> Option<String> {
-    let count = |severity| {
-        diagnostics
-            .iter()
-            .filter(|finding| finding.severity == severity)
-            .count()
-    };
-    let parts: Vec<String> = [
-        (Severity::Error, "error"),
-        (Severity::Warning, "warning"),
-        (Severity::Info, "note"),
-    ]
-    .into_iter()
-    .filter_map(|(severity, word)| match count(severity) {
-        0 => None,
-        1 => Some(format!("1 {word}")),
-        many => Some(format!("{many} {word}s")),
-    })
-    .collect();
-    (!parts.is_empty()).then(|| parts.join(", "))
 }
 
 fn finding(text: &mut String, style: Style, name: &str, source: &str, diagnostic: &Diagnostic) {

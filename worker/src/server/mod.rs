@@ -36,8 +36,7 @@ use std::sync::Arc;
 use axum::http::StatusCode;
 use axum::routing::get;
 use axum::{Json, Router, middleware};
-use futures_util::StreamExt as _;
-use stagewright_core::protocol::{self, BuildState};
+use stagewright_core::protocol;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -233,8 +232,8 @@ impl Server {
         self.address
     }
 
-    /// Answers until `stop` is cancelled; then cancels what is being built, tells every client, and ends within
-    /// seconds.
+    /// Answers until `stop` is cancelled; then ends what is being built, tells every client, and ends within seconds. What
+    /// was asked for by requests stays in the queue for the next worker.
     pub async fn run(self, stop: CancellationToken) -> Result<(), ServerError> {
         let Self {
             app,
@@ -251,7 +250,7 @@ impl Server {
         tracing::info!("stopping");
         app.draining.cancel();
         // Builds end first, so that the clients that follow them still hear of it.
-        _ = tokio::time::timeout(app.limits.farewell, cancel_all(&app.builds)).await;
+        _ = tokio::time::timeout(app.limits.farewell, app.builds.stop()).await;
         app.closing.cancel();
         app.tracker.close();
         let closed = async {
@@ -290,23 +289,4 @@ async fn wrong_method() -> Problem {
         StatusCode::METHOD_NOT_ALLOWED,
         "This address does not take that method.",
     )
-}
-
-/// Cancels every build that has not ended, and waits until their records say that they have.
-async fn cancel_all(builds: &Builds) {
-    let unfinished: Vec<_> = builds
-        .list()
-        .into_iter()
-        .filter(|build| matches!(build.state, BuildState::Queued | BuildState::Running))
-        .collect();
-    for build in &unfinished {
-        if let Err(error) = builds.cancel(&build.id) {
-            tracing::warn!(build = build.id, %error, "cannot cancel");
-        }
-    }
-    for build in unfinished {
-        if let Ok((_, mut events)) = builds.attach(&build.id, build.last_seq) {
-            while events.next().await.is_some() {}
-        }
-    }
 }

@@ -163,6 +163,37 @@ impl Web {
         download.checked(&question.known)
     }
 
+    /// Tells a server something, and gives the status that it answers with. A redirect is an answer: what is told is for
+    /// nobody else. The same rules hold for its address as for a file's.
+    pub async fn tell(
+        &self,
+        url: &str,
+        headers: HeaderMap,
+        body: Vec<u8>,
+        local: bool,
+    ) -> Result<StatusCode, WebError> {
+        let written = shown(url);
+        let address = |reason: &dyn std::fmt::Display| WebError::Address {
+            url: written.clone(),
+            reason: reason.to_string(),
+        };
+        let url = Url::parse(url).map_err(|error| address(&error))?;
+        if !matches!(url.scheme(), "http" | "https") {
+            return Err(address(&"it is neither http nor https"));
+        }
+        if !local && !self.may_lead_to(&url).await {
+            return Err(WebError::Local(written));
+        }
+        let client = self
+            .client(way(&url, local))
+            .map_err(|reason| WebError::Unreachable {
+                url: written.clone(),
+                reason: reason.to_owned(),
+            })?;
+        let answer = client.post(url).headers(headers).body(body).send().await;
+        Ok(answer.map_err(|error| failure(&written, &error))?.status())
+    }
+
     /// Asks, and follows where it is sent on to. Each address is looked at as the first one is.
     async fn follow(
         &self,
@@ -176,13 +207,7 @@ impl Web {
             reason: reason.to_owned(),
         };
         for _ in 0..=MOST_REDIRECTS {
-            let way = match (local, is_this_machine(host(&url))) {
-                (false, _) => Way::Outside,
-                // What is on this machine no proxy has.
-                (true, true) => Way::Direct,
-                (true, false) => Way::Proxied,
-            };
-            let client = self.client(way).map_err(refused)?;
+            let client = self.client(way(&url, local)).map_err(refused)?;
             let request = client.get(url.clone()).headers(headers.clone());
             let response = request.send().await.map_err(|error| failure(written, &error))?;
             let Some(next) = sent_on_to(&url, &response) else {
@@ -223,6 +248,15 @@ impl Web {
         slot.get_or_init(|| client(way, &self.public))
             .as_ref()
             .map_err(String::as_str)
+    }
+}
+
+fn way(url: &Url, local: bool) -> Way {
+    match (local, is_this_machine(host(url))) {
+        (false, _) => Way::Outside,
+        // What is on this machine no proxy has.
+        (true, true) => Way::Direct,
+        (true, false) => Way::Proxied,
     }
 }
 

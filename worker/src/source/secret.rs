@@ -87,6 +87,11 @@ impl Secrets {
         self.by_id.insert(id.into(), Origin::File(path.into()));
     }
 
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.by_id.is_empty()
+    }
+
     /// The value of a secret; `None` where there is none of that id.
     ///
     /// # Errors

@@ -99,7 +99,9 @@ impl Build {
             let name = match &output {
                 FilesOutput::Folder(place) => format!("exporting files to {}", place.display()),
                 FilesOutput::Tar(place) => format!("exporting files to the tar {}", place.display()),
-                FilesOutput::TarToStandardOutput => "exporting files as a tar".to_owned(),
+                FilesOutput::TarToStandardOutput | FilesOutput::Kept(_) => {
+                    "exporting files as a tar".to_owned()
+                }
             };
             let (engine, cancel) = (Arc::clone(&self.engine), cancel.clone());
             let work = async move {
@@ -134,7 +136,7 @@ impl Build {
         name: &str,
         work: impl Future<Output = Result<T, StepFailure>>,
     ) -> Result<T, BuildFailure> {
-        let task = told.then(|| self.progress.task(&self.request.build, name));
+        let task = told.then(|| self.progress.task(&self.request, name));
         let result = work.await;
         if let Some(task) = task {
             let error = result.as_ref().err().map(|failure| failure.message.as_str());

@@ -81,6 +81,13 @@ pub(crate) fn deliver(
             tar(root, epoch, file.file())?;
             file.finish().map_err(failed)
         }
+        FilesOutput::Kept(place) => {
+            let failed =
+                |error: io::Error| StepFailure::new(format!("the files cannot be kept here: {error}"));
+            let mut file = NewFile::create(place).map_err(failed)?;
+            tar(root, epoch, file.file())?;
+            file.finish().map_err(failed)
+        }
         FilesOutput::TarToStandardOutput => tar(root, epoch, &mut io::stdout().lock()),
     }
 }

@@ -9,7 +9,7 @@ use stagewright_core::protocol::{Event, Layer, SolveStatus, Vertex, VertexLog, V
 
 use super::flight::Listener;
 use crate::backend::graph::{Graph, GraphVertex};
-use crate::backend::{EventSink, task, timestamp};
+use crate::backend::{EventSink, SolveRequest, task, timestamp};
 
 /// What happens inside of one step. It is told without naming the step, as several builds may wait for the same one.
 #[derive(Debug, Clone)]
@@ -193,8 +193,12 @@ impl Progress {
     }
 
     /// Tells that something begins that is no step of the plan.
-    pub(crate) fn task(&self, build: &str, name: &str) -> Vertex {
-        let vertex = task(name, &format!("build {build}"));
+    pub(crate) fn task(&self, request: &SolveRequest, name: &str) -> Vertex {
+        let build = format!("build {}", request.build);
+        let vertex = match request.extras.part.as_str() {
+            "" => task(name, &build),
+            part => task(&format!("{name} for {part}"), &build),
+        };
         self.sink.status(SolveStatus {
             vertexes: vec![vertex.clone()],
             ..SolveStatus::default()

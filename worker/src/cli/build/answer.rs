@@ -6,20 +6,7 @@ use serde_json::{Map, Value, json};
 use stagewright_core::digest::Digest;
 
 use crate::cli::{Failure, replace_file};
-use crate::source::image::reference::Reference;
-
-/// What was built.
-#[derive(Debug)]
-pub(super) struct Built {
-    /// Digest of the manifest.
-    pub(super) digest: Digest,
-    pub(super) media_type: &'static str,
-    /// Bytes of the manifest.
-    pub(super) size: u64,
-    /// Digest of the configuration.
-    pub(super) config: Option<Digest>,
-    pub(super) names: Vec<Reference>,
-}
+use crate::request::finish::Built;
 
 impl Built {
     /// What `docker build` calls the image's id: the configuration's digest where there is one configuration.

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::cli::steps::size;
+use crate::request::steps::size;
 use crate::sandbox::Limits;
 
 #[derive(Debug, Clone, clap::Args)]

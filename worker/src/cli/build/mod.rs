@@ -1,62 +1,45 @@
 //! `stagewright build`: plans, builds and writes the image in this process, with nothing left running.
 
-mod allow;
-mod annotation;
 mod answer;
 mod attest;
-mod cache;
 mod call;
-mod deliver;
 mod display;
-mod engine;
-mod epoch;
-mod failure;
-mod finish;
-mod keys;
 mod lent;
 mod limits;
-mod output;
-mod planning;
 pub(in crate::cli) mod refused;
 mod remote;
-mod request;
 mod running;
-mod wanted;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{self, Write as _};
+use std::io::{self, IsTerminal as _, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use stagewright_core::analysis::Analysis;
-use stagewright_core::digest::Digest;
-use stagewright_core::platform::Platform;
-use stagewright_core::protocol::StartBuild;
 use tokio_util::sync::CancellationToken;
 
-use self::annotation::Annotation;
 use self::answer::Files;
-use self::cache::{CacheFrom, CacheTo, Caches};
 use self::call::Call;
 use self::display::{Display, Manner};
-use self::output::Output;
 use self::remote::Address;
-use self::request::Sources;
 use self::running::End;
-use self::wanted::Wanted;
 use super::dockerfile::Dockerfile;
 use super::machine::Machine;
 use super::named;
 use super::signals::{INTERRUPTED, Signals};
-use super::style::Style;
-use super::{Failure, dockerfile, image, machine, print, report, secrets, steps};
-use crate::backend::Extras;
-use crate::build::Builds;
+use super::{Failure, dockerfile, machine, print, secrets, steps};
 use crate::config::{Config, Entitlement};
-use crate::provenance::{Draft, Origin};
-use crate::source::image::reference::Reference;
-use crate::storage::names::ImageNames;
+use crate::provenance::Origin;
+use crate::request::annotation::Annotation;
+use crate::request::cache::{CacheFrom, CacheTo, Caches};
+use crate::request::order::Order;
+use crate::request::output::{Kind, Output};
+use crate::request::planning::{Planned, plan};
+use crate::request::sources::Sources;
+use crate::request::wanted::{Wanted, Wishes};
+use crate::request::watcher::Watcher as _;
+use crate::request::{allow, epoch, failure, finish};
+use crate::source::image::reference::{self, Reference};
 
 /// Build an image on this machine
 ///
@@ -85,7 +68,7 @@ pub(super) struct Arguments {
     load: bool,
 
     /// What to call the image, which is kept under that name (see `image`); may be given several times
-    #[arg(short, long, value_name = "NAME", value_parser = image::name)]
+    #[arg(short, long, value_name = "NAME", value_parser = reference::name)]
     tag: Vec<Reference>,
 
     /// Put something in the place of an image, a stage or a folder: a folder, docker-image://…,
@@ -221,7 +204,7 @@ enum Begun {
 
 /// A build that is understood.
 struct Ready {
-    wanted: Wanted,
+    order: Order,
     dockerfile: Dockerfile,
     contexts: named::Contexts,
     /// Whether the context was brought here for this build.
@@ -248,10 +231,10 @@ fn begin(arguments: &Arguments, place: &dockerfile::Arguments) -> Result<Begun, 
     if let Some(answer) = call.and_then(|call| call.answer(&dockerfile)) {
         return answer.map(Begun::Answered);
     }
-    let wanted = Wanted::of(arguments, &dockerfile)?;
+    let order = arguments.order(&dockerfile)?;
     arguments.files.clear()?;
     Ok(Begun::Ready(Box::new(Ready {
-        wanted,
+        order,
         dockerfile,
         contexts,
         fetched: false,
@@ -272,15 +255,67 @@ impl Arguments {
         }
         allowed
     }
+
+    /// All that is asked for, taken together.
+    fn order(&self, dockerfile: &Dockerfile) -> Result<Order, Failure> {
+        standard_output(&self.output)?;
+        let provenance = self.attest.asked();
+        let wishes = Wishes {
+            outputs: self.output.clone(),
+            push: self.push,
+            load: self.load,
+            tags: self.tag.clone(),
+            annotations: self.annotation.clone(),
+            platforms: self.dockerfile.platforms(),
+            stated: provenance.is_some(),
+        };
+        let wanted = Wanted::of(wishes, &dockerfile.input.options)?;
+        for output in self.output.iter().filter(|_| self.manner().speaks()) {
+            if let Kind::Folder(place, _) = &output.kind
+                && place.extension().is_some_and(|ending| ending == "tar")
+                && !place.exists()
+            {
+                let place = place.display();
+                tell(&format!(
+                    "note: {place} becomes a folder with the image's files; an archive of the image is -o type=oci,dest={place}\n"
+                ));
+            }
+        }
+        Ok(Order {
+            wanted,
+            caches: Caches::of(&self.cache_from, &self.cache_to),
+            labels: self.label.clone(),
+            no_cache: self.no_cache,
+            provenance,
+            secrets: Arc::new(self.secrets.secrets()?),
+            agents: Arc::new(self.secrets.agents()?),
+            entitlements: self.entitlements(),
+            limits: self.limits.limits(),
+            local: true,
+        })
+    }
 }
 
-/// The plan for one platform.
-struct Planned {
-    platform: Platform,
-    dockerfile: Dockerfile,
-    analysis: Analysis,
-    /// What is stated of the build, where that is asked for.
-    draft: Option<Arc<Draft>>,
+/// Refuses outputs that would mix on standard output, or spoil a terminal.
+fn standard_output(outputs: &[Output]) -> Result<(), Failure> {
+    let usage = |message: &str, hint: &str| Err(Failure::new(Failure::USAGE, message).hint(hint));
+    let standard = outputs
+        .iter()
+        .filter(|output| output.kind.takes_standard_output())
+        .count();
+    if standard > 1 {
+        return usage(
+            "two outputs go to standard output",
+            "give all but one a file with dest=FILE",
+        );
+    }
+    if standard > 0 && io::stdout().is_terminal() {
+        return usage(
+            "an archive would go to the terminal",
+            "redirect standard output, or name a file with dest=FILE",
+        );
+    }
+    Ok(())
 }
 
 async fn build(
@@ -291,7 +326,7 @@ async fn build(
     stop: &CancellationToken,
 ) -> Result<ExitCode, Failure> {
     let Ready {
-        wanted,
+        order,
         mut dockerfile,
         contexts: brought,
         fetched,
@@ -306,17 +341,18 @@ async fn build(
         return Ok(ExitCode::from(INTERRUPTED));
     };
     lent::lend(&machine, &brought, &mut dockerfile.input.options)?;
-    let (wanted, dockerfile) = (&wanted, &dockerfile);
+    let dockerfile = &dockerfile;
     let builds = &machine.builds;
     let mut display = Display::new(arguments.manner());
     let names = machine.storage.names();
     let local = arguments.local_images.then_some(&names);
     let mut planned = tokio::select! {
-        planned = plan(builds, local, wanted, dockerfile, &mut display) => planned?,
+        planned = plan(builds, local, &order.wanted.platforms, dockerfile, &mut display) => planned?,
         () = stop.cancelled() => return Ok(ExitCode::from(INTERRUPTED)),
     };
+    let own = place.context();
     let sources = Sources {
-        arguments: place,
+        own: own.as_deref().map_err(Clone::clone),
         ignore: (
             dockerfile.input.options.ignore.as_deref().unwrap_or_default(),
             dockerfile.ignore_name.as_deref().unwrap_or(".dockerignore"),
@@ -325,48 +361,31 @@ async fn build(
         fetched,
         scans: &machine.state.path.join("scans"),
     };
-    let allowed = arguments.entitlements();
-    let allowed = &allowed | &builds.limits().entitlements;
+    let allowed = &order.entitlements | &builds.limits().entitlements;
     for plan in &planned {
-        allow::check(&plan.dockerfile, &plan.analysis, &allowed)?;
+        allow::check(&plan.dockerfile, &plan.analysis, &allowed, &mut display)?;
     }
-    if let Some(asked) = arguments.attest.asked() {
-        let origin = Origin {
-            path: attest::path(arguments.dockerfile.file(), repository.is_some()),
-            repository: repository.clone(),
-        };
-        let common = wanted.stated(
-            asked,
-            origin,
-            &arguments.label,
-            builds.backend().describe().platform,
-        );
-        for plan in &mut planned {
-            plan.draft = Some(common.draft(plan)?);
-        }
-    }
-    let caches = Caches::of(&arguments.cache_from, &arguments.cache_to);
+    let origin = || Origin {
+        path: attest::path(arguments.dockerfile.file(), repository.is_some()),
+        repository: repository.clone(),
+    };
+    order.state(&mut planned, origin, || builds.backend().describe().platform)?;
     let mut contexts = BTreeMap::new();
     let mut ids = Vec::new();
     for plan in &planned {
-        let extras = extras(arguments, wanted, plan, &caches)?;
-        ids.push(start(
-            arguments,
-            wanted,
-            builds,
-            plan,
-            &sources,
-            &mut contexts,
-            extras,
-        )?);
+        if let Some(definition) = &plan.analysis.definition {
+            sources.offer(builds, definition, &mut contexts, &mut display)?;
+        }
+        let (request, extras) = order.ready(plan, &contexts)?;
+        let started = builds.start_with(request, extras);
+        ids.push(started.map_err(|error| Failure::new(Failure::WORK, error.to_string()))?);
     }
     let followed = Followed {
         machine: &machine,
         planned: &planned,
-        caches: &caches,
         stop,
     };
-    let ended = carry_out(arguments, wanted, &followed, &ids, &mut display).await;
+    let ended = carry_out(arguments, &order, &followed, &ids, &mut display).await;
     let storage = machine.storage.clone();
     // What was wanted is written, so what is too much may go.
     _ = tokio::task::spawn_blocking(move || storage.tidy()).await;
@@ -377,14 +396,13 @@ async fn build(
 struct Followed<'a> {
     machine: &'a Machine,
     planned: &'a [Planned],
-    caches: &'a Caches,
     stop: &'a CancellationToken,
 }
 
 /// Follows the builds to their end, and puts out what they gave.
 async fn carry_out(
     arguments: &Arguments,
-    wanted: &Wanted,
+    order: &Order,
     followed: &Followed<'_>,
     ids: &[String],
     display: &mut Display,
@@ -392,7 +410,6 @@ async fn carry_out(
     let Followed {
         machine,
         planned,
-        caches,
         stop,
     } = followed;
     let images = match running::follow(&machine.builds, ids, stop, display).await? {
@@ -400,16 +417,17 @@ async fn carry_out(
         End::Failed(index, failure) => {
             let plan = planned.get(index);
             let plan = plan.map(|plan| (&plan.dockerfile, &plan.analysis));
-            return Err(failure::of(plan, &failure));
+            return Err(Failure::new(Failure::WORK, failure::told(plan, &failure)));
         }
         End::Cancelled => return Ok(ExitCode::from(INTERRUPTED)),
     };
+    let names = machine.storage.names();
     let built = tokio::select! {
-        built = finish::finish(wanted, machine, planned, &images, display) => built?,
+        built = finish::finish(&order.wanted, &machine.builds, &names, planned, &images, display) => built?,
         () = stop.cancelled() => return Ok(ExitCode::from(INTERRUPTED)),
     };
     tokio::select! {
-        written = caches.write(machine, display) => written?,
+        written = order.caches.write(&machine.builds, display) => written?,
         () = stop.cancelled() => return Ok(ExitCode::from(INTERRUPTED)),
     }
     display.finish();
@@ -421,7 +439,7 @@ async fn carry_out(
             &built.digest
         };
         let said = format!("{said}\n");
-        let mut outputs = wanted.outputs.iter();
+        let mut outputs = order.wanted.outputs.iter();
         if outputs.any(|output| output.kind.takes_standard_output()) {
             display.note(&said);
         } else {
@@ -429,110 +447,6 @@ async fn carry_out(
         }
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// Plans for every platform. What is found in the file is said once.
-async fn plan(
-    builds: &Builds,
-    local: Option<&ImageNames>,
-    wanted: &Wanted,
-    dockerfile: &Dockerfile,
-    display: &mut Display,
-) -> Result<Vec<Planned>, Failure> {
-    let mut planned = Vec::new();
-    let mut said = String::new();
-    for platform in &wanted.platforms {
-        let mut dockerfile = dockerfile.clone();
-        let options = &mut dockerfile.input.options;
-        options.platform = Some(platform.clone());
-        options.name_platforms = wanted.platforms.len() > 1;
-        let analysis = planning::plan(builds, local, &mut dockerfile, display).await?;
-        let findings = report::findings(
-            Style::err(),
-            &dockerfile.name,
-            &dockerfile.input.source,
-            &analysis.diagnostics,
-        );
-        if findings != said {
-            if analysis.has_errors() {
-                tell(&findings);
-            } else {
-                display.note(&findings);
-            }
-            said = findings;
-        }
-        if analysis.definition.is_none() {
-            let tally = report::tally(&analysis.diagnostics).unwrap_or_else(|| "no stage".into());
-            return Err(Failure::new(
-                Failure::WORK,
-                format!("{} cannot be built: {tally}", dockerfile.name),
-            ));
-        }
-        planned.push(Planned {
-            platform: platform.clone(),
-            dockerfile,
-            analysis,
-            draft: None,
-        });
-    }
-    Ok(planned)
-}
-
-/// What a build brings along beside its plan.
-fn extras(
-    arguments: &Arguments,
-    wanted: &Wanted,
-    plan: &Planned,
-    caches: &Caches,
-) -> Result<Extras, Failure> {
-    Ok(Extras {
-        no_cache: Arc::new(
-            plan.analysis
-                .definition
-                .as_ref()
-                .map(request::afresh)
-                .unwrap_or_default(),
-        ),
-        secrets: Arc::new(arguments.secrets.secrets()?),
-        agents: Arc::new(arguments.secrets.agents()?),
-        entitlements: arguments.entitlements(),
-        limits: arguments.limits.limits(),
-        local: true,
-        image: wanted.image_options(&plan.platform),
-        files: Arc::new(wanted.files(&plan.platform)),
-        tell_exports: true,
-        cache_from: Arc::clone(&caches.from),
-        cache_to: Arc::clone(&caches.to),
-        inline_cache: caches.inline,
-        provenance: plan.draft.clone(),
-    })
-}
-
-/// Starts the build for one platform.
-fn start(
-    arguments: &Arguments,
-    wanted: &Wanted,
-    builds: &Builds,
-    plan: &Planned,
-    sources: &Sources<'_>,
-    contexts: &mut BTreeMap<String, Digest>,
-    extras: Extras,
-) -> Result<String, Failure> {
-    let (Some(definition), Some(config)) = (&plan.analysis.definition, &plan.analysis.image_config) else {
-        return Err(Failure::new(Failure::WORK, "there is no plan to build"));
-    };
-    sources.offer(builds, definition, contexts)?;
-    let request = StartBuild {
-        ops: request::ops(definition),
-        digest: definition.digest.clone(),
-        image_config: request::labelled(config.to_value(), &arguments.label),
-        contexts: contexts.clone(),
-        title: wanted.title(),
-        no_cache: arguments.no_cache,
-    };
-    builds
-        .start_with(request, extras)
-        .map_err(|error| Failure::new(Failure::WORK, error.to_string()))
 }
 
 /// For people. Where nobody reads standard error any more, the build goes on all the same.

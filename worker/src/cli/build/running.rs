@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::display::Display;
 use crate::build::{Builds, BuildsError};
 use crate::cli::Failure;
+use crate::request::watcher::{self, Watcher as _};
 
 /// How builds that belong together ended.
 pub(super) enum End {
@@ -35,7 +36,7 @@ pub(super) async fn follow(
     let mut images: Vec<Option<ImageSummary>> = vec![None; ids.len()];
     let mut failed: Option<(usize, BuildFailure)> = None;
     let mut cancelled = false;
-    let mut ticks = Display::ticks();
+    let mut ticks = watcher::ticks();
     loop {
         let event = tokio::select! {
             event = events.next() => event,

@@ -12,7 +12,7 @@ use clap::Subcommand;
 use super::Failure;
 use super::state::Look;
 use crate::content::ContentStore;
-use crate::source::image::reference::Reference;
+use crate::source::image::reference::{Reference, name};
 use crate::storage::names::{ImageNames, NamedImage};
 
 /// List, look at, load and remove images that have a name here
@@ -47,19 +47,6 @@ fn familiar(name: &str) -> &str {
     name.strip_prefix("docker.io/library/")
         .or_else(|| name.strip_prefix("docker.io/"))
         .unwrap_or(name)
-}
-
-/// Reads a name that an image may be given here; the error completes clap's own sentence.
-pub(super) fn name(text: &str) -> Result<Reference, String> {
-    let reference: Reference = text
-        .parse()
-        .map_err(|error: crate::source::image::reference::InvalidReference| error.to_string())?;
-    match reference.digest() {
-        Some(_) => {
-            Err("an image is given a name without a digest, which it has by itself: write NAME:TAG".into())
-        }
-        None => Ok(reference),
-    }
 }
 
 /// The image of that name, or why there is none.

@@ -58,6 +58,9 @@ impl Git {
                 ),
             ],
         };
+        if remote.here {
+            git.allow("file");
+        }
         if matches!(remote.reach, Reach::Public(_)) {
             git.settings.push(("http.followRedirects".into(), "false".into()));
         }

@@ -24,11 +24,16 @@ pub struct Remote {
     pub known_hosts: Option<String>,
     /// How far its address may lead.
     pub reach: Reach,
+    /// Whether it may be a folder of this machine (`file://`), which only its owner may name.
+    pub here: bool,
 }
 
 impl Remote {
     /// The addresses that git may connect to: those that were checked. None where any will do.
     pub(super) async fn checked(&self) -> Result<Option<(Host, Vec<SocketAddr>)>, GitError> {
+        if self.here && self.url.starts_with("file:///") {
+            return Ok(None);
+        }
         let host = self.host().ok_or_else(|| GitError::Address(shown(&self.url)))?;
         if matches!(self.reach, Reach::Anywhere) {
             return Ok(None);

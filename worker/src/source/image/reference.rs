@@ -137,6 +137,19 @@ pub fn is_registry_name(text: &str) -> bool {
     good_port && good_host
 }
 
+/// Reads a name that an image may be given here; the error completes a sentence that names what was read.
+pub(crate) fn name(text: &str) -> Result<Reference, String> {
+    let reference: Reference = text
+        .parse()
+        .map_err(|error: InvalidReference| error.to_string())?;
+    match reference.digest() {
+        Some(_) => {
+            Err("an image is given a name without a digest, which it has by itself: write NAME:TAG".into())
+        }
+        None => Ok(reference),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -135,7 +135,7 @@ pub(super) async fn read(engine: &Engine, request: &SolveRequest, progress: &Pro
             }
             return;
         }
-        let task = progress.task(&request.build, &format!("importing the {place}"));
+        let task = progress.task(request, &format!("importing the {place}"));
         let error = read
             .err()
             .map(|error| format!("{error}; the build goes on without it"));

@@ -103,6 +103,7 @@ impl Checkout {
             } else {
                 Reach::Public(networks.into())
             },
+            here: false,
         })
     }
 

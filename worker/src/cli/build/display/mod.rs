@@ -4,21 +4,20 @@ mod live;
 mod terminal;
 
 use std::io::IsTerminal as _;
-use std::time::Duration;
 
 use clap::ValueEnum;
-use stagewright_core::protocol::{SolveStatus, Vertex};
+use stagewright_core::diagnostic::Diagnostic;
+use stagewright_core::protocol::SolveStatus;
 use time::OffsetDateTime;
 
 use self::live::Live;
 use self::terminal::Terminal;
 use super::tell;
-use crate::backend::{self, timestamp};
+use crate::backend::timestamp;
 use crate::cli::progress::Progress;
+use crate::cli::report;
 use crate::cli::style::Style;
-
-/// How often the live view is drawn again: often enough for tenths of a second.
-const TICK: Duration = Duration::from_millis(100);
+use crate::request::watcher::Watcher;
 
 /// How to show progress.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
@@ -72,8 +71,20 @@ impl Display {
         Self { view }
     }
 
-    /// Something happened.
-    pub(super) fn status(&mut self, status: &SolveStatus) {
+    /// Leaves every step on the terminal as it ended, for those who scroll back. Whatever is said to people afterwards
+    /// stands below.
+    pub(super) fn finish(&mut self) {
+        if let View::Live(live, terminal) = &mut self.view {
+            let (columns, _) = Terminal::size();
+            terminal.draw(&live.whole(OffsetDateTime::now_utc(), columns));
+            terminal.leave();
+            **live = Live::new(Style::err());
+        }
+    }
+}
+
+impl Watcher for Display {
+    fn status(&mut self, status: &SolveStatus) {
         match &mut self.view {
             View::Plain(plain) => tell(&plain.tell(status)),
             View::Live(live, _) => live.take(status),
@@ -85,23 +96,14 @@ impl Display {
         }
     }
 
-    /// Time went by.
-    pub(super) fn tick(&mut self) {
+    fn tick(&mut self) {
         if let View::Live(live, terminal) = &mut self.view {
             let (columns, rows) = Terminal::size();
             terminal.draw(&live.frame(OffsetDateTime::now_utc(), columns, rows));
         }
     }
 
-    /// What to wait for between two ticks.
-    pub(super) fn ticks() -> tokio::time::Interval {
-        let mut ticks = tokio::time::interval(TICK);
-        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        ticks
-    }
-
-    /// Something for people that is about no step.
-    pub(super) fn note(&mut self, text: &str) {
+    fn note(&mut self, text: &str) {
         match &mut self.view {
             View::Plain(_) => tell(text),
             View::Live(_, terminal) => terminal.above(text),
@@ -110,47 +112,18 @@ impl Display {
         }
     }
 
-    /// Shows something that is done once the build is as a step of its own. What the work gives is said of it.
-    pub(super) async fn task<E: std::fmt::Display>(
-        &mut self,
-        name: &str,
-        work: impl Future<Output = Result<String, E>>,
-    ) -> Result<(), E> {
-        let mut vertex = backend::task(name, &timestamp());
-        self.vertex(&vertex);
-        let mut work = std::pin::pin!(work);
-        let mut ticks = Self::ticks();
-        let result = loop {
-            tokio::select! {
-                result = &mut work => break result,
-                _ = ticks.tick() => self.tick(),
-            }
-        };
-        vertex.completed = Some(timestamp());
-        match &result {
-            Ok(said) => vertex.reason.clone_from(said),
-            Err(error) => vertex.error = error.to_string(),
-        }
-        self.vertex(&vertex);
-        result.map(drop)
-    }
-
-    /// Leaves every step on the terminal as it ended, for those who scroll back. Whatever is said to people afterwards
-    /// stands below.
-    pub(super) fn finish(&mut self) {
-        if let View::Live(live, terminal) = &mut self.view {
-            let (columns, _) = Terminal::size();
-            terminal.draw(&live.whole(OffsetDateTime::now_utc(), columns));
-            terminal.leave();
-            **live = Live::new(Style::err());
+    fn findings(&mut self, name: &str, source: &str, found: &[Diagnostic], broken: bool) {
+        let text = report::findings(Style::err(), name, source, found);
+        // What keeps a build from being begun is said whatever the manner.
+        if broken {
+            tell(&text);
+        } else {
+            self.note(&text);
         }
     }
 
-    fn vertex(&mut self, vertex: &Vertex) {
-        self.status(&SolveStatus {
-            vertexes: vec![vertex.clone()],
-            ..SolveStatus::default()
-        });
+    fn build(&self) -> String {
+        timestamp()
     }
 }
 

@@ -1,7 +1,7 @@
 //! Where a finished image goes: into a file, a folder, a registry, or an engine on this machine.
 
 use std::collections::BTreeMap;
-use std::io::{self, IsTerminal as _};
+use std::io;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -11,57 +11,38 @@ use std::thread;
 use stagewright_core::digest::Digest;
 use stagewright_core::protocol::OutputFormat;
 
-use super::display::Display;
 use super::engine::{Engine, Loading};
+use super::obstacle::Obstacle;
 use super::output::{Destination, Kind, Output, Push};
+use super::watcher::{Watcher, task};
 use crate::build::Builds;
-use crate::cli::Failure;
 use crate::export::{Naming, NewFile, oci_layout, push_of};
 use crate::source::image::Pushed;
 use crate::source::image::reference::Reference;
 
 /// A finished image.
-pub(super) struct Image<'a> {
-    pub(super) builds: &'a Builds,
+pub(crate) struct Image<'a> {
+    pub(crate) builds: &'a Builds,
     /// Its manifest, or the list of several.
-    pub(super) root: &'a Digest,
-    pub(super) naming: &'a Naming,
+    pub(crate) root: &'a Digest,
+    pub(crate) naming: &'a Naming,
     /// Images that blobs came from.
-    pub(super) origins: &'a BTreeMap<Digest, Reference>,
+    pub(crate) origins: &'a BTreeMap<Digest, Reference>,
 }
 
 /// What stands in the way of an output, before anything is built for it. `names` are those that all outputs have.
-pub(super) fn check(outputs: &[Output], names: &[Reference]) -> Result<(), Failure> {
-    let usage = |message: &str, hint: &str| Err(Failure::new(Failure::USAGE, message).hint(hint));
-    let standard = outputs
-        .iter()
-        .filter(|output| output.kind.takes_standard_output())
-        .count();
-    if standard > 1 {
-        return usage(
-            "two outputs go to standard output",
-            "give all but one a file with dest=FILE",
-        );
-    }
-    if standard > 0 && io::stdout().is_terminal() {
-        return usage(
-            "an archive would go to the terminal",
-            "redirect standard output, or name a file with dest=FILE",
-        );
-    }
+pub(crate) fn check(outputs: &[Output], names: &[Reference]) -> Result<(), Obstacle> {
     for output in outputs {
         match &output.kind {
             Kind::Image(Some(_)) if names.is_empty() && output.choice.names.is_empty() => {
-                return usage(
-                    "an image without a name cannot be pushed",
-                    "name it with -t REGISTRY/REPOSITORY:TAG",
-                );
+                return Err(Obstacle::usage("an image without a name cannot be pushed")
+                    .hint("name it with -t REGISTRY/REPOSITORY:TAG"));
             }
             Kind::Load if Engine::find().is_none() => {
-                return usage(
+                return Err(Obstacle::usage(
                     "there is neither docker nor podman here to load the image into, and no socket of theirs",
-                    "write a file for it with -o type=docker,dest=FILE",
-                );
+                )
+                .hint("write a file for it with -o type=docker,dest=FILE"));
             }
             _ => {}
         }
@@ -71,13 +52,13 @@ pub(super) fn check(outputs: &[Output], names: &[Reference]) -> Result<(), Failu
 
 impl Image<'_> {
     /// Puts the image out as one of the build's outputs.
-    pub(super) async fn deliver(&self, output: &Output, display: &mut Display) -> Result<(), Failure> {
+    pub(crate) async fn deliver(&self, output: &Output, watcher: &mut dyn Watcher) -> Result<(), Obstacle> {
         match &output.kind {
-            Kind::Folder(..) | Kind::Tar(_) | Kind::Image(None) | Kind::Nothing => Ok(()),
+            Kind::Folder(..) | Kind::Tar(_) | Kind::Kept | Kind::Image(None) | Kind::Nothing => Ok(()),
             Kind::Archive(format, Destination::File(path)) => {
                 let name = format!("exporting the image to {}", path.display());
                 let written = async { self.file(*format, path).await.map(nothing_more) };
-                display.task(&name, written).await
+                task(watcher, &name, written, String::clone).await.map(drop)
             }
             Kind::Archive(format, Destination::StandardOutput) => {
                 let out = Box::new(io::stdout());
@@ -86,23 +67,22 @@ impl Image<'_> {
                     let written = backend.export(self.root, self.naming, *format, out).await;
                     written
                         .map(nothing_more)
-                        .map_err(|error| Failure::new(Failure::WORK, error.to_string()))
+                        .map_err(|error| Obstacle::work(error.to_string()))
                 };
-                display
-                    .task("exporting the image to standard output", written)
-                    .await
+                let name = "exporting the image to standard output";
+                task(watcher, name, written, String::clone).await.map(drop)
             }
             Kind::Layout(folder) => {
                 let name = format!("exporting the image to {}", folder.display());
                 let written = async { self.layout(folder).await.map(nothing_more) };
-                display.task(&name, written).await
+                task(watcher, &name, written, String::clone).await.map(drop)
             }
-            Kind::Load => self.load(display).await,
+            Kind::Load => self.load(watcher).await,
             Kind::Image(Some(push)) => {
                 let mut before: Option<&Reference> = None;
                 for name in &self.naming.names {
                     let pushed = self.push(name, *push, before);
-                    display.task(&format!("pushing {name}"), pushed).await?;
+                    task(watcher, &format!("pushing {name}"), pushed, String::clone).await?;
                     before = Some(name);
                 }
                 Ok(())
@@ -111,12 +91,9 @@ impl Image<'_> {
     }
 
     /// Writes beside its place and renames, so that a file of that name is always whole.
-    async fn file(&self, format: OutputFormat, path: &Path) -> Result<(), Failure> {
+    async fn file(&self, format: OutputFormat, path: &Path) -> Result<(), Obstacle> {
         let cannot = |error: &dyn std::fmt::Display| {
-            Failure::new(
-                Failure::WORK,
-                format!("cannot write the image to {}: {error}", path.display()),
-            )
+            Obstacle::work(format!("cannot write the image to {}: {error}", path.display()))
         };
         let file = NewFile::create(path).map_err(|error| {
             cannot(&error).hint("name a file in a folder that is there and that you may write to")
@@ -130,12 +107,9 @@ impl Image<'_> {
         file.finish().map_err(|error| cannot(&error))
     }
 
-    async fn layout(&self, folder: &Path) -> Result<(), Failure> {
+    async fn layout(&self, folder: &Path) -> Result<(), Obstacle> {
         let cannot = |error: &dyn std::fmt::Display| {
-            Failure::new(
-                Failure::WORK,
-                format!("cannot write the image to {}: {error}", folder.display()),
-            )
+            Obstacle::work(format!("cannot write the image to {}: {error}", folder.display()))
         };
         let (store, root) = (self.builds.contexts().content().clone(), self.root.clone());
         let (naming, place) = (self.naming.clone(), folder.to_owned());
@@ -156,8 +130,13 @@ impl Image<'_> {
     }
 
     /// Pushes the image under one of its names. `before` is another that has it by now.
-    async fn push(&self, name: &Reference, how: Push, before: Option<&Reference>) -> Result<String, Failure> {
-        let broken = |error: &dyn std::fmt::Display| Failure::new(Failure::WORK, error.to_string());
+    async fn push(
+        &self,
+        name: &Reference,
+        how: Push,
+        before: Option<&Reference>,
+    ) -> Result<String, Obstacle> {
+        let broken = |error: &dyn std::fmt::Display| Obstacle::work(error.to_string());
         let mut push =
             push_of(self.builds.contexts().content(), self.root).map_err(|error| broken(&error))?;
         push.untagged = how.by_digest;
@@ -171,28 +150,25 @@ impl Image<'_> {
     }
 
     /// Hands the image to Docker or Podman, as `docker load` does.
-    async fn load(&self, display: &mut Display) -> Result<(), Failure> {
+    async fn load(&self, watcher: &mut dyn Watcher) -> Result<(), Obstacle> {
         let engine = Engine::find().unwrap_or(Engine::Program("docker"));
-        display
-            .task(&format!("sending the image to {engine}"), async {
-                let loaded = match &engine {
-                    Engine::Program(name) => self.load_by_program(name).await,
-                    Engine::Socket(socket) => self.load_by_socket(socket).await,
-                };
-                loaded.map(nothing_more)
-            })
-            .await
+        let loaded = async {
+            let loaded = match &engine {
+                Engine::Program(name) => self.load_by_program(name).await,
+                Engine::Socket(socket) => self.load_by_socket(socket).await,
+            };
+            loaded.map(nothing_more)
+        };
+        let name = format!("sending the image to {engine}");
+        task(watcher, &name, loaded, String::clone).await.map(drop)
     }
 
-    async fn load_by_socket(&self, socket: &Path) -> Result<(), Failure> {
+    async fn load_by_socket(&self, socket: &Path) -> Result<(), Obstacle> {
         let cannot = |error: &dyn std::fmt::Display| {
-            Failure::new(
-                Failure::WORK,
-                format!(
-                    "the engine at {} does not take the image: {error}",
-                    socket.display()
-                ),
-            )
+            Obstacle::work(format!(
+                "the engine at {} does not take the image: {error}",
+                socket.display()
+            ))
             .hint("see whether it is at work, or write a file with -o type=docker,dest=FILE")
         };
         let loading = Loading::begin(socket).map_err(|error| cannot(&error))?;
@@ -210,13 +186,9 @@ impl Image<'_> {
         written.map_err(|error| cannot(&error))
     }
 
-    async fn load_by_program(&self, engine: &str) -> Result<(), Failure> {
+    async fn load_by_program(&self, engine: &str) -> Result<(), Obstacle> {
         let cannot = |error: &dyn std::fmt::Display| {
-            Failure::new(
-                Failure::WORK,
-                format!("{engine} does not take the image: {error}"),
-            )
-            .hint(format!(
+            Obstacle::work(format!("{engine} does not take the image: {error}")).hint(format!(
                 "see whether `{engine} info` works, or write a file with -o type=docker,dest=FILE"
             ))
         };

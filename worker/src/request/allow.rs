@@ -6,19 +6,19 @@ use stagewright_core::analysis::Analysis;
 use stagewright_core::diagnostic::{Diagnostic, Severity};
 use stagewright_core::llb::{OpKind, decode};
 
-use super::tell;
+use super::obstacle::Obstacle;
+use super::planning::Dockerfile;
+use super::watcher::Watcher;
 use crate::build::validate::asks_for;
-use crate::cli::dockerfile::Dockerfile;
-use crate::cli::style::Style;
-use crate::cli::{Failure, report};
 use crate::config::Entitlement;
 
 /// Refuses a plan whose steps ask for more than `allowed`.
-pub(super) fn check(
+pub(crate) fn check(
     dockerfile: &Dockerfile,
     analysis: &Analysis,
     allowed: &BTreeSet<Entitlement>,
-) -> Result<(), Failure> {
+    watcher: &mut dyn Watcher,
+) -> Result<(), Obstacle> {
     let mut findings = Vec::new();
     let mut lacking = BTreeSet::new();
     for op in analysis.definition.iter().flat_map(|definition| &definition.ops) {
@@ -56,20 +56,15 @@ pub(super) fn check(
         return Ok(());
     }
     let source = &dockerfile.input.source;
-    tell(&report::findings(
-        Style::err(),
-        &dockerfile.name,
-        source,
-        &findings,
-    ));
+    watcher.findings(&dockerfile.name, source, &findings, true);
     let flags: Vec<String> = lacking
         .iter()
         .map(|lacking| format!("--allow {lacking}"))
         .collect();
-    Err(Failure::new(
-        Failure::WORK,
-        format!("{} asks for more than steps of a build may have", dockerfile.name),
-    )
+    Err(Obstacle::work(format!(
+        "{} asks for more than steps of a build may have",
+        dockerfile.name
+    ))
     .hint(format!(
         "build with {}, if you trust what it runs",
         flags.join(" ")

@@ -6,28 +6,42 @@ use stagewright_core::digest::Digest;
 use stagewright_core::protocol::ImageSummary;
 
 use super::annotation::{Annotation, Place};
-use super::answer::Built;
+use super::attest;
 use super::deliver::Image;
-use super::display::Display;
+use super::obstacle::Obstacle;
+use super::planning::Planned;
 use super::wanted::Wanted;
-use super::{Planned, attest};
-use crate::cli::Failure;
-use crate::cli::machine::Machine;
+use super::watcher::Watcher;
+use crate::build::Builds;
 use crate::export::{INDEX_TYPE, MANIFEST_TYPE, Naming, assemble_index};
 use crate::source::image::reference::Reference;
+use crate::storage::names::ImageNames;
+
+/// What was built.
+#[derive(Debug)]
+pub(crate) struct Built {
+    /// Digest of the manifest.
+    pub(crate) digest: Digest,
+    pub(crate) media_type: &'static str,
+    /// Bytes of the manifest.
+    pub(crate) size: u64,
+    /// Digest of the configuration.
+    pub(crate) config: Option<Digest>,
+    pub(crate) names: Vec<Reference>,
+}
 
 /// Puts the images out; gives what was built, where anybody wanted the image.
-pub(super) async fn finish(
+pub(crate) async fn finish(
     wanted: &Wanted,
-    machine: &Machine,
+    builds: &Builds,
+    kept: &ImageNames,
     planned: &[Planned],
     images: &[ImageSummary],
-    display: &mut Display,
-) -> Result<Option<Built>, Failure> {
+    watcher: &mut dyn Watcher,
+) -> Result<Option<Built>, Obstacle> {
     if !wanted.image() {
         return Ok(None);
     }
-    let builds = &machine.builds;
     let annotated = |place, plan: &Planned| Annotation::of(&wanted.choice.annotations, place, &plan.platform);
     let content = builds.contexts().content();
     let mut attestations = Vec::new();
@@ -55,13 +69,12 @@ pub(super) async fn finish(
                 .unwrap_or_default()
         };
         let index = assemble_index(content, &entries, &attestations, &of(Place::Index));
-        let index = index.map_err(|error| Failure::new(Failure::WORK, error.to_string()))?;
+        let index = index.map_err(|error| Obstacle::work(error.to_string()))?;
         (index, INDEX_TYPE, of(Place::IndexDescriptor))
     };
-    let kept = machine.storage.names();
     for name in &wanted.names {
         kept.give(name, &root)
-            .map_err(|error| Failure::new(Failure::PLACE, error.to_string()))?;
+            .map_err(|error| Obstacle::place(error.to_string()))?;
     }
     let origins = origins(planned, images);
     for output in &wanted.outputs {
@@ -75,7 +88,7 @@ pub(super) async fn finish(
             naming: &naming,
             origins: &origins,
         };
-        image.deliver(output, display).await?;
+        image.deliver(output, watcher).await?;
     }
     let config = match images {
         [image] => Some(image.config.clone()),

@@ -32,7 +32,7 @@ const NOT_LOOKED_AT: usize = 64;
 const CHECKSUM: usize = 64;
 
 /// What is remembered of one folder.
-pub(in crate::cli) struct Seen {
+pub(crate) struct Seen {
     /// Where it is kept; `None` where nothing is.
     place: Option<PathBuf>,
     before: BTreeMap<String, File>,
@@ -108,12 +108,12 @@ impl File {
 
 impl Seen {
     /// Remembers nothing, now or later.
-    pub(in crate::cli) fn nothing() -> Self {
+    pub(crate) fn nothing() -> Self {
         Self::empty(None)
     }
 
     /// What is remembered in `scans` of `folder`.
-    pub(in crate::cli) fn of(scans: &Path, folder: &Path) -> Self {
+    pub(crate) fn of(scans: &Path, folder: &Path) -> Self {
         let folder = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
         let place = scans.join(Digest::of(folder.as_os_str().as_bytes()).hex());
         let before = fs::read(&place).ok().and_then(|bytes| read(&bytes));
@@ -138,12 +138,12 @@ impl Seen {
     }
 
     /// Whether the content of any file was known, and so was not looked for.
-    pub(in crate::cli) fn knew(&self) -> bool {
+    pub(crate) fn knew(&self) -> bool {
         self.knew
     }
 
     /// Forgets what was, so that everything is read again.
-    pub(in crate::cli) fn forget(&mut self) {
+    pub(crate) fn forget(&mut self) {
         self.before.clear();
         self.now.clear();
         self.knew = false;
@@ -151,7 +151,7 @@ impl Seen {
     }
 
     /// The content of the file at `path`, of which the system says `stat`, where it is known.
-    pub(super) fn content(&mut self, path: &str, stat: &Stat) -> Option<Digest> {
+    pub(crate) fn content(&mut self, path: &str, stat: &Stat) -> Option<Digest> {
         let before = self.before.get(path)?;
         let digest = before.digest.parse().ok()?;
         if !before.is_same(&File::of(path, stat, "")) {
@@ -164,7 +164,7 @@ impl Seen {
     }
 
     /// Remembers that the file at `path` had that content when the system said `stat` of it, which was before it was read.
-    pub(super) fn note(&mut self, path: &str, stat: &Stat, content: &Digest) {
+    pub(crate) fn note(&mut self, path: &str, stat: &Stat, content: &Digest) {
         self.changed = true;
         self.before.remove(path);
         let changed = i128::from(stat.st_ctime) * 1_000_000_000 + i128::from(stat.st_ctime_nsec);
@@ -174,7 +174,7 @@ impl Seen {
     }
 
     /// Keeps what is new. What cannot be kept is read again the next time.
-    pub(in crate::cli) fn keep(self) {
+    pub(crate) fn keep(self) {
         let Some(place) = self.place else {
             return;
         };

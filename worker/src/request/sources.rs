@@ -1,80 +1,66 @@
-//! What a build asks the worker for: the plan, and the folders that it reads.
+//! The folders that a build reads, offered as contexts by their content.
 
+use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use stagewright_core::analysis::Definition;
 use stagewright_core::digest::Digest;
 use stagewright_core::ignore::Ignore;
 use stagewright_core::llb::{OpKind, decode};
-use stagewright_core::protocol::WireOp;
 
-use super::tell;
+use super::folder::seen::Seen;
+use super::folder::{self, Wanted};
+use super::obstacle::Obstacle;
+use super::watcher::Watcher;
 use crate::build::Builds;
-use crate::cli::context::seen::Seen;
-use crate::cli::context::{self, Wanted};
-use crate::cli::named::{Folder, OWN};
-use crate::cli::style::Style;
-use crate::cli::{Failure, dockerfile, report};
 
-/// The ops as they are handed over.
-pub(super) fn ops(definition: &Definition) -> Vec<WireOp> {
-    let wire = |op: &stagewright_core::analysis::PlannedOp| WireOp {
-        bytes: op.bytes.clone(),
-        name: op.name.clone(),
-    };
-    definition.ops.iter().map(wire).collect()
-}
+/// What a build's own context is called in its definition.
+pub(crate) const OWN: &str = "context";
 
-/// The steps that `--no-cache-filter` is about.
-pub(super) fn afresh(definition: &Definition) -> BTreeSet<Digest> {
-    let asked = definition.ops.iter().filter(|op| op.ignore_cache);
-    asked.map(|op| op.digest.clone()).collect()
-}
-
-/// The planned configuration with the labels of `--label`, which count more than those of the Dockerfile.
-pub(super) fn labelled(mut config: serde_json::Value, labels: &[String]) -> serde_json::Value {
-    for label in labels {
-        let (name, value) = label.split_once('=').unwrap_or((label, ""));
-        config["config"]["Labels"][name] = value.into();
-    }
-    config
+/// A folder that a name stands for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Folder {
+    pub(crate) path: PathBuf,
+    /// The text of its `.dockerignore`; empty where it has none.
+    pub(crate) ignore: String,
 }
 
 /// Where the folders are that a build may read.
-pub(super) struct Sources<'a> {
-    pub(super) arguments: &'a dockerfile::Arguments,
+pub(crate) struct Sources<'a> {
+    /// The build's own context, or why there is none.
+    pub(crate) own: Result<&'a Path, Obstacle>,
     /// The text of the ignore file that counts for the build's own context, and its name.
-    pub(super) ignore: (&'a str, &'a str),
-    pub(super) named: &'a BTreeMap<String, Folder>,
+    pub(crate) ignore: (&'a str, &'a str),
+    pub(crate) named: &'a BTreeMap<String, Folder>,
     /// Whether the build's own context was brought here for it, to a folder that no other build is going to look at.
-    pub(super) fetched: bool,
+    pub(crate) fetched: bool,
     /// Where it is remembered how folders looked.
-    pub(super) scans: &'a Path,
+    pub(crate) scans: &'a Path,
 }
 
 impl Sources<'_> {
     /// Offers what the definition reads, and nothing else: a build that takes nothing from a folder reads none of it.
     /// What is in `contexts` was offered before.
-    pub(super) fn offer(
+    pub(crate) fn offer(
         &self,
         builds: &Builds,
         definition: &Definition,
         contexts: &mut BTreeMap<String, Digest>,
-    ) -> Result<(), Failure> {
+        watcher: &mut dyn Watcher,
+    ) -> Result<(), Obstacle> {
         for (name, read) in local_sources(definition) {
             if contexts.contains_key(&name) {
                 continue;
             }
             let id = if let Some(folder) = self.named.get(&name) {
                 let ignore_name = folder.path.join(".dockerignore").display().to_string();
-                let ignore = ignore(&folder.ignore, &ignore_name)?;
+                let ignore = ignore(&folder.ignore, &ignore_name, watcher)?;
                 let seen = Seen::of(self.scans, &folder.path);
                 look(builds, &name, &folder.path, &ignore, read.as_deref(), seen)?
             } else {
-                let ignore = ignore(self.ignore.0, self.ignore.1)?;
-                let folder = self.arguments.context()?;
+                let ignore = ignore(self.ignore.0, self.ignore.1, watcher)?;
+                let folder = self.own.clone()?;
                 let seen = if self.fetched {
                     Seen::nothing()
                 } else {
@@ -96,13 +82,13 @@ fn look(
     ignore: &Ignore,
     read: Option<&[String]>,
     mut seen: Seen,
-) -> Result<Digest, Failure> {
+) -> Result<Digest, Obstacle> {
     let wanted = read.map_or(Wanted::All, |paths| Wanted::of(folder, paths));
     loop {
-        let mut offer = context::scan(folder, ignore, &wanted, &mut seen, builds.contexts().content())?;
+        let mut offer = folder::scan(folder, ignore, &wanted, &mut seen, builds.contexts().content())?;
         name.clone_into(&mut offer.name);
         let answer = builds.contexts().offer(offer);
-        let answer = answer.map_err(|error| Failure::new(Failure::WORK, error.to_string()))?;
+        let answer = answer.map_err(|error| Obstacle::work(error.to_string()))?;
         if answer.lacks.is_empty() || !seen.knew() {
             seen.keep();
             return Ok(answer.id);
@@ -113,16 +99,15 @@ fn look(
 }
 
 /// What an ignore file keeps out. One with mistakes is refused, for it might let in what it was meant to keep out.
-fn ignore(text: &str, name: &str) -> Result<Ignore, Failure> {
+fn ignore(text: &str, name: &str, watcher: &mut dyn Watcher) -> Result<Ignore, Obstacle> {
     let (ignore, diagnostics) = Ignore::parse(text);
     if diagnostics.is_empty() {
         return Ok(ignore);
     }
-    tell(&report::findings(Style::err(), name, text, &diagnostics));
-    Err(Failure::new(
-        Failure::WORK,
-        format!("what {name} keeps out of the build context cannot be told"),
-    ))
+    watcher.findings(name, text, &diagnostics, true);
+    Err(Obstacle::work(format!(
+        "what {name} keeps out of the build context cannot be told"
+    )))
 }
 
 /// The local sources of a definition, and the paths that its steps read of each; `None` where that is all.
@@ -148,27 +133,4 @@ fn local_sources(definition: &Definition) -> BTreeMap<String, Option<Vec<String>
         }
     }
     sources
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn labels_are_set_over_those_of_the_dockerfile() {
-        let config = json!({ "config": { "Labels": { "a": "1", "b": "2" } } });
-        let labels = ["b=3=4".to_owned(), "c".to_owned()];
-        let labelled_config = labelled(config, &labels);
-        assert_eq!(
-            labelled_config["config"]["Labels"],
-            json!({ "a": "1", "b": "3=4", "c": "" })
-        );
-        let none = labelled(json!({ "os": "linux" }), &labels[..1]);
-        assert_eq!(
-            none,
-            json!({ "os": "linux", "config": { "Labels": { "b": "3=4" } } })
-        );
-    }
 }

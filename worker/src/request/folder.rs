@@ -1,6 +1,6 @@
 //! A folder as a build context: what is in it, and its content in the store.
 
-pub(super) mod seen;
+pub(crate) mod seen;
 
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
@@ -19,20 +19,20 @@ use stagewright_core::ignore::{Ignore, Looked};
 use stagewright_core::protocol::{ContextEntry, ContextEntryKind, OfferContext};
 
 use self::seen::Seen;
-use super::Failure;
+use super::obstacle::Obstacle;
 use crate::content::{ContentError, ContentStore};
 use crate::snapshot::Confined;
 
 /// Takes every file of `folder` that `ignore` lets in into `content`, and lists what is there; of the names at the top
 /// only those that are `wanted`. What is no file, directory or link (a socket, a device) cannot be in a context and is
 /// left out. The content of a file that is known from `seen` is not looked for: it was taken when it was seen.
-pub(super) fn scan(
+pub(crate) fn scan(
     folder: &Path,
     ignore: &Ignore,
     wanted: &Wanted,
     seen: &mut Seen,
     content: &ContentStore,
-) -> Result<OfferContext, Failure> {
+) -> Result<OfferContext, Obstacle> {
     let root = Confined::open(folder).map_err(|error| cannot(folder, &error))?;
     let mut scan = Scan {
         folder,
@@ -50,17 +50,17 @@ pub(super) fn scan(
     })
 }
 
-fn cannot(path: &Path, error: &dyn std::fmt::Display) -> Failure {
-    Failure::new(
-        Failure::USAGE,
-        format!("cannot read {} of the build context: {error}", path.display()),
-    )
+fn cannot(path: &Path, error: &dyn std::fmt::Display) -> Obstacle {
+    Obstacle::usage(format!(
+        "cannot read {} of the build context: {error}",
+        path.display()
+    ))
 }
 
 /// The names at the top of a context that a build reads. What it does not read is not kept: it may be large, and it
 /// may be secret.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) enum Wanted {
+pub(crate) enum Wanted {
     #[default]
     All,
     Names(BTreeSet<OsString>),
@@ -69,7 +69,7 @@ pub(super) enum Wanted {
 impl Wanted {
     /// Those that `paths` of steps lie in. All, where a path leads through a link, which may lead anywhere, and where
     /// there is nothing at one, so that its error can say what there is.
-    pub(super) fn of(folder: &Path, paths: &[String]) -> Self {
+    pub(crate) fn of(folder: &Path, paths: &[String]) -> Self {
         let mut names = BTreeSet::new();
         for path in paths {
             let parts: Vec<&str> = glob::parts(path).collect();
@@ -149,7 +149,7 @@ struct Level {
 
 impl Scan<'_> {
     /// Lists everything. Not recursive: how deep a context is decides whoever made it.
-    fn walk(&mut self) -> Result<(), Failure> {
+    fn walk(&mut self) -> Result<(), Obstacle> {
         let mut levels = vec![self.enter(String::new(), None)?];
         while let Some(level) = levels.last_mut() {
             if let Some(name) = level.names.next() {
@@ -170,7 +170,7 @@ impl Scan<'_> {
         Ok(())
     }
 
-    fn open(&self, under: &str) -> Result<OwnedFd, Failure> {
+    fn open(&self, under: &str) -> Result<OwnedFd, Obstacle> {
         let path = if under.is_empty() { "." } else { under };
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW;
         let opened = self.root.open_at(Path::new(path), flags, Mode::empty());
@@ -178,7 +178,7 @@ impl Scan<'_> {
     }
 
     /// Begins with a folder.
-    fn enter(&self, under: String, looked: Option<Looked>) -> Result<Level, Failure> {
+    fn enter(&self, under: String, looked: Option<Looked>) -> Result<Level, Obstacle> {
         let failed = |error: Errno| cannot(&self.folder.join(&under), &io::Error::from(error));
         let directory = self.open(&under)?;
         let mut names = Vec::new();
@@ -206,7 +206,7 @@ impl Scan<'_> {
     }
 
     /// Looks at one name in a folder. Gives what it is known as, where it is a folder.
-    fn look(&mut self, level: &mut Level, name: &OsStr) -> Result<Option<(String, Looked)>, Failure> {
+    fn look(&mut self, level: &mut Level, name: &OsStr) -> Result<Option<(String, Looked)>, Obstacle> {
         let place = self.folder.join(&level.under).join(name);
         let failed = |error: Errno| cannot(&place, &io::Error::from(error));
         let Some(name) = name.to_str() else {
@@ -262,7 +262,7 @@ impl Scan<'_> {
         name: &str,
         path: &str,
         place: &Path,
-    ) -> Result<(Digest, u64), Failure> {
+    ) -> Result<(Digest, u64), Obstacle> {
         let failed = |error: Errno| cannot(place, &io::Error::from(error));
         // Not blocking: a pipe may have taken its place.
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
@@ -272,10 +272,10 @@ impl Scan<'_> {
         let taken = take(File::from(file), place, self.content).map_err(|error| match error {
             ContentError::Io { path, source, .. } if path == place => cannot(place, &source),
             // It is not the file that is at fault.
-            error => Failure::new(
-                Failure::PLACE,
-                format!("cannot keep {} of the build context: {error}", place.display()),
-            ),
+            error => Obstacle::place(format!(
+                "cannot keep {} of the build context: {error}",
+                place.display()
+            )),
         });
         let (digest, size) = taken?;
         self.seen.note(path, &stat, &digest);
@@ -324,7 +324,7 @@ mod tests {
     use std::sync::atomic::{AtomicBool, Ordering};
 
     /// All of a folder, as of one that was never looked at.
-    fn scanned(folder: &Path, content: &ContentStore) -> Result<OfferContext, Failure> {
+    fn scanned(folder: &Path, content: &ContentStore) -> Result<OfferContext, Obstacle> {
         scan(
             folder,
             &Ignore::default(),

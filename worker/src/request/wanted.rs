@@ -1,36 +1,62 @@
-//! What is to come of a build: the flags about its result, taken together.
+//! What is to come of a build: all that was asked for about its result, taken together.
 
+use std::path::PathBuf;
+
+use stagewright_core::analysis::Options;
 use stagewright_core::platform::Platform;
 
 use super::annotation::{Annotation, Place};
 use super::attest::Common;
+use super::obstacle::Obstacle;
 use super::output::{self, Choice, Destination, Kind, Output, Push};
-use super::{Arguments, deliver, epoch, tell};
+use super::{deliver, epoch};
 use crate::backend::FilesOutput;
-use crate::cli::Failure;
-use crate::cli::dockerfile::Dockerfile;
 use crate::export::ImageOptions;
 use crate::provenance::{Asked, Origin};
 use crate::source::image::reference::Reference;
 
+/// What was asked for about a build's result, piece by piece.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Wishes {
+    pub(crate) outputs: Vec<Output>,
+    /// Whether the image is pushed to where its names say.
+    pub(crate) push: bool,
+    /// Whether it goes to an engine on this machine.
+    pub(crate) load: bool,
+    pub(crate) tags: Vec<Reference>,
+    pub(crate) annotations: Vec<Annotation>,
+    pub(crate) platforms: Vec<Platform>,
+    /// Whether anything is stated of the build.
+    pub(crate) stated: bool,
+}
+
 /// What is to come of a build.
-pub(super) struct Wanted {
-    pub(super) outputs: Vec<Output>,
+pub(crate) struct Wanted {
+    pub(crate) outputs: Vec<Output>,
     /// All that the image is called, in whichever output.
-    pub(super) names: Vec<Reference>,
+    pub(crate) names: Vec<Reference>,
     /// Whether those names are all outputs', since none of them is one output's own.
-    named_by_flag: bool,
+    named_for_all: bool,
     /// The image's, as all outputs have it.
-    pub(super) choice: Choice,
-    pub(super) platforms: Vec<Platform>,
+    pub(crate) choice: Choice,
+    pub(crate) platforms: Vec<Platform>,
     epoch: Option<i64>,
+    /// The folder in which files are kept with the build.
+    pub(crate) keep: PathBuf,
 }
 
 impl Wanted {
-    pub(super) fn of(arguments: &Arguments, dockerfile: &Dockerfile) -> Result<Self, Failure> {
-        let usage = |message: String| Failure::new(Failure::USAGE, message);
-        let mut outputs = arguments.output.clone();
-        if arguments.push {
+    pub(crate) fn of(wishes: Wishes, options: &Options) -> Result<Self, Obstacle> {
+        let Wishes {
+            mut outputs,
+            push,
+            load,
+            tags,
+            annotations,
+            platforms,
+            stated,
+        } = wishes;
+        if push {
             let image = outputs
                 .iter_mut()
                 .find(|output| matches!(output.kind, Kind::Image(_)));
@@ -43,49 +69,36 @@ impl Wanted {
                 None => outputs.push(Output::of(Kind::Image(Some(Push::default())))),
             }
         }
-        if arguments.load {
+        if load {
             outputs.push(Output::of(Kind::Load));
         }
-        let mut choice = output::agreed(&outputs).map_err(usage)?;
-        choice.annotations.extend(arguments.annotation.iter().cloned());
-        // Names that the flag gives count for all outputs; else each may name its image itself.
-        let named_by_flag = !arguments.tag.is_empty();
-        let mut names = arguments.tag.clone();
-        if !named_by_flag {
+        let mut choice = output::agreed(&outputs).map_err(Obstacle::usage)?;
+        choice.annotations.extend(annotations);
+        // Names that are given for all count for all outputs; else each may name its image itself.
+        let named_for_all = !tags.is_empty();
+        let mut names = tags;
+        deliver::check(&outputs, &names)?;
+        if !named_for_all {
             for name in outputs.iter().flat_map(|output| &output.choice.names) {
                 if !names.contains(name) {
                     names.push(name.clone());
                 }
             }
         }
-        deliver::check(&outputs, &arguments.tag)?;
-        for output in outputs.iter().filter(|_| arguments.manner().speaks()) {
-            if let Kind::Folder(place, _) = &output.kind
-                && place.extension().is_some_and(|ending| ending == "tar")
-                && !place.exists()
-            {
-                let place = place.display();
-                tell(&format!(
-                    "note: {place} becomes a folder with the image's files; an archive of the image is -o type=oci,dest={place}\n"
-                ));
-            }
-        }
-        let epoch = epoch::of(&dockerfile.input.options);
+        let epoch = epoch::of(options);
         if choice.rewrite_timestamps && epoch.is_none() {
-            return Err(usage("rewrite-timestamp=true needs a time to write".into())
+            return Err(Obstacle::usage("rewrite-timestamp=true needs a time to write")
                 .hint("set SOURCE_DATE_EPOCH, in the environment or as --build-arg, to seconds since 1970"));
         }
-        let platforms = arguments.dockerfile.platforms();
-        let stated = arguments.attest.asked().is_some();
         if stated && outputs.iter().any(|output| output.kind.is_for_docker_load()) {
-            return Err(usage(
-                "what docker load takes is an image alone, and has no place for its provenance".into(),
+            return Err(Obstacle::usage(
+                "what docker load takes is an image alone, and has no place for its provenance",
             )
             .hint("write -o type=oci,dest=FILE, push it, or leave --provenance out"));
         }
         if platforms.len() == 1 && !stated && choice.annotations.iter().any(Annotation::wants_an_index) {
             return Err(
-                usage("an index is annotated, but an image for one platform has none".into())
+                Obstacle::usage("an index is annotated, but an image for one platform has none")
                     .hint("annotate its manifest: --annotation manifest:NAME=VALUE"),
             );
         }
@@ -97,22 +110,25 @@ impl Wanted {
                 Kind::Tar(_) => "a tar of files holds those of one platform",
                 _ => "what docker load takes holds an image for one platform",
             };
-            return Err(usage(format!("{what}, and {} are asked for", platforms.len()))
-                .hint("write -o type=oci,dest=FILE or -o type=local,dest=FOLDER, or build for one"));
+            return Err(
+                Obstacle::usage(format!("{what}, and {} are asked for", platforms.len()))
+                    .hint("write -o type=oci,dest=FILE or -o type=local,dest=FOLDER, or build for one"),
+            );
         }
         Ok(Self {
             outputs,
             names,
-            named_by_flag,
+            named_for_all,
             choice,
             platforms,
             epoch,
+            keep: PathBuf::new(),
         })
     }
 
     /// What the image is called in one of the outputs.
-    pub(super) fn names_in<'w>(&'w self, output: &'w Output) -> &'w [Reference] {
-        if self.named_by_flag {
+    pub(crate) fn names_in<'w>(&'w self, output: &'w Output) -> &'w [Reference] {
+        if self.named_for_all {
             &self.names
         } else {
             &output.choice.names
@@ -120,18 +136,24 @@ impl Wanted {
     }
 
     /// Whether anybody takes the image, rather than its files only.
-    pub(super) fn image(&self) -> bool {
+    pub(crate) fn image(&self) -> bool {
         self.outputs.is_empty() || self.outputs.iter().any(|output| output.kind.is_image())
     }
 
+    /// Whether files are kept with the build.
+    pub(crate) fn keeps(&self) -> bool {
+        self.outputs.iter().any(|output| output.kind == Kind::Kept)
+    }
+
     /// Where the files for one platform go.
-    pub(super) fn files(&self, platform: &Platform) -> Vec<FilesOutput> {
+    pub(crate) fn files(&self, platform: &Platform) -> Vec<FilesOutput> {
         let several = self.platforms.len() > 1;
+        let own = platform.to_string().replace('/', "_");
         let place = |output: &Output| match &output.kind {
             Kind::Folder(place, split) if split.unwrap_or(several) => {
-                let own = platform.to_string().replace('/', "_");
-                Some(FilesOutput::Folder(place.join(own)))
+                Some(FilesOutput::Folder(place.join(&own)))
             }
+            Kind::Kept => Some(FilesOutput::Kept(self.keep.join(format!("{own}.tar")))),
             Kind::Folder(place, _) => Some(FilesOutput::Folder(place.clone())),
             Kind::Tar(Destination::StandardOutput) => Some(FilesOutput::TarToStandardOutput),
             Kind::Tar(Destination::File(place)) => Some(FilesOutput::Tar(place.clone())),
@@ -141,7 +163,7 @@ impl Wanted {
     }
 
     /// What all platforms share of what is stated about the build.
-    pub(super) fn stated(
+    pub(crate) fn stated(
         &self,
         asked: Asked,
         origin: Origin,
@@ -154,7 +176,7 @@ impl Wanted {
         Common::new(asked, origin, labels, machine, self.epoch, shares_folder)
     }
 
-    pub(super) fn image_options(&self, platform: &Platform) -> ImageOptions {
+    pub(crate) fn image_options(&self, platform: &Platform) -> ImageOptions {
         ImageOptions {
             annotations: Annotation::of(&self.choice.annotations, Place::Manifest, platform),
             encoding: self.choice.encoding,
@@ -166,7 +188,7 @@ impl Wanted {
     }
 
     /// What the build is called where builds are listed.
-    pub(super) fn title(&self) -> String {
+    pub(crate) fn title(&self) -> String {
         let name = self.names.first().map(ToString::to_string);
         let name = name.unwrap_or_else(|| "image".into());
         // A reference is ASCII, and may be longer than a title.

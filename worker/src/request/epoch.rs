@@ -5,7 +5,7 @@ use stagewright_core::analysis::Options;
 const NAME: &str = "SOURCE_DATE_EPOCH";
 
 /// Takes it from the environment where it is there and no build argument says otherwise, as docker build does.
-pub(super) fn enter(options: &mut Options, environment: impl Fn(&str) -> Option<String>) {
+pub(crate) fn enter(options: &mut Options, environment: impl Fn(&str) -> Option<String>) {
     if !options.build_args.contains_key(NAME)
         && let Some(value) = environment(NAME).filter(|value| !value.is_empty())
     {
@@ -14,7 +14,7 @@ pub(super) fn enter(options: &mut Options, environment: impl Fn(&str) -> Option<
 }
 
 /// Its seconds since 1970. What is no number the planner speaks of.
-pub(super) fn of(options: &Options) -> Option<i64> {
+pub(crate) fn of(options: &Options) -> Option<i64> {
     options.build_args.get(NAME)?.parse().ok()
 }
 

@@ -15,7 +15,7 @@ const SOCKETS: [&str; 2] = ["/var/run/docker.sock", "/run/podman/podman.sock"];
 
 /// By what an engine is reached.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Engine {
+pub(crate) enum Engine {
     /// A program on the path.
     Program(&'static str),
     /// The socket that it listens on.
@@ -33,7 +33,7 @@ impl fmt::Display for Engine {
 
 impl Engine {
     /// The engine of this machine.
-    pub(super) fn find() -> Option<Self> {
+    pub(crate) fn find() -> Option<Self> {
         Self::among(|name| std::env::var_os(name))
     }
 
@@ -60,13 +60,13 @@ impl Engine {
 }
 
 /// An image on its way through an engine's socket.
-pub(super) struct Loading {
+pub(crate) struct Loading {
     stream: UnixStream,
 }
 
 impl Loading {
     /// Begins the request.
-    pub(super) fn begin(socket: &Path) -> io::Result<Self> {
+    pub(crate) fn begin(socket: &Path) -> io::Result<Self> {
         let mut stream = UnixStream::connect(socket)?;
         stream.write_all(
             b"POST /images/load?quiet=1 HTTP/1.1\r\nHost: docker\r\nContent-Type: application/x-tar\r\n\
@@ -76,14 +76,14 @@ impl Loading {
     }
 
     /// Where the archive goes.
-    pub(super) fn body(&self) -> io::Result<Box<dyn Write + Send>> {
+    pub(crate) fn body(&self) -> io::Result<Box<dyn Write + Send>> {
         let body = Chunks(self.stream.try_clone()?);
         Ok(Box::new(BufWriter::with_capacity(1 << 20, body)))
     }
 
     /// Ends the request and says why the engine did not take the image, where it did not. `whole` is whether all of the
     /// archive was written. Blocks.
-    pub(super) fn finish(mut self, whole: bool) -> Result<(), String> {
+    pub(crate) fn finish(mut self, whole: bool) -> Result<(), String> {
         if whole {
             // An engine that has had enough already says why.
             // An engine takes the end of the connection for nobody being there any more, so the connection stays open.

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 /// Keys and their values. Who reads them takes out what it knows, and what is left nobody knows.
-pub(super) struct Keys(BTreeMap<String, String>);
+pub(crate) struct Keys(BTreeMap<String, String>);
 
 impl Keys {
     /// Reads what [`fields`] gives. Keys are the same in upper and lower case, as `docker build` has it. `instead` says
     /// what else the flag takes, for people who wrote no keys.
-    pub(super) fn read(fields: &[String], instead: &str) -> Result<Self, String> {
+    pub(crate) fn read(fields: &[String], instead: &str) -> Result<Self, String> {
         let mut keys = BTreeMap::new();
         for field in fields {
             let (key, value) = field.split_once('=').ok_or_else(|| {
@@ -22,12 +22,12 @@ impl Keys {
         Ok(Self(keys))
     }
 
-    pub(super) fn take(&mut self, key: &str) -> Option<String> {
+    pub(crate) fn take(&mut self, key: &str) -> Option<String> {
         self.0.remove(key)
     }
 
     /// Takes all keys that begin so.
-    pub(super) fn take_all(&mut self, start: &str) -> BTreeMap<String, String> {
+    pub(crate) fn take_all(&mut self, start: &str) -> BTreeMap<String, String> {
         let (taken, left) = std::mem::take(&mut self.0)
             .into_iter()
             .partition(|(key, _)| key.starts_with(start));
@@ -35,7 +35,7 @@ impl Keys {
         taken
     }
 
-    pub(super) fn flag(&mut self, key: &str) -> Result<Option<bool>, String> {
+    pub(crate) fn flag(&mut self, key: &str) -> Result<Option<bool>, String> {
         match self.take(key).as_deref() {
             None => Ok(None),
             Some("true" | "1") => Ok(Some(true)),
@@ -45,13 +45,13 @@ impl Keys {
     }
 
     /// A key that nobody took.
-    pub(super) fn rest(self) -> Option<String> {
+    pub(crate) fn rest(self) -> Option<String> {
         self.0.into_keys().next()
     }
 }
 
 /// Splits at commas, but not within quotes (RFC 4180): `type=image,"name=a,b"`.
-pub(super) fn fields(text: &str) -> Result<Vec<String>, String> {
+pub(crate) fn fields(text: &str) -> Result<Vec<String>, String> {
     let mut fields = Vec::new();
     let mut rest = text;
     loop {

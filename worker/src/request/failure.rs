@@ -1,12 +1,11 @@
-//! A failed build as an error: why it failed, and where it stands in the Dockerfile.
+//! Why a build failed, and where that stands in the Dockerfile.
 
 use std::fmt::Write as _;
 
 use stagewright_core::analysis::Analysis;
 use stagewright_core::protocol::BuildFailure;
 
-use crate::cli::Failure;
-use crate::cli::dockerfile::Dockerfile;
+use super::planning::Dockerfile;
 
 /// Lines that are shown before and after those of the step.
 const AROUND: usize = 2;
@@ -15,14 +14,14 @@ const LONGEST: usize = 16;
 
 /// What to say of a build that failed, of the plan that it carried out where it is known. What its step printed last
 /// is in the failure's message.
-pub(super) fn of(plan: Option<(&Dockerfile, &Analysis)>, failure: &BuildFailure) -> Failure {
+pub(crate) fn told(plan: Option<(&Dockerfile, &Analysis)>, failure: &BuildFailure) -> String {
     let mut message = failure.message.clone();
     if let Some((dockerfile, analysis)) = plan
         && let Some((first, last)) = place(analysis, failure)
     {
         excerpt(&mut message, dockerfile, first, last);
     }
-    Failure::new(Failure::WORK, message)
+    message
 }
 
 /// The first and last line of what failed: an instruction, or the `FROM` whose image could not be had.
@@ -94,7 +93,7 @@ mod tests {
             vertex,
             exit_code: Some(2),
         };
-        of(Some((&dockerfile, &analysis)), &failure).message
+        told(Some((&dockerfile, &analysis)), &failure)
     }
 
     #[test]

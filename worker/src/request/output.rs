@@ -1,4 +1,4 @@
-//! `--output`: what becomes of a build's result, written as docker build has it.
+//! What becomes of a build's result, written as docker build has it in `--output`.
 
 use std::fmt::Display;
 use std::path::PathBuf;
@@ -7,25 +7,26 @@ use stagewright_core::protocol::OutputFormat;
 
 use super::annotation::Annotation;
 use super::keys::{Keys, fields};
-use crate::cli::image;
 use crate::export::Encoding;
-use crate::source::image::reference::Reference;
+use crate::source::image::reference::{self, Reference};
 
 /// One output.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Output {
-    pub(super) kind: Kind,
+pub(crate) struct Output {
+    pub(crate) kind: Kind,
     /// What is chosen of the image, where it is an image that is put out.
-    pub(super) choice: Choice,
+    pub(crate) choice: Choice,
 }
 
 /// What is put out, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     /// The files, into a folder; each platform's in one of its own where that is asked for.
     Folder(PathBuf, Option<bool>),
     /// The files, as a tar.
     Tar(Destination),
+    /// The files, as a tar for each platform that is kept with the build.
+    Kept,
     /// An image in one file.
     Archive(OutputFormat, Destination),
     /// An image in a folder.
@@ -40,26 +41,26 @@ pub(super) enum Kind {
 
 /// How an image is pushed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Push {
+pub(crate) struct Push {
     /// Without a tag.
-    pub(super) by_digest: bool,
+    pub(crate) by_digest: bool,
 }
 
 /// Where a file goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Destination {
+pub(crate) enum Destination {
     StandardOutput,
     File(PathBuf),
 }
 
 /// What is chosen of an image. Nothing chosen is [`Choice::default`].
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(super) struct Choice {
-    pub(super) names: Vec<Reference>,
-    pub(super) encoding: Encoding,
-    pub(super) encode_all: bool,
-    pub(super) rewrite_timestamps: bool,
-    pub(super) annotations: Vec<Annotation>,
+pub(crate) struct Choice {
+    pub(crate) names: Vec<Reference>,
+    pub(crate) encoding: Encoding,
+    pub(crate) encode_all: bool,
+    pub(crate) rewrite_timestamps: bool,
+    pub(crate) annotations: Vec<Annotation>,
 }
 
 /// The keys that every image has.
@@ -68,17 +69,17 @@ const IMAGE_KEYS: &str =
 
 impl Kind {
     /// Whether it is an image rather than its files.
-    pub(super) fn is_image(&self) -> bool {
-        !matches!(self, Self::Folder(..) | Self::Tar(_) | Self::Nothing)
+    pub(crate) fn is_image(&self) -> bool {
+        !matches!(self, Self::Folder(..) | Self::Tar(_) | Self::Kept | Self::Nothing)
     }
 
     /// Whether it is an image as `docker load` takes it.
-    pub(super) fn is_for_docker_load(&self) -> bool {
+    pub(crate) fn is_for_docker_load(&self) -> bool {
         matches!(self, Self::Load | Self::Archive(OutputFormat::Docker, _))
     }
 
     /// Whether it takes standard output.
-    pub(super) fn takes_standard_output(&self) -> bool {
+    pub(crate) fn takes_standard_output(&self) -> bool {
         matches!(
             self,
             Self::Tar(Destination::StandardOutput) | Self::Archive(_, Destination::StandardOutput)
@@ -87,7 +88,7 @@ impl Kind {
 }
 
 impl Output {
-    pub(super) fn of(kind: Kind) -> Self {
+    pub(crate) fn of(kind: Kind) -> Self {
         Self {
             kind,
             choice: Choice::default(),
@@ -95,7 +96,7 @@ impl Output {
     }
 
     /// Reads the flag's value; the error completes clap's own sentence.
-    pub(super) fn read(text: &str) -> Result<Self, String> {
+    pub(crate) fn read(text: &str) -> Result<Self, String> {
         let fields = fields(text)?;
         // What is no list of keys is a place, as docker build has it.
         if let [only] = fields.as_slice()
@@ -213,7 +214,7 @@ impl Keys {
             ..Choice::default()
         };
         for name in self.take("name").iter().flat_map(|names| names.split(',')) {
-            choice.names.push(image::name(name)?);
+            choice.names.push(reference::name(name)?);
         }
         for (key, value) in self.take_all("annotation") {
             let (place, name) = key
@@ -242,7 +243,7 @@ impl Keys {
 }
 
 /// How layers are written, by the names that docker build has for it.
-pub(super) fn compression(kind: Option<&str>, level: Option<&str>) -> Result<Encoding, String> {
+pub(crate) fn compression(kind: Option<&str>, level: Option<&str>) -> Result<Encoding, String> {
     let kind = kind.unwrap_or("gzip");
     let within = |lowest: u8, highest: u8, usual: u8| {
         let Some(level) = level else {
@@ -268,7 +269,7 @@ pub(super) fn compression(kind: Option<&str>, level: Option<&str>) -> Result<Enc
 }
 
 /// What all image outputs of a build agree on; the error says in what they do not.
-pub(super) fn agreed(outputs: &[Output]) -> Result<Choice, String> {
+pub(crate) fn agreed(outputs: &[Output]) -> Result<Choice, String> {
     let mut images = outputs.iter().filter(|output| output.kind.is_image());
     let Some(first) = images.next() else {
         return Ok(Choice::default());

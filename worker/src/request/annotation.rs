@@ -1,14 +1,14 @@
-//! `--annotation [PLACE[OS/ARCH]:]NAME=VALUE`: what is written beside an image rather than into it.
+//! An annotation, `[PLACE[OS/ARCH]:]NAME=VALUE`: what is written beside an image rather than into it.
 
 use std::collections::BTreeMap;
 
 use stagewright_core::platform::Platform;
 
-use crate::cli::dockerfile::platform;
+use super::platform::platform;
 
 /// An annotation, and where it goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Annotation {
+pub(crate) struct Annotation {
     places: Vec<(Place, Option<Platform>)>,
     name: String,
     value: String,
@@ -16,7 +16,7 @@ pub(super) struct Annotation {
 
 /// What an annotation is of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Place {
+pub(crate) enum Place {
     /// The manifest of the image for one platform.
     Manifest,
     /// What points to that manifest.
@@ -38,7 +38,7 @@ impl Place {
 
 impl Annotation {
     /// Reads the flag's value; the error completes clap's own sentence.
-    pub(super) fn read(text: &str) -> Result<Self, String> {
+    pub(crate) fn read(text: &str) -> Result<Self, String> {
         let (head, value) = text
             .split_once('=')
             .ok_or("an annotation is written NAME=VALUE, such as org.opencontainers.image.licenses=MIT")?;
@@ -57,7 +57,7 @@ impl Annotation {
     }
 
     /// Those of `all` that go there for that platform; of several of one name the last.
-    pub(super) fn of(all: &[Self], place: Place, built: &Platform) -> BTreeMap<String, String> {
+    pub(crate) fn of(all: &[Self], place: Place, built: &Platform) -> BTreeMap<String, String> {
         let goes = |annotation: &&Self| {
             annotation.places.iter().any(|(there, wanted)| {
                 *there == place
@@ -73,7 +73,7 @@ impl Annotation {
     }
 
     /// Whether it goes to what only images for several platforms have.
-    pub(super) fn wants_an_index(&self) -> bool {
+    pub(crate) fn wants_an_index(&self) -> bool {
         self.places
             .iter()
             .any(|(place, _)| matches!(place, Place::Index | Place::IndexDescriptor))

@@ -1,15 +1,15 @@
-//! `--cache-from` and `--cache-to`: caches that several machines share, written as docker build has them.
+//! Caches that several machines share, written as docker build has them in `--cache-from` and `--cache-to`.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use stagewright_core::digest::Digest;
 
-use super::display::Display;
 use super::keys::{Keys, fields};
+use super::obstacle::Obstacle;
 use super::output::compression;
-use crate::cli::Failure;
-use crate::cli::machine::Machine;
+use super::watcher::{Watcher, task};
+use crate::build::Builds;
 use crate::export::Encoding;
 use crate::sharing::{CacheExport, Place, Written};
 use crate::source::image::reference::Reference;
@@ -22,11 +22,11 @@ const TAG: &str = "latest";
 
 /// A cache that steps may come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct CacheFrom(Place);
+pub(crate) struct CacheFrom(Place);
 
 /// A cache that is to be written.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum CacheTo {
+pub(crate) enum CacheTo {
     /// In the image itself.
     Inline,
     /// In a place of its own.
@@ -41,8 +41,13 @@ pub(super) enum CacheTo {
 }
 
 impl CacheFrom {
+    /// Whether it is elsewhere, and no folder of this machine.
+    pub(crate) fn is_far(&self) -> bool {
+        matches!(self.0, Place::Registry(_))
+    }
+
     /// Reads the flag's value; the error completes clap's own sentence.
-    pub(super) fn read(text: &str) -> Result<Self, String> {
+    pub(crate) fn read(text: &str) -> Result<Self, String> {
         let mut keys = keys(text)?;
         let place = match keys.kind()?.as_str() {
             "registry" => keys.reference()?,
@@ -55,8 +60,16 @@ impl CacheFrom {
 }
 
 impl CacheTo {
+    /// Whether it goes elsewhere, and to no folder of this machine.
+    pub(crate) fn is_far(&self) -> bool {
+        match self {
+            Self::Inline => true,
+            Self::Place { place, .. } => matches!(place, Place::Registry(_)),
+        }
+    }
+
     /// Reads the flag's value; the error completes clap's own sentence.
-    pub(super) fn read(text: &str) -> Result<Self, String> {
+    pub(crate) fn read(text: &str) -> Result<Self, String> {
         let mut keys = keys(text)?;
         let kind = keys.kind()?;
         let place = match kind.as_str() {
@@ -161,16 +174,16 @@ impl Keys {
 }
 
 /// The caches of a build: those that it names, and those that it writes.
-pub(super) struct Caches {
-    pub(super) from: Arc<Vec<Place>>,
-    pub(super) to: Arc<Vec<Arc<CacheExport>>>,
-    pub(super) inline: bool,
+pub(crate) struct Caches {
+    pub(crate) from: Arc<Vec<Place>>,
+    pub(crate) to: Arc<Vec<Arc<CacheExport>>>,
+    pub(crate) inline: bool,
     /// For each that is written, whether the build is good without it.
     ignored: Vec<bool>,
 }
 
 impl Caches {
-    pub(super) fn of(from: &[CacheFrom], to: &[CacheTo]) -> Self {
+    pub(crate) fn of(from: &[CacheFrom], to: &[CacheTo]) -> Self {
         let mut exports = Vec::new();
         let mut ignored = Vec::new();
         for cache in to {
@@ -194,17 +207,17 @@ impl Caches {
     }
 
     /// Writes what the builds gathered.
-    pub(super) async fn write(&self, machine: &Machine, display: &mut Display) -> Result<(), Failure> {
+    pub(crate) async fn write(&self, builds: &Builds, watcher: &mut dyn Watcher) -> Result<(), Obstacle> {
         for (export, ignored) in self.to.iter().zip(&self.ignored) {
             let name = format!("exporting the {}", export.place);
-            let written = display.task(&name, write(export, machine)).await;
+            let written = task(watcher, &name, write(export, builds), String::clone).await;
             if let Err(failure) = written {
                 if !ignored {
                     return Err(failure.hint(
                         "the image is built; with ignore-error=true in --cache-to the build is good without its cache",
                     ));
                 }
-                display.note(&format!(
+                watcher.note(&format!(
                     "note: the {} is not written: {}\n",
                     export.place, failure.message
                 ));
@@ -214,13 +227,13 @@ impl Caches {
     }
 }
 
-async fn write(export: &CacheExport, machine: &Machine) -> Result<String, Failure> {
-    let failed = |error: &dyn std::fmt::Display| Failure::new(Failure::WORK, error.to_string());
-    let content = machine.builds.contexts().content();
+async fn write(export: &CacheExport, builds: &Builds) -> Result<String, Obstacle> {
+    let failed = |error: &dyn std::fmt::Display| Obstacle::work(error.to_string());
+    let content = builds.contexts().content();
     let written = export.put_together(content).map_err(|error| failed(&error))?;
     match &export.place {
         Place::Registry(name) => {
-            let pushed = machine.builds.backend().push(name, &written.push).await;
+            let pushed = builds.backend().push(name, &written.push).await;
             pushed.map_err(|error| failed(&error))?;
         }
         Place::Folder { path, tag, .. } => {

@@ -1,0 +1,107 @@
+//! Proof that a message comes from whoever shares a key, and is as it was sent: HMAC-SHA256.
+
+use std::fmt;
+use std::fmt::Write as _;
+
+use ring::hmac;
+use subtle::ConstantTimeEq as _;
+
+use crate::source::secret::Secret;
+
+/// What stands before the digits of a signature, as GitHub has it.
+const SCHEME: &str = "sha256=";
+
+/// A key that is shared with somebody.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SigningKey(Secret);
+
+impl fmt::Debug for SigningKey {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("SigningKey")
+    }
+}
+
+impl SigningKey {
+    /// This key.
+    pub fn new(key: Vec<u8>) -> Self {
+        Self(Secret::new(key))
+    }
+
+    pub(crate) fn reveal(&self) -> &[u8] {
+        self.0.reveal()
+    }
+
+    /// `sha256=` and the digits for the parts of a message, one after the other.
+    pub fn sign(&self, parts: &[&[u8]]) -> String {
+        let mut text = SCHEME.to_owned();
+        for byte in self.mac(parts).as_ref() {
+            // Writing to a text cannot fail.
+            _ = write!(text, "{byte:02x}");
+        }
+        text
+    }
+
+    /// Whether `signature` is that of the message. How long it takes says nothing of how much of it is right.
+    pub fn verifies(&self, parts: &[&[u8]], signature: &str) -> bool {
+        let given = signature.strip_prefix(SCHEME).and_then(decoded);
+        // Worked out in any case, so that a text that is none takes as long.
+        let right = self.mac(parts);
+        given.is_some_and(|given| given.ct_eq(right.as_ref()).into())
+    }
+
+    fn mac(&self, parts: &[&[u8]]) -> hmac::Tag {
+        let key = hmac::Key::new(hmac::HMAC_SHA256, self.reveal());
+        let mut context = hmac::Context::with_key(&key);
+        for part in parts {
+            context.update(part);
+        }
+        context.sign()
+    }
+}
+
+fn decoded(digits: &str) -> Option<Vec<u8>> {
+    let plain = digits.len() == 64 && digits.bytes().all(|digit| digit.is_ascii_hexdigit());
+    if !plain {
+        return None;
+    }
+    (0..64)
+        .step_by(2)
+        .map(|at| u8::from_str_radix(digits.get(at..at + 2)?, 16).ok())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn signatures_are_those_that_others_make() {
+        // RFC 4231, test case 2.
+        let key = SigningKey::new(b"Jefe".to_vec());
+        let signature = "sha256=5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843";
+        let message: [&[u8]; 2] = [b"what do ya want ", b"for nothing?"];
+        assert_eq!(key.sign(&message), signature);
+        assert!(key.verifies(&message, signature));
+        assert!(key.verifies(&message, &signature.to_uppercase().replace("SHA", "sha")));
+    }
+
+    #[test]
+    fn what_is_not_the_signature_does_not_pass() {
+        let key = SigningKey::new(b"key".to_vec());
+        let right = key.sign(&[b"body"]);
+        assert!(!key.verifies(&[b"bodY"], &right));
+        assert!(!SigningKey::new(b"kez".to_vec()).verifies(&[b"body"], &right));
+        for wrong in [
+            "",
+            "sha256=",
+            &right[..right.len() - 1],
+            &right.replace("sha256=", "sha1="),
+            &format!("{}+1", &right[..right.len() - 2]),
+            &format!("{}é", &right[..right.len() - 2]),
+            &format!("{right}00"),
+        ] {
+            assert!(!key.verifies(&[b"body"], wrong), "{wrong}");
+        }
+        assert_eq!(format!("{key:?}"), "SigningKey");
+    }
+}
