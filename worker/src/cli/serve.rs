@@ -12,6 +12,7 @@ use super::signals::Signals;
 use super::{Failure, print};
 use crate::backend::BackendDescription;
 use crate::config::Config;
+use crate::request::Requests;
 use crate::server::{HostName, Limits, Origin, Rate, Server, ServerError, Settings, TlsFiles};
 use crate::storage::control;
 
@@ -105,7 +106,9 @@ async fn serve(arguments: &Arguments) -> Result<ExitCode, Failure> {
         // A worker whose output nobody reads any more works on.
         _ = print(&format!("playground: {url}\n"));
     };
-    let server = Server::bind(settings, builds, announce)
+    let requests = Requests::open(&state.path, builds, &config)
+        .map_err(|error| Failure::new(Failure::PLACE, error.to_string()))?;
+    let server = Server::bind(settings, requests, announce)
         .await
         .map_err(|error| refused(&error))?;
     print(&abilities(&description))?;

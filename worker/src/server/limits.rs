@@ -56,6 +56,8 @@ pub struct Limits {
     pub document: usize,
     /// Builds that are followed over HTTP at the same time.
     pub streams: usize,
+    /// Plans and checks that are made at the same time.
+    pub plans: usize,
     /// How long a download's address is good for.
     pub ticket: Duration,
     /// Download addresses that are good at the same time.
@@ -93,6 +95,7 @@ impl Default for Limits {
             },
             document: 4 << 20,
             streams: 256,
+            plans: 8,
             ticket: Duration::from_mins(1),
             tickets: 256,
             farewell: Duration::from_secs(4),

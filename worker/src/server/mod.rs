@@ -50,6 +50,7 @@ pub use rate::Rate;
 pub use tls::{TlsError, TlsFiles};
 
 use crate::build::Builds;
+use crate::request::Requests;
 use crate::token::{TokenError, Verifier};
 use access::Who;
 use counts::Counts;
@@ -124,6 +125,7 @@ pub enum ServerError {
 /// What every handler shares.
 struct Shared {
     builds: Builds,
+    requests: Requests,
     credentials: Credentials,
     tokens: Verifier,
     gate: Gate,
@@ -134,6 +136,8 @@ struct Shared {
     strangers: Arc<Semaphore>,
     /// Builds that are followed over HTTP.
     streams: Arc<Semaphore>,
+    /// Plans that are made.
+    planning: Arc<Semaphore>,
     asking: Buckets<Who>,
     uploading: Buckets<Who>,
     refused: Buckets<IpAddr>,
@@ -162,7 +166,7 @@ impl Server {
     /// fragment, now and whenever a token was used up.
     pub async fn bind(
         settings: Settings,
-        builds: Builds,
+        requests: Requests,
         announce: impl Fn(&str) + Send + Sync + 'static,
     ) -> Result<Self, ServerError> {
         let Settings {
@@ -199,7 +203,8 @@ impl Server {
             announce(&format!("{url}/#token={}", token.expose()));
         })?;
         let app = Arc::new(Shared {
-            builds,
+            builds: requests.builds().clone(),
+            requests,
             credentials,
             tokens,
             headers: SecurityHeaders::new(&gate),
@@ -208,6 +213,7 @@ impl Server {
             sockets: Arc::new(Semaphore::new(limits.sockets)),
             strangers: Arc::new(Semaphore::new(limits.strangers)),
             streams: Arc::new(Semaphore::new(limits.streams)),
+            planning: Arc::new(Semaphore::new(limits.plans)),
             asking: Buckets::new(limits.asking),
             uploading: Buckets::new(limits.uploading),
             refused: Buckets::new(limits.refused),
@@ -250,7 +256,7 @@ impl Server {
         tracing::info!("stopping");
         app.draining.cancel();
         // Builds end first, so that the clients that follow them still hear of it.
-        _ = tokio::time::timeout(app.limits.farewell, app.builds.stop()).await;
+        _ = tokio::time::timeout(app.limits.farewell, app.requests.stop()).await;
         app.closing.cancel();
         app.tracker.close();
         let closed = async {

@@ -1,11 +1,13 @@
 //! What an HTTP request is answered with where it cannot be done: `application/problem+json` (RFC 9457).
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use axum::Json;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use serde_json::Value;
 
 /// A refusal, in a sentence that says what to do next.
 #[derive(Debug)]
@@ -13,6 +15,8 @@ pub(super) struct Problem {
     status: StatusCode,
     detail: String,
     headers: Vec<(HeaderName, HeaderValue)>,
+    /// What a program can make use of besides.
+    members: Vec<(&'static str, Value)>,
 }
 
 #[derive(Serialize)]
@@ -20,6 +24,8 @@ struct Body<'a> {
     title: &'a str,
     status: u16,
     detail: &'a str,
+    #[serde(flatten)]
+    members: BTreeMap<&'static str, Value>,
 }
 
 impl Problem {
@@ -28,6 +34,7 @@ impl Problem {
             status,
             detail: detail.into(),
             headers: Vec::new(),
+            members: Vec::new(),
         }
     }
 
@@ -45,6 +52,15 @@ impl Problem {
         self
     }
 
+    /// The same with a member of its own, for programs.
+    pub(super) fn and(mut self, name: &'static str, value: impl Serialize) -> Self {
+        // What cannot be written is left out: the sentence says it all.
+        if let Ok(value) = serde_json::to_value(value) {
+            self.members.push((name, value));
+        }
+        self
+    }
+
     /// The same with when to come again, in whole seconds and so never too early.
     pub(super) fn retry_after(self, time: Duration) -> Self {
         let seconds = time.as_secs() + u64::from(time.subsec_nanos() > 0);
@@ -59,6 +75,7 @@ impl IntoResponse for Problem {
             title,
             status: self.status.as_u16(),
             detail: &self.detail,
+            members: self.members.into_iter().collect(),
         };
         let mut response = (self.status, Json(body)).into_response();
         let headers = response.headers_mut();

@@ -248,7 +248,7 @@ async fn address_that_others_can_reach_takes_tls_a_token_and_a_name() {
             allow_origins: Vec::new(),
             limits: Limits::default(),
         };
-        Server::bind(settings, worker.builds.clone(), |_| ())
+        Server::bind(settings, worker.requests(), |_| ())
             .await
             .err()
             .unwrap()

@@ -78,7 +78,9 @@ impl Backend for Scripted {
             match request.reference.as_str() {
                 "never" => std::future::pending().await,
                 "panic" => panic!("a backend with a fault"),
-                "unreachable" => Err(BackendError::Upstream("the registry did not answer".into())),
+                "unreachable" | "docker.io/library/unreachable:latest" => {
+                    Err(BackendError::Upstream("the registry did not answer".into()))
+                }
                 reference => Ok(ImageFacts {
                     digest: Digest::of(reference.as_bytes()),
                     config: serde_json::json!({}),

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use stagewright::build::{BuildLimits, Builds};
+use stagewright::config::Config;
 use stagewright::content::ContentStore;
+use stagewright::request::Requests;
 use stagewright::server::{Limits, Server, ServerError, Settings, TlsFiles};
 use stagewright::source::local::{ContextLimits, Contexts};
 use stagewright::token::{Scope, Tokens};
@@ -70,7 +72,8 @@ impl Worker {
                 .collect(),
             limits: setup.limits,
         };
-        let server = Server::bind(settings, builds.clone(), move |url| {
+        let requests = Requests::open(state.path(), builds.clone(), &Config::default()).unwrap();
+        let server = Server::bind(settings, requests, move |url| {
             shown.lock().unwrap().push(url.to_owned());
         })
         .await
@@ -116,6 +119,11 @@ impl Worker {
             }
             tokio::task::yield_now().await;
         }
+    }
+
+    /// The requests of this worker, as another server might have them.
+    pub(crate) fn requests(&self) -> Requests {
+        Requests::open(self.state.path(), self.builds.clone(), &Config::default()).unwrap()
     }
 
     /// A fresh token of the API that allows this.

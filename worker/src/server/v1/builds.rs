@@ -1,19 +1,58 @@
-//! Builds: listed, looked at, cancelled and forgotten.
+//! Builds: started, listed, looked at, cancelled and forgotten.
 
-use axum::Json;
+use axum::body::Body;
 use axum::extract::{Path, State};
-use axum::http::{StatusCode, Uri};
+use axum::http::{HeaderMap, StatusCode, Uri, header};
+use axum::response::{IntoResponse as _, Response};
+use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
-use stagewright_core::protocol::{BuildState, BuildSummary, ImageSummary};
+use stagewright_core::protocol::{
+    BuildFailure, BuildId, BuildStarted, BuildState, BuildSummary, ImageSummary,
+};
 
-use super::super::App;
+use super::super::access::Caller;
 use super::super::problem::Problem;
+use super::super::{App, body};
 use super::{blocking, query};
 use crate::build::tally::Figures;
+use crate::request::{Asked, BuildRequest, CallbackReport};
+use crate::token::Scope;
 
 /// Builds on one page.
 const PAGE: usize = 50;
 const LONGEST_PAGE: usize = 200;
+
+/// Takes a build into the queue.
+pub(super) async fn start(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    let query::None {} = query::read(&uri)?;
+    if app.draining.is_cancelled() {
+        return Err(Problem::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "This worker is shutting down.",
+        ));
+    }
+    let request: BuildRequest = body::json(&app, &headers, body, app.limits.document).await?;
+    let id = blocking(move || {
+        if app.requests.pushes(&request)? {
+            caller.needs(Scope::Push)?;
+        }
+        Ok(app.requests.start(&request, Asked::default())?)
+    })
+    .await?;
+    let place = format!("/v1/builds/{id}");
+    Ok((
+        StatusCode::CREATED,
+        [(header::LOCATION, place)],
+        Json(BuildStarted { id }),
+    )
+        .into_response())
+}
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -70,6 +109,16 @@ pub(super) struct Build {
     pub(super) image: Option<ImageSummary>,
     /// How its steps went so far.
     pub(super) steps: Figures,
+    /// Why it did not end well, where it did not.
+    pub(super) failure: Option<BuildFailure>,
+    /// What was asked for, without its secrets; nothing where the page started it.
+    pub(super) request: Option<BuildRequest>,
+    /// The platforms of which files are kept, as in `linux_amd64`.
+    pub(super) files: Vec<String>,
+    /// The build that was asked for in the place of this one, before it began.
+    pub(super) superseded_by: Option<BuildId>,
+    /// What came of telling somebody of its end.
+    pub(super) callback: Option<CallbackReport>,
 }
 
 pub(super) async fn show(
@@ -80,10 +129,16 @@ pub(super) async fn show(
     let query::None {} = query::read(&uri)?;
     blocking(move || {
         let (summary, image, steps) = app.builds.look(&id)?;
+        let files = app.requests.files(&id)?;
         Ok(Json(Build {
             summary,
             image,
             steps,
+            failure: app.builds.failure(&id)?,
+            request: app.requests.request(&id)?,
+            files: files.into_iter().map(|files| files.platform).collect(),
+            superseded_by: app.builds.superseded_by(&id)?,
+            callback: app.requests.callback(&id),
         }))
     })
     .await

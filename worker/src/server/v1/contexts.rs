@@ -16,7 +16,7 @@ use super::{blocking, query};
 /// A context: a list of its files, or a tar.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Offer {
+pub(super) struct Offer {
     #[serde(default)]
     entries: Option<Vec<ContextEntry>>,
     #[serde(default)]

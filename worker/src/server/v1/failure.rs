@@ -1,12 +1,21 @@
 //! The worker's errors as HTTP has them. Their text goes along as it is.
 
+use std::time::Duration;
+
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 
 use super::super::problem::Problem;
 use crate::backend::BackendError;
-use crate::build::BuildsError;
+use crate::build::{BuildsError, StartError};
 use crate::content::ContentError;
+use crate::request::RequestError;
 use crate::source::local::ContextError;
+
+/// The kind of error that an image is which cannot be had.
+const UNRESOLVED: &str = "image";
+
+/// How soon there may be room in a full queue.
+const FULL: Duration = Duration::from_secs(10);
 
 /// How much of a blob is here, as the draft for resumable uploads names it.
 pub(super) const UPLOAD_OFFSET: HeaderName = HeaderName::from_static("upload-offset");
@@ -20,6 +29,43 @@ impl From<BuildsError> for Problem {
             BuildsError::Backend(error) => backend(error),
         };
         Self::new(status, sentence(&error.to_string()))
+    }
+}
+
+impl From<RequestError> for Problem {
+    fn from(error: RequestError) -> Self {
+        let status = match &error {
+            // Nothing is wrong with the file: somebody else does not have what it names, or does not answer.
+            RequestError::Dockerfile { findings, .. }
+                if findings.iter().all(|found| found.code == UNRESOLVED) =>
+            {
+                StatusCode::FAILED_DEPENDENCY
+            }
+            RequestError::Field { .. } | RequestError::Together { .. } | RequestError::Dockerfile { .. } => {
+                StatusCode::UNPROCESSABLE_ENTITY
+            }
+            RequestError::NotAllowed { .. } => StatusCode::FORBIDDEN,
+            // What it depends on, somebody else has or has not.
+            RequestError::Lacking { .. } => StatusCode::FAILED_DEPENDENCY,
+            RequestError::Place(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            RequestError::Start(error) => match error {
+                StartError::Invalid(_) | StartError::Context(_) => StatusCode::UNPROCESSABLE_ENTITY,
+                StartError::NotAllowed(_) => StatusCode::FORBIDDEN,
+                StartError::Limit(_) | StartError::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+                StartError::Record(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            },
+            RequestError::Builds(error) => return error.clone().into(),
+        };
+        let problem = Self::new(status, sentence(&error.to_string()));
+        let problem = match error.field() {
+            Some(field) => problem.and("field", field),
+            None => problem,
+        };
+        match &error {
+            RequestError::Dockerfile { findings, .. } => problem.and("findings", findings),
+            RequestError::Start(StartError::Limit(_)) => problem.retry_after(FULL),
+            _ => problem,
+        }
     }
 }
 

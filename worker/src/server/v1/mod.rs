@@ -1,17 +1,21 @@
 //! The API for programs, under `/v1`: a file for each kind of thing it is about.
 //!
-//! [`operations`] lists all there is, with what each asks of its caller.
+//! [`operations`] lists all there is, with what each asks of its caller. `openapi.json` describes the same for others;
+//! a test compares the two.
 
 mod blobs;
 mod builds;
 mod contexts;
+mod document;
 mod events;
 mod failure;
+mod files;
 mod health;
 mod image;
 mod layers;
 mod logs;
 mod metrics;
+mod plan;
 mod query;
 
 use axum::Router;
@@ -28,6 +32,9 @@ use crate::token::Scope;
 
 /// One thing that can be asked for.
 struct Operation {
+    /// As the document has it.
+    #[cfg_attr(not(test), allow(dead_code, reason = "the answer knows it by itself"))]
+    method: &'static str,
     path: &'static str,
     need: Need,
     answer: MethodRouter<App>,
@@ -36,8 +43,14 @@ struct Operation {
 /// All that can be asked for.
 fn operations() -> Vec<Operation> {
     let build = Need::Scope(Scope::Build);
-    let of = |_method, path, need, answer| Operation { path, need, answer };
+    let of = |method, path, need, answer| Operation {
+        method,
+        path,
+        need,
+        answer,
+    };
     vec![
+        of("post", "/v1/builds", build, post(builds::start)),
         of("get", "/v1/builds", build, get(builds::list)),
         of("get", "/v1/builds/{id}", build, get(builds::show)),
         of("delete", "/v1/builds/{id}", build, delete(builds::forget)),
@@ -47,6 +60,9 @@ fn operations() -> Vec<Operation> {
         of("get", "/v1/builds/{id}/logs", build, get(logs::logs)),
         of("get", "/v1/builds/{id}/layers", build, get(layers::layers)),
         of("get", "/v1/builds/{id}/image", build, get(image::image)),
+        of("get", "/v1/builds/{id}/files", build, get(files::files)),
+        of("post", "/v1/plan", Need::Scope(Scope::Plan), post(plan::plan)),
+        of("post", "/v1/check", Need::Scope(Scope::Plan), post(plan::check)),
         of("post", "/v1/contexts", build, post(contexts::offer)),
         of(
             "head",
@@ -55,6 +71,7 @@ fn operations() -> Vec<Operation> {
             axum::routing::head(blobs::standing),
         ),
         of("put", "/v1/blobs/{digest}", Need::Upload, put(blobs::receive)),
+        of("get", "/v1/openapi.json", Need::Nothing, get(document::document)),
         of("get", "/healthz", Need::Nothing, get(health::alive)),
         of("get", "/readyz", Need::Nothing, get(health::ready)),
         of("get", "/metrics", Need::Acquaintance, get(metrics::metrics)),
@@ -94,3 +111,6 @@ async fn blocking<T: Send + 'static>(
         .await
         .unwrap_or_else(|_| Err(Problem::failed_inside()))
 }
+
+#[cfg(test)]
+mod tests;

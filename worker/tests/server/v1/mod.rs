@@ -6,6 +6,8 @@ mod builds;
 mod contexts;
 mod events;
 mod health;
+mod plan;
+mod requests;
 
 use crate::client::{Answer, Client};
 use crate::worker::Worker;
