@@ -148,6 +148,10 @@ pub fn run() -> ExitCode {
         Ok(arguments) => arguments,
         Err(error) => return unreadable(&error),
     };
+    if matches!(arguments.command, Command::Serve(_) | Command::Build(_)) {
+        // Before anything is read or begun. Where it cannot be done, nothing else fails for that.
+        _ = crate::sandbox::run_from_a_read_only_mount();
+    }
     let result = match arguments.command {
         Command::Serve(arguments) => serve::run(&arguments),
         Command::Build(arguments) => build::run(&arguments),
