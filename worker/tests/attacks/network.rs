@@ -1,13 +1,13 @@
 //! Reaching the worker, and the machine that it is on, from a step.
 
+use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::unix::net::UnixListener;
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
-use crate::stage::Stage;
+use crate::stage::{Stage, printed};
 
 /// A worker that serves on this machine's loopback.
 struct Served {
@@ -17,22 +17,24 @@ struct Served {
 
 impl Served {
     fn start(state: &std::path::Path) -> Self {
-        let mut process = Command::new(env!("CARGO_BIN_EXE_stagewright"))
+        let process = Command::new(env!("CARGO_BIN_EXE_stagewright"))
             .args(["serve", "--listen", "127.0.0.1:0", "--state"])
             .arg(state)
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
+        // It ends with this, whatever fails from here on.
+        let mut served = Self { process, port: 0 };
+        let mut lines = BufReader::new(served.process.stdout.take().unwrap()).lines();
         let line = lines.by_ref().map(Result::unwrap);
         let found = line.into_iter().find_map(|line| {
             line.strip_prefix("playground: http://127.0.0.1:")
                 .map(str::to_owned)
         });
-        let port = found.unwrap().split_once('/').unwrap().0.parse().unwrap();
+        served.port = found.unwrap().split_once('/').unwrap().0.parse().unwrap();
         std::thread::spawn(move || lines.for_each(drop));
-        Self { process, port }
+        served
     }
 }
 
@@ -59,26 +61,37 @@ fn own_addresses() -> Vec<String> {
     addresses
 }
 
+/// Lines that ask a port of hosts, as `ask HOST PORT`, and say whether somebody answered; and one that shows that they do
+/// ask, by a server of the step's own, also where the step has no way out.
+const ASK: &str = "\
+    gateway=$(ip route 2>/dev/null | sed -n 's/^default via \\([^ ]*\\).*/\\1/p')\n\
+    ask() { printf 'GET /v1/version HTTP/1.1\\r\\nHost: 127.0.0.1:%s\\r\\n\\r\\n' $2 | nc -w 2 $1 $2 2>/dev/null | \
+    head -c 8 | grep HTTP >/dev/null && echo REACHED $1; }\n\
+    printf 'HTTP/1.1 200 OK\\r\\n\\r\\n' | nc -l -p 8099 >/dev/null 2>&1 &\n\
+    for attempt in 1 2 3 4 5 6 7 8 9; do ask 127.0.0.1 8099 | grep REACHED && break; sleep 0.2; done\n";
+
 #[test]
 fn the_worker_cannot_be_asked_from_a_step_under_any_of_its_addresses() {
     let Some(stage) = Stage::new() else { return };
     let served = Served::start(&stage.outside().join("serving"));
     let port = served.port;
-    let ask = format!("GET /api/version HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n\r\n");
-    // It answers the machine itself.
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
-    stream.write_all(ask.as_bytes()).unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    assert!(answer.starts_with("HTTP/1.1 "), "{answer}");
+    let ask = format!("GET /v1/version HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n\r\n");
+    let answers = || {
+        let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+        stream.write_all(ask.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 "), "{answer}");
+    };
+    answers();
     let own = own_addresses().join(" ");
-    let script = format!(
-        "gateway=$(ip route 2>/dev/null | sed -n 's/^default via \\([^ ]*\\).*/\\1/p')\n\
-         for host in {own} $gateway ::1; do printf 'GET /api/version HTTP/1.1\\r\\nHost: 127.0.0.1:{port}\\r\\n\\r\\n' | \
-         nc -w 2 $host {port} 2>/dev/null | head -c 8 | grep HTTP && echo REACHED $host; done\ntrue\n"
-    );
-    let said = stage.script(&script);
-    assert!(!said.contains("REACHED") && !said.contains("HTTP"), "{said}");
+    let said = stage.script(&format!(
+        "{ASK}echo now\nfor host in {own} $gateway ::1; do ask $host {port}; done\necho asked\n"
+    ));
+    // The step's own server is all that the step reaches.
+    assert!(said.contains("REACHED 127.0.0.1\nnow\nasked\n"), "{said}");
+    // It still answers the machine itself.
+    answers();
 }
 
 #[test]
@@ -87,26 +100,36 @@ fn what_listens_on_this_machine_hears_nothing_from_a_step() {
     // On every address that there is, which a worker never does: the network alone has to keep steps away.
     let listener = TcpListener::bind("0.0.0.0:0").unwrap();
     let port = listener.local_addr().unwrap().port();
-    let heard = Arc::new(AtomicUsize::new(0));
-    let counting = Arc::clone(&heard);
+    let (tell, heard) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
-        for stream in listener.incoming() {
-            drop(stream);
-            counting.fetch_add(1, Ordering::SeqCst);
+        for mut stream in listener.incoming().flatten() {
+            let mut first = [0; 64];
+            let length = stream.read(&mut first).unwrap_or(0);
+            _ = stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n");
+            if tell.send(first[..length].to_vec()).is_err() {
+                return;
+            }
         }
     });
+    // The machine itself reaches it by each of the addresses.
+    for address in own_addresses() {
+        let mut stream = TcpStream::connect((address.as_str(), port)).unwrap();
+        stream.write_all(address.as_bytes()).unwrap();
+        drop(stream);
+        let first = heard.recv_timeout(Duration::from_secs(10)).unwrap();
+        assert_eq!(String::from_utf8_lossy(&first), address);
+    }
     let own = own_addresses().join(" ");
     let said = stage.script(&format!(
-        "gateway=$(ip route 2>/dev/null | sed -n 's/^default via \\([^ ]*\\).*/\\1/p')\n\
-         for host in {own} $gateway; do nc -w 2 $host {port} </dev/null; done; echo asked\n"
+        "{ASK}echo now\nfor host in {own} $gateway; do ask $host {port}; done\necho asked\n"
     ));
-    assert!(said.contains("asked"), "{said}");
-    assert_eq!(heard.load(Ordering::SeqCst), 0, "{said}");
-    // The count works.
-    drop(TcpStream::connect(("127.0.0.1", port)).unwrap());
-    while heard.load(Ordering::SeqCst) == 0 {
-        std::thread::yield_now();
-    }
+    assert!(said.contains("REACHED 127.0.0.1\nnow\nasked\n"), "{said}");
+    // Whoever came is heard in turn, so the next to be heard is this one where nobody came before.
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    stream.write_all(b"the last").unwrap();
+    drop(stream);
+    let next = heard.recv_timeout(Duration::from_secs(10)).unwrap();
+    assert_eq!(String::from_utf8_lossy(&next), "the last", "{said}");
 }
 
 #[test]
@@ -114,24 +137,34 @@ fn sockets_of_the_worker_and_of_the_machine_are_not_among_a_steps_files() {
     let Some(stage) = Stage::new() else { return };
     let socket = stage.outside().join("engine.sock");
     let _listener = UnixListener::bind(&socket).unwrap();
+    let abstracts = fs::read_to_string("/proc/net/unix").unwrap();
+    assert!(abstracts.contains("engine.sock"), "{abstracts}");
     let said = stage.script(&format!(
-        "find / -xdev -type s 2>/dev/null; ls {} {} /var/run/docker.sock /run/docker.sock 2>/dev/null; \
-         tail -n +2 /proc/net/unix; tail -n +2 /proc/net/tcp; tail -n +2 /proc/net/packet; echo end\n",
+        "echo \"$(find / -xdev -name busybox -type f | wc -l) programs\"\n\
+         find / -xdev -type s; ls {} {} /var/run/docker.sock /run/docker.sock 2>/dev/null\n\
+         for kind in unix tcp packet; do head -n 1 /proc/net/$kind | wc -l; tail -n +2 /proc/net/$kind; done; echo end\n",
         socket.display(),
         stage.ground.state.join("control.sock").display(),
     ));
-    assert_eq!(said.trim(), "end\nthe script has ended", "{said}");
+    // The lists are there, with their headings and with nothing in them.
+    assert_eq!(
+        said.trim(),
+        "1 programs\n1\n1\n1\nend\nthe script has ended",
+        "{said}"
+    );
 }
 
 #[test]
 fn a_step_without_a_network_reaches_nobody() {
     let Some(stage) = Stage::new() else { return };
-    let run = "RUN --network=none ip -o addr 2>/dev/null | grep -v ' lo ' | grep inet && echo ADDRESS; \
-               nc -w 1 192.0.2.1 9 </dev/null 2>&1; ip link add x type dummy && echo MADE; true";
+    let run = "RUN --network=none ip -o addr | grep -q ' lo ' && echo LISTED; ip -o addr | grep -v ' lo ' | grep inet && echo ADDRESS; \
+               nc -w 1 192.0.2.1 9 </dev/null 2>&1; ip link add x type dummy 2>&1 && echo MADE; true";
     let (ended, _) = stage.build(run, &[]);
-    let said = crate::stage::printed(&ended.well().err);
+    let said = printed(&ended.well().err);
     assert!(!said.contains("ADDRESS") && !said.contains("MADE"), "{said}");
-    assert!(said.contains("unreachable"), "{said}");
+    for proof in ["LISTED", "unreachable", "Operation not permitted"] {
+        assert!(said.contains(proof), "{proof}: {said}");
+    }
 }
 
 #[test]
@@ -146,10 +179,16 @@ fn a_frontend_that_a_dockerfile_names_is_neither_fetched_nor_run() {
         format!("// syntax=127.0.0.1:{port}/evil/frontend:1"),
     ] {
         let dockerfile = format!("{first}\nFROM scratch\nCOPY sums /\n");
-        std::fs::write(stage.ground.context.join("Dockerfile"), dockerfile).unwrap();
+        fs::write(stage.ground.context.join("Dockerfile"), dockerfile).unwrap();
         let frontend = format!("BUILDKIT_SYNTAX=127.0.0.1:{port}/evil/frontend:1");
         let ended = stage.ground.run(&["build", "--build-arg", &frontend, "."]);
-        assert!(matches!(ended.code, Some(0 | 1)), "{first}: {}", ended.err);
+        // The last is no comment, and so no Dockerfile for anybody but a frontend.
+        let code = i32::from(first.starts_with("//"));
+        assert_eq!(ended.code, Some(code), "{first}: {}", ended.err);
         assert!(listener.accept().is_err(), "{first}: somebody was asked");
     }
+    // Whoever asked would have been seen.
+    let _asks = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    listener.set_nonblocking(false).unwrap();
+    assert!(listener.accept().is_ok());
 }

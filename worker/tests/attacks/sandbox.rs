@@ -482,14 +482,15 @@ fn set_user_id_and_other_rights_end_at_the_steps_own_edge() {
         ("unshare -m true", "Operation not permitted"),
         ("chroot /proc/1/root /bin/umount /proc", "not permitted"),
     ];
-    let mut script = "grep -E '^Cap(Eff|Bnd)' /proc/self/status\n".to_owned();
-    for (number, command) in allowed.iter().enumerate() {
-        script += &format!("{command} && echo \"{number} allowed\"\n");
-    }
-    for (number, (command, _)) in refused.iter().enumerate() {
-        script += &format!("echo \"{number} said $( ({command}) 2>&1 && echo DONE)\" | tr '\\n' ' '; echo\n");
-    }
-    let said = stage.script(&(script + "echo \"devices $(ls /dev | tr '\\n' ' ')\"\n"));
+    let allow = |(number, command): (usize, &&str)| format!("{command} && echo \"{number} allowed\"\n");
+    let refuse = |(number, (command, _)): (usize, &(&str, &str))| {
+        format!("echo \"{number} said $( ({command}) 2>&1 && echo DONE)\" | tr '\\n' ' '; echo\n")
+    };
+    let said = stage.script(&format!(
+        "grep -E '^Cap(Eff|Bnd)' /proc/self/status\n{}{}echo \"devices $(ls /dev | tr '\\n' ' ')\"\n",
+        allowed.iter().enumerate().map(allow).collect::<String>(),
+        refused.iter().enumerate().map(refuse).collect::<String>(),
+    ));
     for (number, command) in allowed.iter().enumerate() {
         assert!(said.contains(&format!("{number} allowed\n")), "{command}: {said}");
     }

@@ -4,7 +4,6 @@
 //! for all of them, also in what is compressed, and in the forms in which they travel.
 
 use std::fs;
-use std::io::Read as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -15,7 +14,7 @@ use stagewright_core::digest::Digest;
 
 use crate::ground::{Ended, ended};
 use crate::site::Site;
-use crate::stage::{Stage, files, holds};
+use crate::stage::{Stage, files, says};
 
 /// A text that nobody else writes.
 fn mark(name: &str) -> String {
@@ -38,35 +37,18 @@ fn forms(mark: &str, user: &str) -> Vec<Vec<u8>> {
     ]
 }
 
-/// What a file says, as it lies and unpacked.
-fn contents(path: &Path) -> Vec<Vec<u8>> {
-    let plain = fs::read(path).unwrap_or_default();
-    let mut all = Vec::new();
-    if plain.starts_with(&[0x1f, 0x8b]) {
-        let mut unpacked = Vec::new();
-        // What is torn has said what it has to say.
-        _ = flate2::read::MultiGzDecoder::new(plain.as_slice()).read_to_end(&mut unpacked);
-        all.push(unpacked);
-    } else if plain.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]) {
-        all.extend(zstd::decode_all(plain.as_slice()));
-    }
-    all.push(plain);
-    all
-}
-
 /// Every place where one of the forms is.
 fn found(folders: &[&Path], texts: &[(String, String)], needles: &[Vec<u8>]) -> Vec<String> {
     let mut places = Vec::new();
     let mut look = |place: &str, content: &[u8]| {
-        for needle in needles.iter().filter(|needle| holds(content, needle)) {
+        for needle in needles.iter().filter(|needle| says(content, needle)) {
             places.push(format!("{place}: {}", String::from_utf8_lossy(needle)));
         }
     };
     for path in folders.iter().flat_map(|folder| files(folder)) {
         look("a name", path.to_string_lossy().as_bytes());
-        for content in contents(&path) {
-            look(&path.display().to_string(), &content);
-        }
+        let content = fs::read(&path).unwrap_or_default();
+        look(&path.display().to_string(), &content);
     }
     for (name, text) in texts {
         look(name, text.as_bytes());
@@ -198,13 +180,21 @@ fn a_secret_of_a_step_is_in_no_layer_image_log_record_cache_or_output() {
     let outputs = stage.outside().join("outputs");
     let places = found(&[&stage.ground.state, &outputs], &told(&stage, &builds), &needles);
     assert_eq!(places, Vec::<String>::new());
-    // The search finds what is there, packed or not.
-    let given = stage.outside().join("given-packed");
-    fs::create_dir(&given).unwrap();
-    let packed = zstd::encode_all(fs::read(&secret).unwrap().as_slice(), 3).unwrap();
-    fs::write(given.join("packed"), packed).unwrap();
-    assert!(!found(&[&given], &[], &needles).is_empty());
     assert!(builds[0].err.contains("***"), "{}", builds[0].err);
+    // The search finds what is there: a step that gives its secret away, in each output and in what is kept.
+    let careless = format!("{FROM}RUN --mount=type=secret,id=file cp /run/secrets/file /given-away\n");
+    let number = fs::read_dir(&outputs).unwrap().count();
+    stage
+        .everything(&careless, &flags, &[("GIVEN", &variable)])
+        .well();
+    for kind in ["oci", "docker", "local"] {
+        let output = outputs.join(format!("{number}-{kind}"));
+        let folder = stage.outside().join(format!("given-away-{kind}"));
+        fs::create_dir(&folder).unwrap();
+        fs::rename(&output, folder.join("output")).unwrap();
+        assert!(!found(&[&folder], &[], &forms(&file, "x")).is_empty(), "{kind}");
+    }
+    assert!(!found(&[&stage.ground.state], &[], &forms(&file, "x")).is_empty());
 }
 
 /// A repository in a folder that any web server can give out.

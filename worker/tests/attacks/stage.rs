@@ -1,6 +1,7 @@
 //! A worker, a base of busybox, and somebody's Dockerfile on it.
 
 use std::fs;
+use std::io::Read as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -124,7 +125,7 @@ impl Victim {
         let own = fs::metadata(&self.path).unwrap();
         for path in files(folder) {
             let content = fs::read(&path).unwrap_or_default();
-            assert!(!holds(&content, Self::CONTENT.as_bytes()), "{}", path.display());
+            assert!(!says(&content, Self::CONTENT.as_bytes()), "{}", path.display());
             let other = fs::symlink_metadata(&path);
             let is_own = other.is_ok_and(|other| (own.dev(), own.ino()) == (other.dev(), other.ino()));
             assert!(!is_own, "{}", path.display());
@@ -151,4 +152,71 @@ pub(crate) fn files(folder: &Path) -> Vec<PathBuf> {
 
 pub(crate) fn holds(content: &[u8], needle: &[u8]) -> bool {
     content.windows(needle.len()).any(|part| part == needle)
+}
+
+/// Whether a file says something, as it lies or in what is packed in it: a layer, an image with its layers, a file in one.
+pub(crate) fn says(content: &[u8], needle: &[u8]) -> bool {
+    holds(content, needle) || unpacked(content).iter().any(|inner| says(inner, needle))
+}
+
+/// What is packed in a file, one level of it.
+fn unpacked(content: &[u8]) -> Vec<Vec<u8>> {
+    if content.starts_with(&[0x1f, 0x8b]) {
+        let mut plain = Vec::new();
+        // What is torn has said what it has to say.
+        _ = flate2::read::MultiGzDecoder::new(content).read_to_end(&mut plain);
+        vec![plain]
+    } else if content.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]) {
+        let mut plain = Vec::new();
+        _ = zstd::Decoder::new(content).and_then(|mut decoder| decoder.read_to_end(&mut plain));
+        vec![plain]
+    } else if content.get(257..262) == Some(b"ustar") {
+        let mut archive = tar::Archive::new(content);
+        let entries = archive.entries().into_iter().flatten().flatten();
+        let read = |mut entry: tar::Entry<'_, &[u8]>| {
+            let mut inner = Vec::new();
+            _ = entry.read_to_end(&mut inner);
+            inner
+        };
+        // What is not packed once more was seen with the archive.
+        entries
+            .map(read)
+            .filter(|inner| !unpacked(inner).is_empty())
+            .collect()
+    } else {
+        Vec::new()
+    }
+}
+
+#[test]
+fn the_search_finds_what_is_packed_however_often() {
+    use std::io::Write as _;
+    let needle = b"n33dle";
+    let tar = |name: &str, content: &[u8]| {
+        let mut archive = tar::Builder::new(Vec::new());
+        let mut header = tar::Header::new_ustar();
+        header.set_size(content.len() as u64);
+        archive.append_data(&mut header, name, content).unwrap();
+        archive.into_inner().unwrap()
+    };
+    let gzip = |content: &[u8]| {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+        encoder.write_all(content).unwrap();
+        encoder.finish().unwrap()
+    };
+    let zstd = |content: &[u8]| zstd::encode_all(content, 3).unwrap();
+    let layer = tar(
+        "file",
+        b"before n33dle behind, and more that is packed, more that is packed",
+    );
+    for image in [
+        layer.clone(),
+        gzip(&layer),
+        tar("blobs/a", &gzip(&layer)),
+        gzip(&tar("blobs/a", &zstd(&tar("inner.tar.gz", &gzip(&layer))))),
+    ] {
+        assert!(says(&image, needle));
+        assert!(!says(&image, b"an0ther"));
+    }
+    assert!(!holds(&tar("blobs/a", &gzip(&layer)), needle));
 }
