@@ -26,6 +26,10 @@ use crate::lint::{self, Scope};
 #[wasm_bindgen(typescript_custom_section)]
 const TYPES: &str = include_str!("insight.d.ts");
 
+/// The shapes of a plan, which those speak of.
+#[wasm_bindgen(typescript_custom_section)]
+const PLAN_TYPES: &str = include_str!("types.d.ts");
+
 // What a build comes to
 
 /// What had better be written otherwise, with what would mend it: `Finding[]`, in the order of the source.

@@ -95,9 +95,12 @@ export interface LineRange {
   end: number;
 }
 
+/** How much a finding matters. */
+export type Severity = "error" | "warning" | "info";
+
 /** Something found in the source. */
 export interface Diagnostic {
-  severity: "error" | "warning" | "info";
+  severity: Severity;
   /** A stable name of the kind of finding, such as `unknown-instruction`. */
   code: string;
   message: string;
