@@ -56,8 +56,13 @@ pub(crate) fn measure(place: &Place) -> Outcome<Vec<Budget>> {
             limit: 250 * KB,
         },
         Budget {
+            name: "planner and element, gzipped",
+            size: gzipped(&planner::files(place))? + gzipped(&[planner::element(place)])?,
+            limit: 300 * KB,
+        },
+        Budget {
             name: "insight module, fetched when first needed (.wasm and .js), gzipped",
-            size: gzipped(&insight::files(place))?,
+            size: gzipped(&insight::modules(place))?,
             limit: 600 * KB,
         },
         Budget {

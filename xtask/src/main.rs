@@ -10,6 +10,7 @@ mod budget;
 mod ci;
 mod debian;
 mod fuzz;
+mod gallery;
 mod images;
 mod insight;
 mod place;
@@ -42,7 +43,11 @@ cargo xtask <command>
             a whole Debian for the tests too, with a configuration of its own in target/debian
   fuzz [SECONDS] [TARGET]
             lets a fuzzer loose on what strangers' bytes can reach, so long for each target (60 seconds)
-  planner   builds the planner as a WebAssembly module for any page, into the target folder
+  gallery [--port N]
+            shows plans in other places: builds planner, element and a small book, and serves docs/gallery on
+            127.0.0.1:7071
+  planner   builds the planner as a WebAssembly module for any page, the element that draws with it, and both as an
+            npm package, into the target folder
   help      this text
 ";
 
@@ -81,9 +86,13 @@ fn run(arguments: &[String]) -> Outcome<ExitCode> {
         "fuzz" => fuzz::run(&place, &fuzz::Options::read(rest)).map(verdict),
         "planner" => {
             no_more(rest)?;
-            let mut report = Report::new(tools::STEPS + 1);
+            let mut report = Report::new(tools::STEPS + planner::STEPS);
             tools::install(&place, &mut report)?;
             planner::build(&place, &mut report)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        "gallery" => {
+            gallery::run(&place, rest)?;
             Ok(ExitCode::SUCCESS)
         }
         "images" => {

@@ -59,6 +59,13 @@ impl Place {
         self.target.join("logs")
     }
 
+    /// The same with the folder of one more program before it.
+    pub(crate) fn path_with(&self, program: &Path) -> OsString {
+        let path = self.path();
+        let folder = program.parent().map(Path::to_path_buf);
+        env::join_paths(folder.into_iter().chain(env::split_paths(&path))).unwrap_or(path)
+    }
+
     /// `PATH` with the tools of this workspace first.
     pub(crate) fn path(&self) -> OsString {
         let inherited = env::var_os("PATH").unwrap_or_default();

@@ -1,15 +1,28 @@
-//! `cargo xtask planner`: the planner as a WebAssembly module with its JavaScript, for any page.
+//! `cargo xtask planner`: the planner as a WebAssembly module for any page, the element that draws with it, and both
+//! with lint as an npm package.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
+use crate::insight;
 use crate::place::Place;
 use crate::problem::Outcome;
+use crate::process;
+use crate::product;
 use crate::report::{Done, Report};
 use crate::stamp::{self, Inputs};
 use crate::wasm::Module;
 
+/// How many steps [`build`] reports.
+pub(crate) const STEPS: usize = 4;
+
 pub(crate) fn folder(place: &Place) -> PathBuf {
     place.target.join("planner")
+}
+
+/// Where the npm package is put together.
+pub(crate) fn package(place: &Place) -> PathBuf {
+    place.target.join("npm")
 }
 
 /// What a page fetches to plan.
@@ -17,7 +30,12 @@ pub(crate) fn files(place: &Place) -> [PathBuf; 2] {
     module(&folder(place)).files()
 }
 
-fn module(folder: &std::path::Path) -> Module<'_> {
+/// The module that defines the element.
+pub(crate) fn element(place: &Place) -> PathBuf {
+    folder(place).join("element.js")
+}
+
+fn module(folder: &Path) -> Module<'_> {
     Module {
         package: "stagewright-core",
         feature: "js",
@@ -26,17 +44,41 @@ fn module(folder: &std::path::Path) -> Module<'_> {
     }
 }
 
-/// Builds it. The tools have to be there.
+/// Builds all of it. The tools have to be there.
 pub(crate) fn build(place: &Place, report: &mut Report) -> Outcome<()> {
     report.step("planner for any page", |line| {
         let mut inputs = Inputs::new().text("wasm-planner, -Oz, std for size");
-        for path in ["Cargo.toml", "Cargo.lock", "core"] {
+        for path in ["Cargo.toml", "Cargo.lock", "core", "web/wasm"] {
             inputs = inputs.files(&place.root.join(path))?;
         }
         let folder = folder(place);
         let module = module(&folder);
         let [output, _] = module.files();
         let made = stamp::unless_fresh(place, "planner", &output, inputs, || module.make(place, line))?;
+        Ok(if made { Done::Made } else { Done::UpToDate })
+    })?;
+    report.step("lint for any page", |line| {
+        let made = insight::make(place, line)?;
+        Ok(if made { Done::Made } else { Done::UpToDate })
+    })?;
+    product::npm_packages(place, report)?;
+    report.step("element and npm package", |line| {
+        let mut inputs = Inputs::new();
+        for path in ["Cargo.toml", "web/npm", "web/embed", "web/browser"] {
+            inputs = inputs.files(&place.root.join(path))?;
+        }
+        for module in [files(place), insight::modules(place)].concat() {
+            inputs = inputs.files(&module)?;
+        }
+        let package = package(place);
+        let output = package.join("package.json");
+        let made = stamp::unless_fresh(place, "npm-package", &output, inputs, || {
+            let mut pack = Command::new("node");
+            pack.arg("web/npm/pack.mjs")
+                .args([&folder(place), &insight::folder(place), &package])
+                .current_dir(&place.root);
+            process::quiet(&mut pack, line, &place.logs())
+        })?;
         Ok(if made { Done::Made } else { Done::UpToDate })
     })
 }

@@ -25,13 +25,19 @@ pub(crate) fn worker_program(place: &Place) -> PathBuf {
     place.target.join("release/stagewright")
 }
 
-/// Builds the page. The tools have to be there.
-pub(crate) fn page(place: &Place, report: &mut Report) -> Outcome<()> {
+/// What bundles the page's own JavaScript, and what is bundled.
+pub(crate) fn npm_packages(place: &Place, report: &mut Report) -> Outcome<()> {
     let web = place.root.join("web");
     report.step("npm packages of the page", |line| {
         let made = tools::npm_packages(place, line, "web", &web, &web)?;
         Ok(if made { Done::Made } else { Done::UpToDate })
-    })?;
+    })
+}
+
+/// Builds the page. The tools have to be there.
+pub(crate) fn page(place: &Place, report: &mut Report) -> Outcome<()> {
+    let web = place.root.join("web");
+    npm_packages(place, report)?;
     report.step("page", |line| {
         let mut inputs = Inputs::new().text("trunk build, wasm-release, std for size");
         for path in ["Cargo.toml", "Cargo.lock", "Trunk.toml", "core", "web", "static"] {

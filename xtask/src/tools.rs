@@ -17,6 +17,9 @@ const TRUNK: &str = "0.21.14";
 /// The driver of libFuzzer.
 const FUZZ: &str = "0.13.2";
 
+/// What builds the book that the tests look at.
+const MDBOOK: &str = "0.5.4";
+
 /// How many steps [`install`] reports.
 pub(crate) const STEPS: usize = 4;
 
@@ -34,6 +37,7 @@ pub(crate) fn install(place: &Place, report: &mut Report) -> Outcome<()> {
                 program: "trunk",
                 version: TRUNK,
                 locked: true,
+                features: true,
             },
         )
     })?;
@@ -49,6 +53,7 @@ pub(crate) fn install(place: &Place, report: &mut Report) -> Outcome<()> {
                 program: "wasm-bindgen",
                 version: &version,
                 locked,
+                features: true,
             },
         )
     })?;
@@ -66,6 +71,19 @@ pub(crate) fn cargo_fuzz(place: &Place, line: &mut Line) -> Outcome<Done> {
         program: "cargo-fuzz",
         version: FUZZ,
         locked: true,
+        features: true,
+    };
+    cargo_install(place, line, &wanted)
+}
+
+/// mdBook as it builds books, without its server and its search.
+pub(crate) fn mdbook(place: &Place, line: &mut Line) -> Outcome<Done> {
+    let wanted = Crate {
+        name: "mdbook",
+        program: "mdbook",
+        version: MDBOOK,
+        locked: true,
+        features: false,
     };
     cargo_install(place, line, &wanted)
 }
@@ -75,18 +93,29 @@ pub(crate) fn wasm_target(place: &Place) -> Outcome<()> {
     wasm::install(place, &mut Line::silent()).map(drop)
 }
 
+/// Where a program is: here, or wherever the machine has one.
+pub(crate) fn program(place: &Place, name: &str) -> PathBuf {
+    let ours = place.tools().join("bin").join(name);
+    if ours.exists() { ours } else { PathBuf::from(name) }
+}
+
 struct Crate<'a> {
     name: &'a str,
     program: &'a str,
     version: &'a str,
     locked: bool,
+    /// Whether it is built with what it usually has.
+    features: bool,
 }
 
 fn cargo_install(place: &Place, line: &mut Line, wanted: &Crate<'_>) -> Outcome<Done> {
     let ours = place.tools().join("bin").join(wanted.program);
     for program in [ours.as_path(), Path::new(wanted.program)] {
         let said = process::output(Command::new(program).arg("--version"));
-        if said.is_ok_and(|said| said.split_whitespace().any(|word| word == wanted.version)) {
+        if said.is_ok_and(|said| {
+            said.split_whitespace()
+                .any(|word| word.trim_start_matches('v') == wanted.version)
+        }) {
             return Ok(Done::UpToDate);
         }
     }
@@ -103,6 +132,9 @@ fn cargo_install(place: &Place, line: &mut Line, wanted: &Crate<'_>) -> Outcome<
         .arg(place.tools());
     if wanted.locked {
         command.arg("--locked");
+    }
+    if !wanted.features {
+        command.arg("--no-default-features");
     }
     // Compiled quickly rather than to be quick: they run for a second or two each time.
     command

@@ -9,6 +9,8 @@ const target = process.env.CARGO_TARGET_DIR ? resolve(process.env.CARGO_TARGET_D
 export const worker = process.env.STAGEWRIGHT_WORKER ?? join(target, "release/stagewright");
 export const page = process.env.STAGEWRIGHT_PAGE ?? join(root, "web/dist");
 export const planner = process.env.STAGEWRIGHT_PLANNER ?? join(target, "planner");
+export const npmPackage = process.env.STAGEWRIGHT_PACKAGE ?? join(target, "npm");
+export const mdbook = process.env.STAGEWRIGHT_MDBOOK ?? join(target, "tools/bin/mdbook");
 export const images = process.env.STAGEWRIGHT_IMAGES ?? join(target, "images");
 const output = process.env.STAGEWRIGHT_OUTPUT ?? target;
 

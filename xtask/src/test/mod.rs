@@ -27,7 +27,7 @@ pub(crate) fn run(place: &Place) -> Outcome<bool> {
 
 /// Everything the tests drive: tools, page, planner, worker, images, a browser.
 pub(crate) fn set_up(place: &Place) -> Outcome<()> {
-    let mut report = Report::new(tools::STEPS + product::PAGE_STEPS + 6);
+    let mut report = Report::new(tools::STEPS + product::PAGE_STEPS + planner::STEPS + 6);
     report.step("Debian packages for the tests", |line| {
         debian::install(place, line)
     })?;
@@ -38,6 +38,7 @@ pub(crate) fn set_up(place: &Place) -> Outcome<()> {
     images::prepare(place, &mut report)?;
     images::debootstrap::prepare(place, &mut report)?;
     let folder = place.root.join("tests/browser");
+    report.step("mdBook", |line| tools::mdbook(place, line))?;
     report.step("npm packages of the browser tests", |line| {
         let made = tools::npm_packages(place, line, "browser", &folder, &folder)?;
         Ok(if made { Done::Made } else { Done::UpToDate })
@@ -80,10 +81,12 @@ fn playground_tests(place: &Place) -> Outcome<Vec<String>> {
 
 /// Tells the browser tests where everything is.
 pub(crate) fn with_places(command: &mut Command, place: &Place) {
-    let places: [(&str, PathBuf); 7] = [
+    let places: [(&str, PathBuf); 9] = [
         ("STAGEWRIGHT_WORKER", product::worker_program(place)),
         ("STAGEWRIGHT_PAGE", product::page_folder(place)),
         ("STAGEWRIGHT_PLANNER", planner::folder(place)),
+        ("STAGEWRIGHT_PACKAGE", planner::package(place)),
+        ("STAGEWRIGHT_MDBOOK", tools::program(place, "mdbook")),
         ("STAGEWRIGHT_IMAGES", place.images()),
         ("STAGEWRIGHT_TEST_CONFIG", place.images().join("stagewright.toml")),
         ("STAGEWRIGHT_TEST_DEBIAN", place.debian().join("stagewright.toml")),
