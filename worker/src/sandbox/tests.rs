@@ -586,18 +586,12 @@ fn its_own_loopback_works() {
 #[test]
 fn the_kernels_files_are_masked() {
     let Some(machine) = Machine::new() else { return };
-    let script = "cat /proc/kcore /proc/keys /proc/timer_list 2>/dev/null; ls /sys/firmware /proc/acpi /proc/scsi 2>/dev/null; \
-                  echo 1 > /proc/sys/kernel/domainname && echo wrote; echo b > /proc/sysrq-trigger && echo wrote; \
-                  mkdir /sys/x && echo wrote; echo end";
-    assert_eq!(
-        ok(machine.sh(&script.replace("mkdir", "busybox mkdir")))
-            .replace("/proc/scsi:\n", "")
-            .lines()
-            .last(),
-        Some("end")
-    );
-    let ran = machine.sh(script);
-    assert!(!ran.stdout.contains("wrote"), "{}", ran.stdout);
+    // What may be written to is only opened: where the guard is gone, nothing happens to the machine.
+    let script = "cat /proc/kcore /proc/keys /proc/timer_list 2>/dev/null | busybox head -c 100; \
+                  for folder in /sys/firmware /proc/acpi /proc/scsi; do [ -d $folder ] && busybox ls $folder; done; \
+                  (: > /proc/sys/kernel/domainname) && echo opened; (: > /proc/sysrq-trigger) && echo opened; \
+                  busybox mkdir /sys/x && echo made; echo end";
+    assert_eq!(ok(machine.sh(script)), "end\n");
 }
 
 #[test]
