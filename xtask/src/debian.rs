@@ -9,7 +9,7 @@ use crate::process;
 use crate::report::{Done, Line};
 
 /// A program, and the package it comes in.
-const PROGRAMS: [(&str, &str); 11] = [
+const PROGRAMS: [(&str, &str); 12] = [
     ("busybox", "busybox-static"),
     ("chromium", "chromium"),
     // Makes the base image of the tests that build on a whole Debian.
@@ -20,6 +20,8 @@ const PROGRAMS: [(&str, &str); 11] = [
     ("iptables-restore", "iptables"),
     ("newuidmap", "uidmap"),
     ("pasta", "passt"),
+    // It runs Schemathesis, in an environment that its own module makes.
+    ("python3", "python3-venv"),
     ("skopeo", "skopeo"),
     ("openssl", "openssl"),
     ("umoci", "umoci"),

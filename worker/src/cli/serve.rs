@@ -97,10 +97,7 @@ async fn serve(arguments: &Arguments) -> Result<ExitCode, Failure> {
         tls: arguments.tls(&config),
         hosts: [arguments.host.as_slice(), &config.serve.hosts].concat(),
         allow_origins: arguments.allow_origin.clone(),
-        limits: Limits {
-            asking: Rate::per_second(config.serve.requests_per_second),
-            ..Limits::default()
-        },
+        limits: limits(&config),
     };
     let announce = |url: &str| {
         // A worker whose output nobody reads any more works on.
@@ -119,6 +116,24 @@ async fn serve(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let ended = server.run(stop).await.map_err(|error| refused(&error));
     catching.abort();
     ended.map(|()| ExitCode::SUCCESS)
+}
+
+/// The bounds of the server, by what its owner said of them.
+fn limits(config: &Config) -> Limits {
+    let asking = Rate::per_second(config.serve.requests_per_second);
+    Limits {
+        asking,
+        uploading: Rate {
+            per_second: asking.per_second.saturating_mul(20),
+            burst: asking.burst.saturating_mul(20),
+        },
+        refused: Rate {
+            // Who is refused is told so as often as others may ask at once, and after that once a second or so.
+            burst: asking.burst,
+            per_second: asking.per_second / 50,
+        },
+        ..Limits::default()
+    }
 }
 
 /// What a person should know of this machine, a line each.

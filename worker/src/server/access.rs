@@ -58,7 +58,7 @@ impl Caller {
         }
         let has = match &self.who {
             Who::Session(_) => "the page's session".to_owned(),
-            Who::Token(_) | Who::Address(_) => format!("this token, which is for {}", self.scopes),
+            Who::Token(_) | Who::Address(_) => format!("this token, which is for {},", self.scopes),
         };
         Err(Problem::new(
             StatusCode::FORBIDDEN,

@@ -85,7 +85,7 @@ impl Default for Limits {
             asking: Rate::per_second(50),
             uploading: Rate::per_second(1000),
             refused: Rate {
-                burst: 20,
+                burst: 100,
                 per_second: 1,
             },
             pace: Pace {

@@ -273,7 +273,7 @@ impl Server {
 fn router(app: &App, directory: Option<&Path>) -> Result<Router, PageError> {
     let router = Router::new()
         .route("/v1/version", get(version))
-        .route("/v1/ws", axum::routing::any(socket::upgrade))
+        .route("/v1/ws", get(socket::upgrade))
         // HEAD is apart: by default it would run the handler of GET, and use the address up.
         .route(downloads::ROUTE, get(downloads::download).head(wrong_method))
         .merge(v1::router(app))

@@ -79,9 +79,10 @@ impl FromStr for Scope {
 pub struct Scopes(BTreeSet<Scope>);
 
 impl Scopes {
-    /// Whether `scope` is allowed: by its own name, or because all is.
+    /// Whether `scope` is allowed: by its own name, because all is, or because whoever may build may see what it would be.
     pub fn allow(&self, scope: Scope) -> bool {
-        self.0.contains(&scope) || self.0.contains(&Scope::Admin)
+        let has = |scope| self.0.contains(&scope);
+        has(scope) || has(Scope::Admin) || scope == Scope::Plan && has(Scope::Build)
     }
 }
 

@@ -42,6 +42,24 @@ fn a_verifier_sees_at_once_what_was_made_and_what_was_revoked() {
 }
 
 #[test]
+fn who_may_build_may_plan_and_nobody_else_may_more_than_is_written() {
+    use Scope::{Admin, Build, Plan, Push};
+    let all = [Plan, Build, Push, Admin];
+    for (has, may) in [
+        (&[Plan][..], &[Plan][..]),
+        (&[Build], &[Plan, Build]),
+        (&[Push], &[Push]),
+        (&[Build, Push], &[Plan, Build, Push]),
+        (&[Admin], &all),
+        (&[], &[]),
+    ] {
+        for scope in all {
+            assert_eq!(scopes(has).allow(scope), may.contains(&scope), "{has:?} {scope}");
+        }
+    }
+}
+
+#[test]
 fn a_token_ends_with_its_time() {
     let state = tempfile::tempdir().unwrap();
     let tokens = Tokens::of(state.path());

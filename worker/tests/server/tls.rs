@@ -3,12 +3,13 @@
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
-use stagewright::server::TlsFiles;
+use stagewright::server::{Limits, TlsFiles};
 use stagewright::token::Scope;
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -128,7 +129,7 @@ async fn a_worker_with_a_certificate_answers_by_tls_and_in_no_other_way() {
         .await
         .unwrap();
     let mut said = Vec::new();
-    _ = tokio::io::AsyncReadExt::read_to_end(&mut stream, &mut said).await;
+    _ = stream.read_to_end(&mut said).await;
     assert!(!said.starts_with(b"HTTP"), "{said:?}");
 }
 
@@ -150,10 +151,31 @@ async fn a_certificate_that_changes_is_read_again_and_a_broken_one_is_not() {
     let old = tempfile::tempdir().unwrap();
     std::fs::write(old.path().join("certificate.pem"), &first).unwrap();
     std::fs::write(&good, "-----BEGIN").unwrap();
-    tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
+    tokio::time::sleep(Duration::from_millis(1100)).await;
     assert!(greet(&worker, old.path(), "localhost").await.is_ok());
     certify(folder.path());
-    tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
+    tokio::time::sleep(Duration::from_millis(1100)).await;
     assert!(greet(&worker, folder.path(), "localhost").await.is_ok());
     assert!(greet(&worker, old.path(), "localhost").await.is_err());
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_greet_is_sent_away() {
+    let folder = tempfile::tempdir().unwrap();
+    if !certify(folder.path()) {
+        return;
+    }
+    let worker = Worker::with(Setup {
+        tls: Some(files(folder.path())),
+        limits: Limits {
+            headers: Duration::from_millis(50),
+            ..Limits::default()
+        },
+        ..Setup::default()
+    })
+    .await;
+    let mut silent = TcpStream::connect(worker.address).await.unwrap();
+    let mut said = Vec::new();
+    silent.read_to_end(&mut said).await.unwrap();
+    assert_eq!(said, b"");
 }

@@ -1,5 +1,6 @@
 //! `cargo xtask test`: sets up everything tests need and runs them all.
 
+mod api;
 mod cargo;
 mod node;
 mod tally;
@@ -27,7 +28,7 @@ pub(crate) fn run(place: &Place) -> Outcome<bool> {
 
 /// Everything the tests drive: tools, page, planner, worker, images, a browser.
 pub(crate) fn set_up(place: &Place) -> Outcome<()> {
-    let mut report = Report::new(tools::STEPS + product::PAGE_STEPS + planner::STEPS + 6);
+    let mut report = Report::new(tools::STEPS + product::PAGE_STEPS + planner::STEPS + 7);
     report.step("Debian packages for the tests", |line| {
         debian::install(place, line)
     })?;
@@ -38,6 +39,7 @@ pub(crate) fn set_up(place: &Place) -> Outcome<()> {
     images::prepare(place, &mut report)?;
     images::debootstrap::prepare(place, &mut report)?;
     let folder = place.root.join("tests/browser");
+    report.step("Schemathesis", |line| api::install(place, line))?;
     report.step("mdBook", |line| tools::mdbook(place, line))?;
     report.step("npm packages of the browser tests", |line| {
         let made = tools::npm_packages(place, line, "browser", &folder, &folder)?;
@@ -49,6 +51,7 @@ pub(crate) fn set_up(place: &Place) -> Outcome<()> {
 pub(crate) fn run_tests(place: &Place) -> Outcome<bool> {
     let parts = [
         cargo::run(place)?,
+        api::run(place)?,
         node::run(place, "planner in Chromium", &["planner.test.mjs"])?,
         node::run(place, "playground in Chromium", &playground_tests(place)?)?,
     ];

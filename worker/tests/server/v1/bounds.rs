@@ -48,6 +48,32 @@ async fn a_token_that_asks_too_often_is_told_to_wait_and_others_are_not() {
 }
 
 #[tokio::test]
+async fn pieces_of_contexts_have_a_measure_of_their_own() {
+    let worker = with(Limits {
+        asking: Rate {
+            burst: 1,
+            per_second: 1,
+        },
+        uploading: Rate {
+            burst: 3,
+            per_second: 1,
+        },
+        ..Limits::default()
+    })
+    .await;
+    let token = worker.token_for(&[Scope::Build]);
+    let mut statuses = Vec::new();
+    for _ in 0..4 {
+        let put = Ask::new("PUT", &format!("/v1/blobs/{}", Digest::of(b"x"))).by(&token);
+        statuses.push(put.send(worker.address).await.status);
+    }
+    assert_eq!(statuses, [404, 404, 404, 429]);
+    let list = Ask::get("/v1/builds").by(&token);
+    assert_eq!(list.send(worker.address).await.status, 200);
+    refused(&list.send(worker.address).await, 429, "too often");
+}
+
+#[tokio::test]
 async fn guessing_is_slowed_down_and_keeps_no_good_token_out() {
     let worker = with(Limits {
         refused: Rate {

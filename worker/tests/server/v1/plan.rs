@@ -96,7 +96,7 @@ async fn plans_at_once_are_bounded_and_take_their_scope() {
         let answer = ask(&worker, path, &json!({ "dockerfile": "FROM scratch\n" })).await;
         refused(&answer, 503, "at once");
         assert_eq!(answer.header("retry-after"), Some("1"));
-        let token = worker.token_for(&[Scope::Build]);
+        let token = worker.token_for(&[Scope::Push]);
         let unasked = Ask::new("POST", path).by(&token).json(&json!({}));
         refused(&unasked.send(worker.address).await, 403, "the scope plan");
     }
