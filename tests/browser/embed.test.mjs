@@ -272,6 +272,26 @@ describe("the element", () => {
     await page.end();
   });
 
+  it("moves nothing for those who asked for that", async () => {
+    for (const [reducedMotion, expected] of [["reduce", 0], ["no-preference", 1]]) {
+      const page = await open(inside(), { reducedMotion });
+      await drawn(page);
+      const moved = await page.locator("stagewright-plan figure").evaluate((figure) => Number(getComputedStyle(figure).animationName !== "none"));
+      assert.equal(moved, expected, reducedMotion);
+      await page.end();
+    }
+  });
+
+  it("a wide drawing is scrolled by the keyboard too", async () => {
+    const page = await open(inside(readFileSync(join(places.examples, "diamond/Dockerfile"), "utf8"), 'direction="right"'), { viewport: { width: 500, height: 600 } });
+    await drawn(page);
+    await page.keyboard.press("Tab");
+    await page.keyboard.press("ArrowRight");
+    const scroll = () => page.locator("stagewright-plan .drawing").evaluate((drawing) => drawing.scrollLeft);
+    await eventually("it has been scrolled", async () => (await scroll()) > 0);
+    await page.end();
+  });
+
   it("a changed text is drawn anew, and an element may go and come back", async () => {
     const page = await open(inside());
     await drawn(page);

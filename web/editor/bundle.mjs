@@ -5,7 +5,7 @@
 // clone.
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, statSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const here = dirname(fileURLToPath(import.meta.url));
@@ -38,7 +38,7 @@ await build({
     { in: join(dirname(web), "static/styles/index.css"), out: "page" },
     { in: join(web, "insight/insight.css"), out: "insight/insight" },
   ],
-  outdir,
+  outdir: resolve(outdir),
   bundle: true,
   // What is imported while the page runs becomes a file of its own.
   splitting: true,

@@ -169,7 +169,7 @@ export class StagewrightPlan extends Base {
     this.#root.adoptedStyleSheets = [frame(), sheet];
     this.#root.replaceChildren(figure);
     // Who has no mouse scrolls a wide drawing with the keyboard.
-    if (scroll.scrollWidth > scroll.clientWidth) scroll.tabIndex = 0;
+    if (scroll.scrollWidth > scroll.clientWidth) Object.assign(scroll, { tabIndex: 0, role: "group", ariaLabel: "Drawing" });
   }
 
   #fail(error) {

@@ -267,7 +267,7 @@ fn draw(
     let mut out = String::from("<figure class=\"stagewright-plan\" style=\"margin:1.5em 0\">");
     _ = write!(
         out,
-        "<div style=\"overflow-x:auto\" tabindex=\"0\">{}</div>",
+        "<div style=\"overflow-x:auto\" role=\"group\" aria-label=\"Drawing\" tabindex=\"0\">{}</div>",
         svg(&analysis, wanted)
     );
     let mut caption = findings(&analysis, wrong);
@@ -309,6 +309,9 @@ fn fence(source: &str) -> String {
 const SYSTEM_IS_DARK: &str = "@media (prefers-color-scheme: dark) {";
 const BOOK_IS_DARK: &str = ":is(.coal, .navy, .ayu) {";
 
+/// How small a drawing that is too wide may become, before it is scrolled.
+const SMALLEST: f64 = 0.75;
+
 /// The drawing on one line: a blank one would end the HTML in Markdown.
 fn svg(analysis: &Analysis, wanted: &Wanted) -> String {
     let drawing = layout::layout(
@@ -324,8 +327,8 @@ fn svg(analysis: &Analysis, wanted: &Wanted) -> String {
         title: wanted.title.clone(),
     };
     let svg = render_svg(analysis, &drawing, &options).replace(SYSTEM_IS_DARK, BOOK_IS_DARK);
-    // Made a little smaller it is read better than scrolled; much smaller it is not read at all.
-    let least = drawing.width.min(560.0);
+    // Made a little smaller it is read better than scrolled; much smaller it is not read at all. As in the element.
+    let least = (drawing.width * SMALLEST).max(560.0).min(drawing.width);
     let fit = format!("<svg style=\"max-width:100%;height:auto;min-width:{least:.0}px\"");
     svg.replacen("<svg", &fit, 1)
         .replace('\n', " ")
