@@ -173,6 +173,15 @@ describe("share links", () => {
     await playground.close();
   });
 
+  it("where the page may not copy, the link is shown instead", async () => {
+    const playground = await open("");
+    await playground.page.evaluate(() => Object.defineProperty(navigator, "clipboard", { value: undefined }));
+    await playground.get("share").click();
+    await playground.get("copy-link").click();
+    await said(playground, /does not let the page copy\. The link: http:\S+#s=[\w-]+$/);
+    await playground.close();
+  });
+
   it("the button is at hand on a desk, in the dark and on a phone", async () => {
     for (const [name, options] of Object.entries({
       light: {},

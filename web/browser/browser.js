@@ -1,8 +1,8 @@
 // What the page asks of the browser and says shorter in the browser's own language.
 export { pack, unpack } from "./link.js";
 
-/** Puts a text where other programs find it. */
-export const copy = (text) => navigator.clipboard.writeText(text);
+/** Puts a text where other programs find it, where the page may do that. */
+export const copy = async (text) => navigator.clipboard.writeText(text);
 
 /** The bytes of a file beside the page. */
 export async function read(path) {

@@ -17,6 +17,7 @@ mod explain;
 mod fmt;
 mod history;
 mod image;
+mod mdbook;
 mod outline;
 mod plan;
 mod provenance;
