@@ -51,6 +51,15 @@ pub(super) struct Caller {
 }
 
 impl Caller {
+    /// Who it is, for the worker's log: a token's id, never a token.
+    pub(super) fn name(&self) -> &str {
+        match &self.who {
+            Who::Token(id) => id,
+            Who::Session(_) => "the page",
+            Who::Address(_) => "nobody",
+        }
+    }
+
     /// Refuses where the caller may not do that, in its own sentence.
     pub(super) fn needs(&self, scope: Scope) -> Result<(), Problem> {
         if self.scopes.allow(scope) {

@@ -11,6 +11,9 @@ use super::App;
 use super::limits::Pace;
 use super::problem::Problem;
 
+/// In what the room for bodies is measured.
+pub(super) const UNIT: usize = 1 << 10;
+
 /// A body, piece by piece, as long as its sender keeps pace.
 pub(super) struct Pieces {
     app: App,
@@ -106,6 +109,19 @@ pub(super) async fn whole(
     if announced.is_some_and(|length| length > most as u64) {
         return Err(too_large());
     }
+    // As much of the memory as it may come to, for as long as it is read.
+    let wanted = announced
+        .and_then(|length| usize::try_from(length).ok())
+        .unwrap_or(most);
+    let room = u32::try_from(wanted.div_ceil(UNIT).max(1)).unwrap_or(u32::MAX);
+    let Ok(_room) = app.bodies.try_acquire_many(room) else {
+        return Err(Problem::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "As many large requests are read at once as this worker has room for. Try again in a moment.",
+        )
+        .retry_after(Duration::from_secs(1))
+        .with(header::CONNECTION, HeaderValue::from_static("close")));
+    };
     let mut pieces = Pieces::of(app, body);
     let mut bytes = Vec::new();
     while let Some(piece) = pieces.next().await? {

@@ -40,7 +40,7 @@ pub struct Limits {
     pub attachments: usize,
     /// Messages that wait for a slow client; whoever has more to say waits too.
     pub outbox: usize,
-    /// How often a client is asked whether it is still there.
+    /// How often a client is asked whether it is still there, and one that follows a build is told that we are.
     pub ping: Duration,
     /// How long a client may be silent, and take nothing, before it is given up.
     pub silence: Duration,
@@ -54,6 +54,8 @@ pub struct Limits {
     pub pace: Pace,
     /// Bytes of a JSON document that is no context's list.
     pub document: usize,
+    /// Bytes of all bodies together that are read at the same time, other than content of contexts.
+    pub bodies: usize,
     /// Builds that are followed over HTTP at the same time.
     pub streams: usize,
     /// Plans and checks that are made at the same time.
@@ -94,6 +96,7 @@ impl Default for Limits {
                 bytes_per_second: 1 << 10,
             },
             document: 4 << 20,
+            bodies: 128 << 20,
             streams: 256,
             plans: 8,
             ticket: Duration::from_mins(1),

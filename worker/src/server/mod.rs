@@ -138,6 +138,8 @@ struct Shared {
     streams: Arc<Semaphore>,
     /// Plans that are made.
     planning: Arc<Semaphore>,
+    /// Room for bodies that are read whole, in [`body::UNIT`].
+    bodies: Semaphore,
     asking: Buckets<Who>,
     uploading: Buckets<Who>,
     refused: Buckets<IpAddr>,
@@ -214,6 +216,7 @@ impl Server {
             strangers: Arc::new(Semaphore::new(limits.strangers)),
             streams: Arc::new(Semaphore::new(limits.streams)),
             planning: Arc::new(Semaphore::new(limits.plans)),
+            bodies: Semaphore::new(limits.bodies / body::UNIT),
             asking: Buckets::new(limits.asking),
             uploading: Buckets::new(limits.uploading),
             refused: Buckets::new(limits.refused),

@@ -166,6 +166,7 @@ pub(crate) async fn get(address: SocketAddr, path: &str) -> Answer {
 }
 
 /// A request under construction.
+#[derive(Clone)]
 pub(crate) struct Ask {
     head: String,
     body: Vec<u8>,

@@ -42,7 +42,9 @@ pub(super) async fn start(
         if app.requests.pushes(&request)? {
             caller.needs(Scope::Push)?;
         }
-        Ok(app.requests.start(&request, Asked::default())?)
+        let id = app.requests.start(&request, Asked::default())?;
+        tracing::info!(build = id, by = caller.name(), "asked for");
+        Ok(id)
     })
     .await?;
     let place = format!("/v1/builds/{id}");

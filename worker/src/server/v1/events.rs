@@ -22,8 +22,6 @@ use super::query;
 use crate::build::EventStream;
 
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
-/// How often a stream without events says that it is still there.
-const HEARTBEAT: Duration = Duration::from_secs(15);
 /// How long a client waits before it connects again, in what browsers and libraries go by.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -61,13 +59,14 @@ pub(super) async fn stream(
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
     let place = place(&app)?;
+    let heartbeat = app.limits.ping;
     let stream = following(app, events, place).enumerate().map(|(index, event)| {
         let told = Event::default().id(event.seq.to_string());
         let told = if index == 0 { told.retry(RETRY) } else { told };
         let data = serde_json::to_string(&*event).unwrap_or_default();
         Ok::<_, Infallible>(told.data(data))
     });
-    let alive = KeepAlive::new().interval(HEARTBEAT).text("");
+    let alive = KeepAlive::new().interval(heartbeat).text("");
     let mut response = Sse::new(stream).keep_alive(alive).into_response();
     // A proxy that gathers what it passes on would hold events back.
     response.headers_mut().insert(

@@ -121,6 +121,38 @@ async fn a_document_past_its_size_is_refused_unread() {
 }
 
 #[tokio::test]
+async fn bodies_that_are_read_at_once_have_so_much_room_together() {
+    let worker = with(Limits {
+        bodies: 64 << 10,
+        ..Limits::default()
+    })
+    .await;
+    let token = worker.token_for(&[Scope::Build]);
+    let offer = Ask::new("POST", "/v1/contexts")
+        .by(&token)
+        .header("content-type", "application/json");
+    let waiting = offer
+        .clone()
+        .header("content-length", "60000")
+        .begin(worker.address)
+        .await;
+    let small = offer.clone().bytes(b"{}".to_vec());
+    let large = offer.bytes(vec![b' '; 6000]);
+    loop {
+        // The first may not have been read yet.
+        let answer = large.send(worker.address).await;
+        if answer.status == 503 {
+            refused(&answer, 503, "room for");
+            assert_eq!(answer.header("retry-after"), Some("1"));
+            break;
+        }
+    }
+    assert_eq!(small.send(worker.address).await.status, 422);
+    drop(waiting);
+    while large.send(worker.address).await.status == 503 {}
+}
+
+#[tokio::test]
 async fn a_body_that_does_not_come_is_given_up() {
     let worker = with(Limits {
         pace: Pace {

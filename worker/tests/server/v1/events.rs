@@ -1,6 +1,9 @@
 //! Following a build over HTTP: every event, once, in order, from wherever a client left off.
 
+use std::time::Duration;
+
 use futures_util::StreamExt as _;
+use stagewright::server::Limits;
 use stagewright::token::Scope;
 use stagewright_core::protocol::{BuildEvent, Event};
 use tokio::io::AsyncReadExt as _;
@@ -11,7 +14,7 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use super::{page, refused};
 use crate::backend::Act;
 use crate::client::{Answer, Ask};
-use crate::worker::Worker;
+use crate::worker::{Setup, Worker};
 
 /// The events of a stream, whose `id` has to be their number.
 fn events(answer: &Answer) -> Vec<BuildEvent> {
@@ -95,6 +98,32 @@ async fn a_line_that_drops_loses_no_event() {
     let rest = events(&rest.send(worker.address).await);
     assert_eq!(rest.len(), 74);
     row(&rest, 7);
+}
+
+#[tokio::test]
+async fn a_quiet_stream_says_that_it_is_there() {
+    let worker = Worker::with(Setup {
+        limits: Limits {
+            ping: Duration::from_millis(20),
+            ..Limits::default()
+        },
+        ..Setup::default()
+    })
+    .await;
+    let token = worker.token_for(&[Scope::Build]);
+    let id = page(&worker).await.start_build("quiet").await;
+    let mut stream = Ask::get(&format!("/v1/builds/{id}/events"))
+        .by(&token)
+        .begin(worker.address)
+        .await;
+    let mut seen = String::new();
+    while seen.lines().filter(|line| line.starts_with(':')).count() < 3 {
+        let mut buffer = [0; 1000];
+        let count = stream.read(&mut buffer).await.unwrap();
+        assert_ne!(count, 0);
+        seen.push_str(std::str::from_utf8(&buffer[..count]).unwrap());
+    }
+    assert!(!seen.contains("\ndata:"), "{seen}");
 }
 
 async fn follow(worker: &Worker, token: &str, path: &str) -> (Vec<BuildEvent>, Option<u16>) {
