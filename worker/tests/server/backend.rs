@@ -11,7 +11,7 @@ use stagewright_core::analysis::ImageFacts;
 use stagewright_core::digest::Digest;
 use stagewright_core::platform::Platform;
 use stagewright_core::protocol::{
-    BuildFailure, ImageSummary, OutputFormat, ResolveImage, SolveStatus, Vertex, VertexLog,
+    BuildFailure, ImageLayer, ImageSummary, OutputFormat, ResolveImage, SolveStatus, Vertex, VertexLog,
 };
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -30,6 +30,8 @@ pub(crate) struct Scripted {
     builds: Mutex<BTreeMap<String, mpsc::UnboundedSender<Act>>>,
     /// How many builds have begun.
     begun: watch::Sender<u64>,
+    /// The layers of the images that are built.
+    pub(crate) layers: Mutex<Vec<ImageLayer>>,
     /// What an export writes: so many pieces of 64 KiB, and whether it breaks after them.
     pub(crate) export: Mutex<(u64, bool)>,
 }
@@ -39,6 +41,7 @@ impl Scripted {
         Arc::new(Self {
             builds: Mutex::default(),
             begun: watch::Sender::new(0),
+            layers: Mutex::default(),
             export: Mutex::new((1, false)),
         })
     }
@@ -116,7 +119,12 @@ impl Backend for Scripted {
                         }
                     }
                     Some(Act::Print(text)) => events.status(printed(text)),
-                    Some(Act::Finish) => return Ok(image()),
+                    Some(Act::Finish) => {
+                        return Ok(ImageSummary {
+                            layers: self.layers.lock().unwrap().clone(),
+                            ..image()
+                        });
+                    }
                     None => {
                         return Err(BuildFailure {
                             message: "cancelled".into(),

@@ -108,16 +108,35 @@ impl From<ContextError> for Problem {
     }
 }
 
-/// An error's text as a sentence of its own.
+/// An error's text as a sentence of its own. What begins with the name of a field keeps it as it is written.
 pub(super) fn sentence(text: &str) -> String {
+    let names_field = text.split(' ').next().is_some_and(|word| word.ends_with(':'));
     let mut letters = text.chars();
-    let mut sentence: String = letters
-        .next()
-        .map(|first| first.to_uppercase().collect::<String>())
-        .unwrap_or_default();
+    let mut sentence: String = match letters.next() {
+        Some(first) if !names_field => first.to_uppercase().collect(),
+        Some(first) => first.into(),
+        None => String::new(),
+    };
     sentence.push_str(letters.as_str());
     if !sentence.ends_with(['.', '!', '?']) {
         sentence.push('.');
     }
     sentence
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_become_sentences_and_fields_keep_their_names() {
+        for (error, told) in [
+            ("there is no build", "There is no build."),
+            ("outputs: dest is a place", "outputs: dest is a place."),
+            ("Cancel it first!", "Cancel it first!"),
+            ("", "."),
+        ] {
+            assert_eq!(sentence(error), told);
+        }
+    }
 }

@@ -1,7 +1,7 @@
 //! A build's image, as one file.
 
 use axum::extract::{Path, State};
-use axum::http::Uri;
+use axum::http::{StatusCode, Uri};
 use axum::response::Response;
 use serde::Deserialize;
 use stagewright_core::protocol::OutputFormat;
@@ -26,7 +26,18 @@ pub(super) async fn image(
     let (builds, build) = (app.builds.clone(), id.clone());
     let title = blocking(move || {
         // Asked now, so that a build without an image is an answer of its own.
-        builds.image(&build)?;
+        let image = builds.image(&build)?;
+        let content = builds.contexts().content();
+        // Where only files were asked for, its layers are named and were never made; else they may be pruned.
+        if !image.layers.iter().all(|layer| content.contains(&layer.digest)) {
+            return Err(Problem::new(
+                StatusCode::CONFLICT,
+                format!(
+                    "The image of build {build} is not here: either only its files were asked for, or its layers were \
+                     removed since to make room. Build it again, with no outputs or with type=image."
+                ),
+            ));
+        }
         Ok(builds.look(&build)?.0.title)
     })
     .await?;

@@ -2,6 +2,8 @@
 
 use serde_json::{Value, json};
 use stagewright::token::Scope;
+use stagewright_core::digest::Digest;
+use stagewright_core::protocol::ImageLayer;
 
 use super::{page, refused};
 use crate::backend::Act;
@@ -177,6 +179,35 @@ async fn an_image_is_streamed_as_a_file() {
             .await,
         400,
         "zip",
+    );
+}
+
+#[tokio::test]
+async fn an_image_whose_layers_are_not_here_is_no_broken_download() {
+    let caller = Caller::new().await;
+    let content = caller.worker.builds.contexts().content();
+    let layer = |digest: Digest| ImageLayer {
+        diff_id: digest.clone(),
+        digest,
+        size: 1,
+        vertex: None,
+    };
+    let here = content.put(b"here").unwrap();
+    *caller.worker.backend.layers.lock().unwrap() = vec![layer(here.clone())];
+    let whole = caller.built("whole", 0).await;
+    assert_eq!(
+        caller
+            .ask("GET", &format!("/v1/builds/{whole}/image"))
+            .await
+            .status,
+        200
+    );
+    *caller.worker.backend.layers.lock().unwrap() = vec![layer(here), layer(Digest::of(b"gone"))];
+    let torn = caller.built("torn", 0).await;
+    refused(
+        &caller.ask("GET", &format!("/v1/builds/{torn}/image")).await,
+        409,
+        "only its files",
     );
 }
 
