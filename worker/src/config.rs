@@ -5,6 +5,7 @@
 //! silently ignored is worse than a worker that does not start.
 
 mod entitlement;
+mod hook;
 mod parse;
 pub(crate) mod size;
 
@@ -16,6 +17,7 @@ use std::time::Duration;
 
 use stagewright_core::digest::Digest;
 
+use crate::request::{BuildRequest, SigningKey};
 use crate::server::{HostName, TlsFiles};
 use crate::source::address::Network;
 use crate::source::image::reference::Reference;
@@ -41,6 +43,8 @@ pub struct Config {
     pub caches: Vec<Reference>,
     /// Images that come from elsewhere than their name says.
     pub substitutes: Vec<Substitute>,
+    /// What pushes build.
+    pub hooks: Vec<Hook>,
     /// What builds may use up.
     pub limits: Limits,
     /// What is kept between builds.
@@ -68,6 +72,41 @@ impl Default for ServeConfig {
             requests_per_second: 50,
         }
     }
+}
+
+/// What a push builds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hook {
+    /// Names it in its address.
+    pub name: String,
+    /// How pushes are told of.
+    pub kind: HookKind,
+    /// What messages are signed with.
+    pub key: SigningKey,
+    /// Patterns of branches and tags, in full.
+    pub refs: Vec<String>,
+    /// What is built, but for the commit.
+    pub build: BuildRequest,
+    /// Who is told of the end.
+    pub callback: Option<HookCallback>,
+}
+
+/// How pushes are told of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HookKind {
+    /// As GitHub does it, and those who do as it does.
+    Github,
+    /// A plain message that anybody can send who has the secret.
+    Plain,
+}
+
+/// Who is told that a hook's build has ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HookCallback {
+    /// The address.
+    pub url: String,
+    /// What messages to it are signed with.
+    pub key: SigningKey,
 }
 
 /// How to reach one registry.

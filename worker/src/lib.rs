@@ -1,7 +1,7 @@
 //! The worker: carries a planned build out, streams what happens, and serves the playground.
 //!
 //! ```text
-//! cli ── server ── build ── backend ── { sandbox, snapshot, content, source, export }
+//! cli ── server ── hook ── request ── build ── backend ── { sandbox, snapshot, content, source, export }
 //! ```
 //!
 //! Planning itself is [`stagewright_core`]'s; here is everything that touches the machine. What arrives from a
@@ -13,6 +13,7 @@ pub mod cli;
 pub mod config;
 pub mod content;
 pub mod export;
+pub mod hook;
 pub mod lease;
 pub mod provenance;
 pub mod request;

@@ -176,6 +176,7 @@ fn refused(error: &ServerError) -> Failure {
         ServerError::Listen { .. }
         | ServerError::Sessions(_)
         | ServerError::Tokens(_)
+        | ServerError::Hooks(_)
         | ServerError::NoRandomness => {
             failure(Failure::PLACE)
         }

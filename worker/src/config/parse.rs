@@ -1,6 +1,6 @@
 //! From the file's text to a [`Config`], with the place of everything that is wrong.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::path::Path;
 use std::time::Duration;
@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use toml::Spanned;
 
+use super::hook::{self, HookTable};
 use super::size::Size;
 use super::{
     Config, ConfigError, Credentials, LayoutImage, Limits, Mirror, RegistryConfig, ServeConfig,
@@ -31,6 +32,8 @@ struct File {
     registry: BTreeMap<Spanned<String>, RegistryTable>,
     #[serde(default)]
     substitute: Vec<SubstituteTable>,
+    #[serde(default)]
+    hook: Vec<HookTable>,
     #[serde(default)]
     limits: LimitsTable,
     #[serde(default)]
@@ -93,13 +96,13 @@ struct StorageTable {
 }
 
 /// What is wrong, and where in the text.
-struct Problem {
+pub(super) struct Problem {
     span: Range<usize>,
     message: String,
 }
 
 impl Problem {
-    fn at<T>(place: &Spanned<T>, message: String) -> Self {
+    pub(super) fn at<T>(place: &Spanned<T>, message: String) -> Self {
         Self {
             span: place.span(),
             message,
@@ -140,7 +143,7 @@ fn convert(file: File, directory: &Path) -> Result<Config, Problem> {
         .map(network)
         .collect::<Result<_, _>>()?;
     let entitlements = file.insecure_entitlements.iter();
-    let entitlements = entitlements
+    let entitlements: BTreeSet<_> = entitlements
         .map(|name| {
             let entitlement = name.get_ref().parse();
             entitlement.map_err(|message| Problem::at(name, message))
@@ -159,6 +162,7 @@ fn convert(file: File, directory: &Path) -> Result<Config, Problem> {
         }
         substitutes.push(substitute);
     }
+    let hooks = hook::convert(file.hook, &entitlements, directory)?;
     let limits = convert_limits(file.limits)?;
     let kept = StorageLimits::default();
     let storage = StorageLimits {
@@ -178,6 +182,7 @@ fn convert(file: File, directory: &Path) -> Result<Config, Problem> {
         entitlements,
         caches,
         substitutes,
+        hooks,
         limits,
         storage,
         serve: convert_serve(file.serve, directory)?,
@@ -416,7 +421,7 @@ fn processors(given: &Spanned<f64>) -> Result<u64, Problem> {
 }
 
 /// Adds "did you mean" to serde's "unknown field `x`, expected one of `a`, `b`", where one of those is close.
-fn with_suggestion(message: &str) -> String {
+pub(super) fn with_suggestion(message: &str) -> String {
     let mut quoted = message.split('`').skip(1).step_by(2);
     if !message.starts_with("unknown field") {
         return message.to_owned();

@@ -17,6 +17,7 @@ fn no_file_and_an_empty_file_are_the_same() {
 fn sample_shows_every_key_and_the_default_limits() {
     let directory = tempfile::tempdir().unwrap();
     std::fs::write(directory.path().join("docker-hub-token"), "secret\n").unwrap();
+    std::fs::write(directory.path().join("app-hook-secret"), "sixteen letters.\n").unwrap();
     let config = Config::parse(SAMPLE, directory.path()).unwrap();
     let docker_io = &config.registries["docker.io"];
     assert_eq!(
@@ -212,5 +213,73 @@ fn processors_of_a_step_are_some() {
     for text in ["0.0", "-1.0", "nan", "inf", "1e99"] {
         let said = limits(text).unwrap_err().to_string();
         assert!(said.contains("no number of processors"), "{text}: {said}");
+    }
+}
+
+fn hook(rest: &str, build: &str) -> String {
+    format!(
+        "[[hook]]\nname = \"app\"\nkind = \"github\"\nsecret = \"sixteen letters.\"\nrefs = [\"main\"]\n{rest}\n[hook.build]\n{build}\n"
+    )
+}
+
+#[test]
+fn hooks_are_read_with_what_they_build() {
+    let text = hook(
+        "",
+        "context = \"https://h.io/a.git#:app\"\ntags = \"r.io/a:{short}\"\npush = true",
+    );
+    let hooks = parse(&text).unwrap().hooks;
+    assert_eq!((hooks.len(), hooks[0].kind), (1, HookKind::Github));
+    assert_eq!(hooks[0].refs, ["refs/heads/main"]);
+    assert_eq!(hooks[0].build.tags, ["r.io/a:{short}"]);
+    // A repository of the machine is the owner's to name.
+    assert!(parse(&hook("", "context = \"/srv/a.git\"")).is_ok());
+}
+
+#[test]
+fn hook_that_could_build_nothing_is_refused_with_its_place() {
+    let good = "context = \"https://h.io/a.git\"";
+    for (text, said) in [
+        (hook("", ""), "git repository"),
+        (hook("", "context = \"https://h.io/a.tar\""), "git repository"),
+        (
+            hook("", "context = \"https://h.io/a.git#main\""),
+            "the commit that was pushed",
+        ),
+        (hook("", &format!("{good}\npush = true")), "without a name"),
+        (
+            hook("", &format!("{good}\ntags = [\"r.io/a:{{branch}}\"]")),
+            "{branch}",
+        ),
+        (hook("", &format!("{good}\ntagz = []")), "did you mean \"tags\""),
+        (
+            hook("", &format!("{good}\nallow = \"network.host\"")),
+            "insecure-entitlements",
+        ),
+        (hook("colour = 1", good), "colour"),
+        (hook("secret-file = \"x\"", good), "keep one"),
+        (hook("", good) + &hook("", good), "two hooks"),
+        (
+            hook("", good).replace("sixteen letters.", "short"),
+            "can be guessed",
+        ),
+        (hook("", good).replace("github", "gitlab"), "github and plain"),
+        (
+            hook("", good).replace("[\"main\"]", "[]"),
+            "nothing would ever be built",
+        ),
+        (
+            hook("", good).replace("\"app\"", "\"a/b\""),
+            "cannot be a hook's name",
+        ),
+        (
+            hook("callback = { url = \"x\", secret = \"sixteen letters.\" }", good),
+            "no http",
+        ),
+        (hook("callback = { url = \"https://h.io\" }", good), "no secret"),
+    ] {
+        let problem = problem(&text);
+        assert!(problem.contains(said), "{text}: {problem}");
+        assert!(problem.starts_with("<configuration>:"), "{problem}");
     }
 }

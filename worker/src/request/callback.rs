@@ -408,3 +408,131 @@ pub(crate) const SIGNATURE_HEADER: &str = "stagewright-signature-256";
 pub(crate) fn signed<'m>(timestamp: &'m str, delivery: &'m str, body: &'m [u8]) -> [&'m [u8]; 5] {
     [timestamp.as_bytes(), b".", delivery.as_bytes(), b".", body]
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufRead as _, BufReader, Read as _};
+    use std::net::TcpListener;
+    use std::os::unix::fs::PermissionsExt as _;
+    use std::sync::mpsc::{Receiver, channel};
+
+    use super::*;
+    use crate::config::Config;
+    use crate::request::Asked;
+    use crate::request::tests::{Worker, configured};
+
+    /// Answers so many messages, each with its status, and hands them on: the name of the delivery, and the text.
+    fn receiving(statuses: &'static [u16]) -> (String, Receiver<(String, String)>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://user:hunter2@{}/", listener.local_addr().unwrap());
+        let (send, messages) = channel();
+        std::thread::spawn(move || {
+            for status in statuses {
+                let (mut connection, _) = listener.accept().unwrap();
+                let mut reader = BufReader::new(connection.try_clone().unwrap());
+                let (mut length, mut delivery) = (0, String::new());
+                loop {
+                    let mut line = String::new();
+                    reader.read_line(&mut line).unwrap();
+                    match line.trim().split_once(": ") {
+                        Some(("content-length", value)) => length = value.parse().unwrap(),
+                        Some((DELIVERY_HEADER, value)) => value.clone_into(&mut delivery),
+                        None if line.trim().is_empty() => break,
+                        Some(_) | None => {}
+                    }
+                }
+                let mut body = vec![0; length];
+                reader.read_exact(&mut body).unwrap();
+                send.send((delivery, String::from_utf8(body).unwrap())).unwrap();
+                write!(
+                    connection,
+                    "HTTP/1.1 {status} x\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+                )
+                .unwrap();
+            }
+        });
+        (url, messages)
+    }
+
+    async fn built(worker: &Worker) -> BuildId {
+        let request = serde_json::from_value(json!({ "dockerfile": "FROM scratch\nLABEL a=b\n" })).unwrap();
+        worker.let_go(1);
+        let build = worker.requests.start(&request, Asked::default()).unwrap();
+        assert_eq!(worker.end(&build).await, BuildState::Done);
+        build
+    }
+
+    fn to(url: &str) -> Callback {
+        Callback {
+            url: url.to_owned(),
+            key: None,
+            pushed: None,
+        }
+    }
+
+    fn callbacks(state: &Path, worker: &Worker, waits: &[Duration]) -> Callbacks {
+        Callbacks::open_with(state, worker.requests.builds(), &[], waits.to_vec()).unwrap()
+    }
+
+    async fn over(callbacks: &Callbacks, build: &str) -> CallbackReport {
+        loop {
+            let report = callbacks.report(build).unwrap();
+            if report.state != CallbackState::Waiting {
+                return report;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    const SOON: Duration = Duration::from_millis(1);
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn who_does_not_take_it_is_told_again_with_the_same_words_also_by_the_next_worker() {
+        let state = tempfile::tempdir().unwrap();
+        let worker = configured(state.path(), &Config::default());
+        let build = built(&worker).await;
+        let (url, messages) = receiving(&[500, 302, 204]);
+        let first = callbacks(state.path(), &worker, &[SOON, Duration::from_hours(1)]);
+        first
+            .add(&build, &to(&url), true, vec!["r.io/a:1".into()])
+            .unwrap();
+        while first.report(&build).unwrap().attempts < 2 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        first.stop();
+        let second = callbacks(state.path(), &worker, &[SOON, SOON]);
+        let report = over(&second, &build).await;
+        assert_eq!((report.state, report.attempts), (CallbackState::Delivered, 3));
+        let told: Vec<_> = messages.iter().collect();
+        assert!(
+            told.len() == 3 && told.iter().all(|one| *one == told[0]),
+            "{told:?}"
+        );
+        let message: serde_json::Value = serde_json::from_str(&told[0].1).unwrap();
+        assert_eq!(
+            (&message["state"], &message["names"][0]),
+            (&json!("done"), &json!("r.io/a:1"))
+        );
+        assert!(!report.url.contains("hunter2") && !told[0].1.contains("hunter2"));
+        let kept = state.path().join("callbacks").join(format!("{build}.json"));
+        assert_eq!(fs::metadata(kept).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn it_is_given_up_in_the_end_and_never_leads_others_into_the_machine() {
+        let state = tempfile::tempdir().unwrap();
+        let worker = configured(state.path(), &Config::default());
+        let callbacks = callbacks(state.path(), &worker, &[SOON]);
+        let (first, second) = (built(&worker).await, built(&worker).await);
+        let (url, messages) = receiving(&[500, 404]);
+        callbacks.add(&first, &to(&url), true, Vec::new()).unwrap();
+        let report = over(&callbacks, &first).await;
+        assert_eq!((report.state, report.attempts), (CallbackState::Failed, 2));
+        assert!(report.said.unwrap().contains("404"));
+        assert_eq!(messages.iter().count(), 2);
+        callbacks.add(&second, &to(&url), false, Vec::new()).unwrap();
+        let report = over(&callbacks, &second).await;
+        assert_eq!(report.state, CallbackState::Failed);
+        assert!(report.said.unwrap().contains("private network"));
+    }
+}

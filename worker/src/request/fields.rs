@@ -43,7 +43,8 @@ pub struct BuildRequest {
     /// `OS/ARCH[/VARIANT]`; `linux/amd64` where none is named.
     #[serde(deserialize_with = "list", skip_serializing_if = "Vec::is_empty")]
     pub platforms: Vec<String>,
-    /// What becomes of the result. The image stays here to be downloaded, whatever else is said.
+    /// What becomes of the result. The image stays here to be downloaded, but for `type=cacheonly`; with `type=tar` its files do
+    /// as well.
     #[serde(deserialize_with = "list", skip_serializing_if = "Vec::is_empty")]
     pub outputs: Vec<String>,
     /// Whether the image is pushed to the registries of its names.

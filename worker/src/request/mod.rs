@@ -41,8 +41,10 @@ pub(crate) mod remote;
 pub(crate) mod sign;
 pub(crate) mod sources;
 pub(crate) mod steps;
+#[cfg(test)]
+pub(crate) mod tests;
 mod told;
-mod understood;
+pub(crate) mod understood;
 pub(crate) mod wanted;
 pub(crate) mod watcher;
 
@@ -70,7 +72,7 @@ use self::remote::Asker;
 use self::told::Told;
 use self::understood::{Place, Rules, Understood};
 use crate::build::{Builds, Job, Queued, Work};
-use crate::config::Config;
+use crate::config::{Config, Hook};
 use crate::lease::Lease;
 use crate::source::address::Network;
 use crate::source::secret::Secrets;
@@ -85,9 +87,10 @@ pub struct Asked {
     pub supersedes: Option<String>,
     /// Who is told of the end.
     pub callback: Option<Callback>,
-    /// Whether it is the worker's owner who wrote the request: then a repository of this machine may be the context, and
-    /// it and the callback may have private addresses.
-    pub owner: bool,
+    /// The hook in the worker's configuration that asks, where one does. Then it is the worker's owner who wrote the request: a
+    /// repository of this machine may be its context, it and the callback may have private addresses, and what is secret in it
+    /// stands in the configuration still when the next worker takes it up.
+    pub hook: Option<String>,
 }
 
 /// The plan for one platform.
@@ -130,7 +133,7 @@ struct Kept {
     #[serde(default)]
     supersedes: Option<String>,
     #[serde(default)]
-    owner: bool,
+    hook: Option<String>,
     /// Whether it brought secrets, without which it cannot begin anew.
     #[serde(default)]
     secrets: bool,
@@ -160,6 +163,8 @@ struct Shared {
     /// Bytes of a context that comes from a web server.
     most: u64,
     callbacks: Callbacks,
+    /// The hooks of the configuration.
+    hooks: Vec<Hook>,
     /// The newest build for each key.
     newest: Mutex<BTreeMap<String, BuildId>>,
 }
@@ -186,6 +191,7 @@ impl Requests {
                 networks: config.private_networks.clone(),
                 most: config.limits.download_size,
                 callbacks,
+                hooks: config.hooks.clone(),
                 newest: Mutex::default(),
             }),
         };
@@ -199,16 +205,17 @@ impl Requests {
             secrets,
             supersedes,
             callback,
-            owner,
+            hook,
         } = asked;
-        let brought = request.has_secrets() || !secrets.is_empty();
+        let owner = hook.is_some();
+        let brought = !owner && (request.has_secrets() || !secrets.is_empty());
         let understood = Understood::of(request, &secrets, &self.rules(owner))?;
         let names = names(&understood);
         let lease = self.hold(&understood)?;
         let kept = Kept {
             request: request.without_secrets(),
             supersedes: supersedes.clone(),
-            owner,
+            hook,
             secrets: brought,
             callback: callback.as_ref().map(|callback| KeptCallback {
                 url: callback.url.clone(),
@@ -281,11 +288,17 @@ impl Requests {
         Ok(understood.pushes())
     }
 
-    /// The request of a build, without its secrets. `None` where it was started in another way.
+    /// The request of a build as it may be told, without its secrets. `None` where it was started in another way.
     pub fn request(&self, id: &str) -> Result<Option<BuildRequest>, RequestError> {
         let kept = self.builds().kept(id)?;
         let kept = kept.and_then(|kept| serde_json::from_slice::<Kept>(&kept).ok());
-        Ok(kept.map(|kept| kept.request))
+        Ok(kept.map(|kept| {
+            let mut request = kept.request;
+            if let Some(context) = &mut request.context {
+                *context = remote::told(context);
+            }
+            request
+        }))
     }
 
     /// The files that are kept with a build.
@@ -310,6 +323,11 @@ impl Requests {
     /// What came of telling somebody of a build's end.
     pub fn callback(&self, id: &str) -> Option<CallbackReport> {
         self.shared.callbacks.report(id)
+    }
+
+    /// The hooks of the configuration.
+    pub fn hooks(&self) -> &[Hook] {
+        &self.shared.hooks
     }
 
     /// The builds.
@@ -435,8 +453,18 @@ impl Requests {
         let kept: Kept = serde_json::from_slice(kept).map_err(|error| {
             format!("What was asked for cannot be read any more ({error}): ask for it again.")
         })?;
-        let owner = kept.owner;
-        let understood = Understood::of(&kept.request, &Secrets::default(), &self.rules(owner));
+        let owner = kept.hook.is_some();
+        let mut request = kept.request;
+        if let Some(hook) = &kept.hook {
+            let Some(configured) = self.shared.hooks.iter().find(|known| known.name == *hook) else {
+                return Err(format!(
+                    "The worker stopped before this build was done, and there is no hook {hook:?} in its configuration any more."
+                ));
+            };
+            request.secrets.clone_from(&configured.build.secrets);
+            request.github_token.clone_from(&configured.build.github_token);
+        }
+        let understood = Understood::of(&request, &Secrets::default(), &self.rules(owner));
         if let (Some(callback), Ok(understood)) = (kept.callback, &understood) {
             let callback = Callback {
                 url: callback.url,

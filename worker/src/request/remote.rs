@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::obstacle::Obstacle;
 use crate::backend::embedded::unpack_context;
 use crate::source::address::{Network, Reach};
-use crate::source::git::{CheckOut, Remote, Repositories};
+use crate::source::git::{CheckOut, GitError, Remote, Repositories};
 use crate::source::http::{Answer, Question, Web, shown};
 use crate::source::secret::Secret;
 
@@ -60,7 +60,7 @@ impl Address {
     /// The address, for people.
     pub(crate) fn shown(&self) -> String {
         match self {
-            Self::Git(repository) => shown(&repository.url),
+            Self::Git(repository) => told(&repository.url),
             Self::Web(url) => shown(url),
         }
     }
@@ -94,7 +94,7 @@ impl Repository {
 
     /// Its address as it may be told: without what proves who asks.
     fn shown(&self) -> String {
-        let mut text = shown(&self.url);
+        let mut text = told(&self.url);
         if !self.name.is_empty() || !self.folder.is_empty() {
             text.push('#');
             text.push_str(&self.name);
@@ -105,6 +105,17 @@ impl Repository {
         }
         text
     }
+}
+
+/// An address as it may be told: without what proves who asks, and of a repository on this machine only what it is called.
+pub(crate) fn told(address: &str) -> String {
+    let Some(path) = address.strip_prefix("file://").or(address.strip_prefix('/')) else {
+        return shown(address);
+    };
+    // A name behind it may have slashes of its own.
+    let (path, fragment) = path.split_at(path.find('#').unwrap_or(path.len()));
+    let name = path.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
+    format!("{name}{fragment}")
 }
 
 /// For whom something is fetched.
@@ -197,7 +208,12 @@ impl Checkout {
             ..Remote::default()
         };
         let found = repositories.resolve(&remote, &repository.name).await;
-        let found = found.map_err(|error| lacking(&error))?;
+        let lacking = |error: GitError| {
+            let path = repository.url.strip_prefix("file://").unwrap_or(&repository.url);
+            let said = error.to_string().replace(&repository.url, &told(&repository.url));
+            lacking(&said.replace(path, &told(&repository.url)))
+        };
+        let found = found.map_err(lacking)?;
         checkout.repository = Some((repository.shown(), found.commit.clone()));
         let options = CheckOut {
             keep_repository: false,
@@ -206,7 +222,7 @@ impl Checkout {
         let written = repositories
             .check_out(&remote, &found, &options, &checkout.folder)
             .await;
-        written.map_err(|error| lacking(&error))?;
+        written.map_err(lacking)?;
         checkout.folder = inside(&checkout.folder, Path::new(&repository.folder))?;
         Ok(checkout)
     }
@@ -289,6 +305,18 @@ mod tests {
                 (repository.url.as_str(), repository.name.as_str()),
                 ("file:///srv/app.git", "main")
             );
+        }
+    }
+
+    #[test]
+    fn where_a_repository_of_this_machine_is_is_not_told() {
+        for (address, said) in [
+            ("/srv/git/app.git#refs/heads/a:sub", "app.git#refs/heads/a:sub"),
+            ("file:///srv/app.git/", "app.git"),
+            ("https://user:word@h.io/a.git#b", "https://h.io/a.git#b"),
+            ("git@h.io:a/b", "git@h.io:a/b"),
+        ] {
+            assert_eq!(told(address), said);
         }
     }
 

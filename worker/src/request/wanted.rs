@@ -137,7 +137,8 @@ impl Wanted {
 
     /// Whether anybody takes the image, rather than its files only.
     pub(crate) fn image(&self) -> bool {
-        self.outputs.is_empty() || self.outputs.iter().any(|output| output.kind.is_image())
+        // What is kept with a build is kept beside its image.
+        self.outputs.is_empty() || self.keeps() || self.outputs.iter().any(|output| output.kind.is_image())
     }
 
     /// Whether files are kept with the build.

@@ -64,7 +64,7 @@ fn keeps(pace: Pace, elapsed: Duration, received: u64) -> bool {
     received / pace.bytes_per_second.max(1) >= late.as_secs()
 }
 
-fn too_slow() -> Problem {
+pub(super) fn too_slow() -> Problem {
     Problem::new(
         StatusCode::REQUEST_TIMEOUT,
         "The request came too slowly and was given up. Send it again; an upload goes on where it stopped.",

@@ -64,6 +64,12 @@ pub struct Limits {
     pub ticket: Duration,
     /// Download addresses that are good at the same time.
     pub tickets: usize,
+    /// Bytes of one message for a hook.
+    pub hook_bytes: usize,
+    /// How long such a message may take.
+    pub hook_time: Duration,
+    /// Such messages at the same time.
+    pub hook_messages: usize,
     /// How long cancelled builds get to end, and then connections to close, when the worker stops.
     pub farewell: Duration,
 }
@@ -101,6 +107,9 @@ impl Default for Limits {
             plans: 8,
             ticket: Duration::from_mins(1),
             tickets: 256,
+            hook_bytes: 5 << 20,
+            hook_time: Duration::from_secs(10),
+            hook_messages: 8,
             farewell: Duration::from_secs(4),
         }
     }

@@ -50,6 +50,7 @@ pub use rate::Rate;
 pub use tls::{TlsError, TlsFiles};
 
 use crate::build::Builds;
+use crate::hook::Hooks;
 use crate::request::Requests;
 use crate::token::{TokenError, Verifier};
 use access::Who;
@@ -117,6 +118,9 @@ pub enum ServerError {
     /// The playground cannot be served.
     #[error(transparent)]
     Page(#[from] PageError),
+    /// What came for hooks before cannot be read.
+    #[error("what came for hooks cannot be read: {0}")]
+    Hooks(io::Error),
     /// The system gives no random numbers.
     #[error("the system gives no random numbers, so no token can be made")]
     NoRandomness,
@@ -126,6 +130,7 @@ pub enum ServerError {
 struct Shared {
     builds: Builds,
     requests: Requests,
+    hooks: Hooks,
     credentials: Credentials,
     tokens: Verifier,
     gate: Gate,
@@ -140,6 +145,8 @@ struct Shared {
     planning: Arc<Semaphore>,
     /// Room for bodies that are read whole, in [`body::UNIT`].
     bodies: Semaphore,
+    /// Messages for hooks that are taken.
+    hooking: Semaphore,
     asking: Buckets<Who>,
     uploading: Buckets<Who>,
     refused: Buckets<IpAddr>,
@@ -206,6 +213,7 @@ impl Server {
         })?;
         let app = Arc::new(Shared {
             builds: requests.builds().clone(),
+            hooks: Hooks::open(&state, requests.clone()).map_err(ServerError::Hooks)?,
             requests,
             credentials,
             tokens,
@@ -217,6 +225,7 @@ impl Server {
             streams: Arc::new(Semaphore::new(limits.streams)),
             planning: Arc::new(Semaphore::new(limits.plans)),
             bodies: Semaphore::new(limits.bodies / body::UNIT),
+            hooking: Semaphore::new(limits.hook_messages),
             asking: Buckets::new(limits.asking),
             uploading: Buckets::new(limits.uploading),
             refused: Buckets::new(limits.refused),

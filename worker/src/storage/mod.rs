@@ -13,7 +13,8 @@
 //! <state>/snapshots/layers/<id>/         layers           <state>/cache.*              results of steps
 //! <state>/contexts/<hex>.json            build contexts   <state>/layers/<how>/       which blob a layer became
 //! <state>/cache-mounts/<hex>/<n>/        cache mounts     <state>/git/<hex>/           git repositories
-//! <state>/{scratch,sandbox}/             gone at every start <state>/scans/<hex>       how contexts looked
+//! <state>/{scratch,sandbox,requests}/    gone at every start <state>/scans/<hex>       how contexts looked
+//! <state>/hooks/<name>.json              what came for hooks <state>/callbacks/<n>.json who is told of builds' ends
 //! ```
 //!
 //! A thing's modification time is that of its last use ([`crate::lease`]); its time of birth is when it came.

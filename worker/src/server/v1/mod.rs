@@ -11,6 +11,7 @@ mod events;
 mod failure;
 mod files;
 mod health;
+mod hooks;
 mod image;
 mod layers;
 mod logs;
@@ -71,6 +72,13 @@ fn operations() -> Vec<Operation> {
             axum::routing::head(blobs::standing),
         ),
         of("put", "/v1/blobs/{digest}", Need::Upload, put(blobs::receive)),
+        of("post", "/v1/hooks/{name}", Need::Nothing, post(hooks::receive)),
+        of(
+            "get",
+            "/v1/hooks/{name}/deliveries",
+            build,
+            get(hooks::deliveries),
+        ),
         of("get", "/v1/openapi.json", Need::Nothing, get(document::document)),
         of("get", "/healthz", Need::Nothing, get(health::alive)),
         of("get", "/readyz", Need::Nothing, get(health::ready)),

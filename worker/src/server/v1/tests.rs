@@ -18,6 +18,7 @@ use stagewright_core::span::{LineRange, Span};
 use super::super::access::Need;
 use super::*;
 use crate::build::tally::Figures;
+use crate::hook::{Answer, Delivery, DeliveryReport, Outcome};
 use crate::request::{BuildRequest, CallbackReport, CallbackState};
 
 fn document() -> Value {
@@ -325,6 +326,40 @@ fn diagnostic() -> Diagnostic {
 #[test]
 fn every_field_of_what_is_answered_and_taken_is_described() {
     let mut comparison = Comparison::new();
+    comparison.fits("Push", json!({ "ref": "x" }));
+    comparison.fits(
+        "HookAnswer",
+        Answer {
+            outcome: Outcome::Built,
+            build: text(),
+            why: text(),
+        },
+    );
+    comparison.fits(
+        "Delivery",
+        DeliveryReport {
+            delivery: Delivery {
+                id: "x".into(),
+                received: "x".into(),
+                event: "x".into(),
+                reference: text(),
+                commit: text(),
+                outcome: Outcome::Known,
+                build: text(),
+                why: text(),
+                body: digest(),
+            },
+            state: Some(BuildState::Done),
+            superseded_by: text(),
+            callback: Some(CallbackReport {
+                url: "x".into(),
+                state: CallbackState::Waiting,
+                attempts: 1,
+                said: text(),
+                tried: text(),
+            }),
+        },
+    );
     let summary = BuildSummary {
         id: "1".into(),
         title: "x".into(),
