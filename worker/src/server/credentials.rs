@@ -122,11 +122,12 @@ impl Credentials {
         let fresh = {
             let mut inner = self.lock();
             inner.forgive(self.attempt_every);
-            if inner.failures >= self.attempts {
-                return Err(Refusal::TooMany);
-            }
+            // Nobody's guesses keep those out who were let in before.
             if let Some(session) = hello.session.as_deref().filter(|session| inner.knows(session)) {
                 return Ok(session.to_owned());
+            }
+            if inner.failures >= self.attempts {
+                return Err(Refusal::TooMany);
             }
             let Some(token) = hello.token.as_deref() else {
                 if hello.session.is_none() {
@@ -330,6 +331,7 @@ mod tests {
             ..Limits::default()
         };
         let desk = desk(state.path(), &patient);
+        let session = desk.credentials.admit(&with_token(&desk.token())).unwrap();
         assert_eq!(desk.credentials.admit(&Hello::default()), Err(Refusal::Nothing));
         for _ in 0..3 {
             assert_eq!(desk.credentials.admit(&with_token("guess")), Err(Refusal::Wrong));
@@ -338,6 +340,12 @@ mod tests {
             desk.credentials.admit(&with_token(&desk.token())),
             Err(Refusal::TooMany)
         );
+        // Who was let in before comes in all the same.
+        let known = Hello {
+            token: None,
+            session: Some(session.clone()),
+        };
+        assert_eq!(desk.credentials.admit(&known), Ok(session));
         desk.credentials.lock().counted -= Duration::from_secs(3601);
         assert!(desk.credentials.admit(&with_token(&desk.token())).is_ok());
     }
