@@ -10,7 +10,7 @@ const NEAR = "200px";
 /** Narrower elements are drawn from top to bottom. */
 const NARROW = 560;
 /** A drawing that is too wide is made smaller down to this, and scrolled from there on. */
-const SMALLEST = 0.75;
+const SMALLEST = 2 / 3;
 
 let loading = null;
 

@@ -310,7 +310,7 @@ const SYSTEM_IS_DARK: &str = "@media (prefers-color-scheme: dark) {";
 const BOOK_IS_DARK: &str = ":is(.coal, .navy, .ayu) {";
 
 /// How small a drawing that is too wide may become, before it is scrolled.
-const SMALLEST: f64 = 0.75;
+const SMALLEST: f64 = 2.0 / 3.0;
 
 /// The drawing on one line: a blank one would end the HTML in Markdown.
 fn svg(analysis: &Analysis, wanted: &Wanted) -> String {
