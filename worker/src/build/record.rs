@@ -21,7 +21,7 @@ use stagewright_core::digest::Digest;
 use stagewright_core::protocol::{
     BuildEvent, BuildFailure, BuildId, BuildState, BuildSummary, Event, ImageSummary, SolveStatus,
 };
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::BuildsError;
@@ -344,6 +344,12 @@ impl Record {
 /// How many events a follower takes at a time, so that one that lags does not hold the lock for long.
 const BATCH: usize = 256;
 
+/// How much of a past build's record is read at a time.
+const BATCH_BYTES: usize = 64 << 10;
+
+/// Who reads records at a time. Each takes a thread, whose memory is worth more than what it reads.
+static READERS: Semaphore = Semaphore::const_new(4);
+
 enum After {
     Some(VecDeque<Arc<BuildEvent>>),
     Later,
@@ -605,21 +611,42 @@ fn last_line_start(path: &Path, end: u64) -> std::io::Result<u64> {
         .map_or(0, |at| at as u64 + 1))
 }
 
-/// Events with a number above `since`, from disk.
-fn read_events(directory: &Path, since: u64) -> VecDeque<Arc<BuildEvent>> {
-    let file = match File::open(directory.join(EVENTS_FILE)) {
-        Ok(file) => file,
-        Err(error) => {
-            tracing::warn!(directory = %directory.display(), %error, "a build's events cannot be read");
-            return VecDeque::new();
+/// The events of a past build, read from disk as they are wanted: who takes them slowly holds none of them meanwhile.
+struct Reading(BufReader<File>);
+
+impl Reading {
+    fn open(directory: &Path) -> std::io::Result<Self> {
+        File::open(directory.join(EVENTS_FILE)).map(|file| Self(BufReader::new(file)))
+    }
+
+    /// Some more of those with a number above `since`; none where there are no more. An event may be large, so that what is
+    /// read at once is counted in bytes.
+    fn some(&mut self, since: u64) -> VecDeque<Arc<BuildEvent>> {
+        #[derive(Deserialize)]
+        struct Numbered {
+            seq: u64,
         }
-    };
-    let lines = BufReader::new(file).split(b'\n').map_while(Result::ok);
-    lines
-        .map_while(|line| serde_json::from_slice::<BuildEvent>(&line).ok())
-        .filter(|event| event.seq > since)
-        .map(Arc::new)
-        .collect()
+        let mut events = VecDeque::new();
+        let (mut line, mut bytes) = (Vec::new(), 0);
+        while bytes < BATCH_BYTES {
+            line.clear();
+            if !matches!(self.0.read_until(b'\n', &mut line), Ok(1..)) {
+                break;
+            }
+            match serde_json::from_slice::<Numbered>(&line) {
+                Ok(Numbered { seq }) if seq <= since => {}
+                Ok(_) => {
+                    let Ok(event) = serde_json::from_slice(&line) else {
+                        break;
+                    };
+                    bytes += line.len();
+                    events.push_back(Arc::new(event));
+                }
+                Err(_) => break,
+            }
+        }
+        events
+    }
 }
 
 /// The events of one build: those of the past, then live ones, in order, each once. It ends after the last event.
@@ -633,7 +660,7 @@ impl EventStream {
             cursor: since,
             ready: VecDeque::new(),
             newest,
-            last_batch: false,
+            reading: None,
         };
         Self(Box::pin(futures_util::stream::unfold(
             follower,
@@ -659,7 +686,8 @@ struct Follower {
     cursor: u64,
     ready: VecDeque<Arc<BuildEvent>>,
     newest: watch::Receiver<u64>,
-    last_batch: bool,
+    /// Once the build is over.
+    reading: Option<Reading>,
 }
 
 impl Follower {
@@ -669,8 +697,19 @@ impl Follower {
                 self.cursor = event.seq;
                 return Some(event);
             }
-            if self.last_batch {
-                return None;
+            if let Some(mut reading) = self.reading.take() {
+                let cursor = self.cursor;
+                let _turn = READERS.acquire().await.ok()?;
+                let read = tokio::task::spawn_blocking(move || {
+                    let events = reading.some(cursor);
+                    (reading, events)
+                });
+                let (reading, events) = read.await.ok()?;
+                if events.is_empty() {
+                    return None;
+                }
+                (self.reading, self.ready) = (Some(reading), events);
+                continue;
             }
             // What is there is marked as seen before it is read, so that an event between the two wakes us again.
             self.newest.borrow_and_update();
@@ -679,10 +718,14 @@ impl Follower {
                 After::End => return None,
                 After::Later => self.newest.changed().await.ok()?,
                 After::OnDisk => {
-                    let (directory, cursor) = (self.record.directory.clone(), self.cursor);
-                    let read = tokio::task::spawn_blocking(move || read_events(&directory, cursor));
-                    self.ready = read.await.unwrap_or_default();
-                    self.last_batch = true;
+                    let directory = &self.record.directory;
+                    match Reading::open(directory) {
+                        Ok(reading) => self.reading = Some(reading),
+                        Err(error) => {
+                            tracing::warn!(directory = %directory.display(), %error, "a build's events cannot be read");
+                            return None;
+                        }
+                    }
                 }
             }
         }

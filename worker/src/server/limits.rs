@@ -78,8 +78,8 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: 512,
-            sockets: 64,
-            strangers: 8,
+            sockets: 256,
+            strangers: 64,
             headers: Duration::from_secs(10),
             hello: Duration::from_secs(10),
             attempts: 10,
@@ -87,7 +87,7 @@ impl Default for Limits {
             message: 16 << 20,
             calls: 16,
             attachments: 32,
-            outbox: 64,
+            outbox: 2,
             ping: Duration::from_secs(20),
             silence: Duration::from_mins(1),
             asking: Rate::per_second(50),

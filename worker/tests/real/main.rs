@@ -18,6 +18,7 @@ mod cache;
 #[path = "../server/client.rs"]
 #[allow(dead_code, reason = "shared with the server's tests, which use more of it")]
 mod client;
+mod crowd;
 mod debian;
 mod image;
 mod ordinary;

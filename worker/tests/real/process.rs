@@ -35,7 +35,9 @@ impl Worker {
             println!("skipped: STAGEWRIGHT_TEST_CONFIG names no configuration with images");
             return None;
         };
-        let mut process = Command::new(env!("CARGO_BIN_EXE_stagewright"))
+        // Another one where figures are taken: that which is made along with the tests is not optimized.
+        let program = std::env::var_os("STAGEWRIGHT_TEST_PROGRAM");
+        let mut process = Command::new(program.unwrap_or(env!("CARGO_BIN_EXE_stagewright").into()))
             .args(["serve", "--listen", "127.0.0.1:0", "--state"])
             .arg(state)
             .arg("--config")
@@ -59,6 +61,16 @@ impl Worker {
         // What it prints later has to go somewhere.
         std::thread::spawn(move || lines.for_each(drop));
         Some(this)
+    }
+
+    /// Bytes of memory that it holds now.
+    pub(crate) fn resident(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap();
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmRSS:"))
+            .unwrap();
+        line.trim().strip_suffix(" kB").unwrap().parse::<u64>().unwrap() << 10
     }
 
     pub(crate) fn kill(mut self) {

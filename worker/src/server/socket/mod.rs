@@ -53,6 +53,8 @@ pub(super) async fn upgrade(
     upgrade
         .max_message_size(app.limits.message)
         .max_frame_size(app.limits.message)
+        // Each client has it for as long as it is there; what is larger is read in several turns.
+        .read_buffer_size(16 << 10)
         .on_upgrade(async move |socket| {
             let tracker = app.tracker.clone();
             tracker

@@ -126,10 +126,12 @@ pub(super) fn result<T: Serialize>(value: &T) -> Result<Value, RpcError> {
 
 fn frame<T: Serialize>(value: &T) -> Message {
     // Types of the protocol have no maps with keys other than text, so they always become JSON.
-    let text = serde_json::to_string(value).unwrap_or_else(|failure| {
+    let mut text = serde_json::to_string(value).unwrap_or_else(|failure| {
         tracing::error!(%failure, "a message could not be written");
         format!(r#"{{"jsonrpc":"2.0","id":null,"error":{{"code":{},"message":"the worker could not write its answer"}}}}"#, error_code::INTERNAL)
     });
+    // It may wait for its client for a long time.
+    text.shrink_to_fit();
     Message::Text(Utf8Bytes::from(text))
 }
 

@@ -87,12 +87,15 @@ pub(super) async fn socket(
     let (_, events) = attach(&app, &id, since)?;
     let upgrade = upgrade.map_err(|rejection| socket::not_upgraded(&rejection))?;
     let place = place(&app)?;
-    Ok(upgrade.max_message_size(1 << 10).on_upgrade(async move |socket| {
-        let tracker = app.tracker.clone();
-        tracker
-            .track_future(socket::follow(app, socket, events, place))
-            .await;
-    }))
+    Ok(upgrade
+        .max_message_size(1 << 10)
+        .read_buffer_size(4 << 10)
+        .on_upgrade(async move |socket| {
+            let tracker = app.tracker.clone();
+            tracker
+                .track_future(socket::follow(app, socket, events, place))
+                .await;
+        }))
 }
 
 fn attach(app: &App, id: &str, since: u64) -> Result<(BuildSummary, EventStream), Problem> {
