@@ -10,6 +10,7 @@
 pub mod backend;
 pub mod build;
 pub mod cli;
+mod client;
 pub mod config;
 pub mod content;
 pub mod export;

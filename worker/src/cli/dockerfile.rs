@@ -143,14 +143,19 @@ impl Arguments {
         self.read_for_several()
     }
 
-    /// Reads the Dockerfile, with the first of its platforms.
-    pub(super) fn read_for_several(&self) -> Result<Dockerfile, Failure> {
-        let mut options = Options {
+    /// What the flags say of the build, with the first of its platforms.
+    pub(super) fn options(&self) -> Result<Options, Failure> {
+        Ok(Options {
             target: self.target.clone(),
             build_args: named_values("--build-arg", &self.build_arg, |name| std::env::var(name).ok())?,
             platform: self.platform.first().cloned(),
             ..Options::default()
-        };
+        })
+    }
+
+    /// Reads the Dockerfile, with the first of its platforms.
+    pub(super) fn read_for_several(&self) -> Result<Dockerfile, Failure> {
+        let mut options = self.options()?;
         let (name, source) = match &self.file {
             Some(_) if self.has_no_context() => {
                 return Err(Failure::new(

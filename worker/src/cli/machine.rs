@@ -113,6 +113,22 @@ impl Arguments {
         code
     }
 
+    /// Runs a command that has another machine build: nothing of this one is needed for it.
+    pub(super) fn run_elsewhere(
+        &self,
+        work: impl Future<Output = Result<ExitCode, Failure>>,
+    ) -> Result<ExitCode, Failure> {
+        log(self.verbose)?;
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .worker_threads(2)
+            .build()
+            .map_err(|error| Failure::new(Failure::PLACE, format!("cannot start threads: {error}")))?;
+        let code = runtime.block_on(work);
+        runtime.shutdown_background();
+        code
+    }
+
     /// What has to be done while the process has one thread.
     pub(super) fn prepare(&self) -> Result<(), Failure> {
         log(self.verbose)?;

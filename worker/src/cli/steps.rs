@@ -15,11 +15,11 @@ pub(super) struct Arguments {
 
     /// Give RUN a name for an address, in /etc/hosts; may be given several times
     #[arg(long, value_name = "NAME:ADDRESS", value_parser = host)]
-    add_host: Vec<HostIp>,
+    pub(super) add_host: Vec<HostIp>,
 
     /// Limit each process of RUN, as in nofile=1024:2048; may be given several times
     #[arg(long, value_name = "NAME=SOFT[:HARD]", value_parser = ulimit)]
-    ulimit: Vec<Ulimit>,
+    pub(super) ulimit: Vec<Ulimit>,
 
     /// How large /dev/shm is for RUN, as in 128m [default: 64m]
     #[arg(long, value_name = "SIZE", value_parser = size)]

@@ -19,6 +19,9 @@ pub struct BuildRequest {
     /// The text of the Dockerfile itself, in the place of `file`. Our addition.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dockerfile: Option<String>,
+    /// The text of the ignore file that counts, in the place of the context's own. Our addition.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dockerignore: Option<String>,
     /// The Dockerfile's path in the context; `Dockerfile` where nothing is said.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub file: Option<String>,

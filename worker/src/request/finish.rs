@@ -23,8 +23,8 @@ pub(crate) struct Built {
     /// Digest of the manifest.
     pub(crate) digest: Digest,
     pub(crate) media_type: &'static str,
-    /// Bytes of the manifest.
-    pub(crate) size: u64,
+    /// Bytes of the manifest, where it is here.
+    pub(crate) size: Option<u64>,
     /// Digest of the configuration.
     pub(crate) config: Option<Digest>,
     pub(crate) names: Vec<Reference>,
@@ -95,7 +95,7 @@ pub(crate) async fn finish(
         _ => None,
     };
     Ok(Some(Built {
-        size: builds.contexts().content().size(&root).unwrap_or(0),
+        size: builds.contexts().content().size(&root),
         digest: root,
         media_type,
         config,

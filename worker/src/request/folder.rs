@@ -23,7 +23,7 @@ use super::obstacle::Obstacle;
 use crate::content::{ContentError, ContentStore};
 use crate::snapshot::Confined;
 
-/// Takes every file of `folder` that `ignore` lets in into `content`, and lists what is there; of the names at the top
+/// Lists what is in `folder` and `ignore` lets in, and takes every file into `content`, where there is one; of the names at the top
 /// only those that are `wanted`. What is no file, directory or link (a socket, a device) cannot be in a context and is
 /// left out. The content of a file that is known from `seen` is not looked for: it was taken when it was seen.
 pub(crate) fn scan(
@@ -31,7 +31,7 @@ pub(crate) fn scan(
     ignore: &Ignore,
     wanted: &Wanted,
     seen: &mut Seen,
-    content: &ContentStore,
+    content: Option<&ContentStore>,
 ) -> Result<OfferContext, Obstacle> {
     let root = Confined::open(folder).map_err(|error| cannot(folder, &error))?;
     let mut scan = Scan {
@@ -128,7 +128,7 @@ struct Scan<'s> {
     ignore: &'s Ignore,
     wanted: &'s Wanted,
     seen: &'s mut Seen,
-    content: &'s ContentStore,
+    content: Option<&'s ContentStore>,
     entries: Vec<ContextEntry>,
 }
 
@@ -284,7 +284,7 @@ impl Scan<'_> {
 }
 
 /// Hashes first and copies only what is not there yet: most files of a context do not change between builds.
-fn take(mut file: File, path: &Path, content: &ContentStore) -> Result<(Digest, u64), ContentError> {
+fn take(mut file: File, path: &Path, content: Option<&ContentStore>) -> Result<(Digest, u64), ContentError> {
     let read = |source| ContentError::Io {
         action: "read",
         path: path.to_owned(),
@@ -302,9 +302,9 @@ fn take(mut file: File, path: &Path, content: &ContentStore) -> Result<(Digest, 
         size += count as u64;
     }
     let digest = Digest::from_raw(hasher.finalize().as_slice());
-    if content.contains_whole(&digest, size) {
+    let Some(content) = content.filter(|content| !content.contains_whole(&digest, size)) else {
         return Ok((digest, size));
-    }
+    };
     // What is copied is hashed again: should the file have changed in between, it is the copy that counts.
     file.rewind().map_err(read)?;
     let mut writer = content.writer()?;
@@ -330,7 +330,7 @@ mod tests {
             &Ignore::default(),
             &Wanted::All,
             &mut Seen::nothing(),
-            content,
+            Some(content),
         )
     }
 
@@ -467,7 +467,7 @@ mod tests {
             &Ignore::default(),
             &names,
             &mut Seen::nothing(),
-            &content,
+            Some(&content),
         )
         .unwrap();
         assert!(offer.entries.iter().all(|entry| entry.path.starts_with("src")));
@@ -496,7 +496,7 @@ mod tests {
             &ignore,
             &Wanted::All,
             &mut Seen::nothing(),
-            &content,
+            Some(&content),
         )
         .unwrap();
         let paths: Vec<_> = offer.entries.iter().map(|entry| entry.path.as_str()).collect();

@@ -120,10 +120,16 @@ impl Ground {
             (Written::In(_), Some((name, text))) => (name.clone(), None, text.clone()),
             (Written::In(path), None) => (path.clone(), Some(path.as_str()), self.read(path)?),
         };
-        let ignore_name = self.ignore_file(path);
-        if let Some(name) = &ignore_name {
-            options.ignore = Some(self.read(name)?);
-        }
+        let ignore_name = if let Some(text) = &understood.ignore {
+            options.ignore = Some(text.clone());
+            Some("dockerignore".to_owned())
+        } else {
+            let found = self.ignore_file(path);
+            if let Some(name) = &found {
+                options.ignore = Some(self.read(name)?);
+            }
+            found
+        };
         Ok(Dockerfile {
             name,
             input: Input { source, options },

@@ -158,6 +158,29 @@ impl Output {
     }
 }
 
+/// The same as another worker is asked for it, as `text` has it: what goes to a place on this machine is kept there until it is
+/// fetched.
+pub(crate) fn elsewhere(text: &str, kind: &Kind) -> Option<String> {
+    let written = match kind {
+        Kind::Folder(..) => "type=local".to_owned(),
+        Kind::Tar(_) | Kind::Kept => "type=tar".to_owned(),
+        Kind::Nothing => "type=cacheonly".to_owned(),
+        Kind::Image(_) => text.to_owned(),
+        Kind::Archive(..) | Kind::Layout(_) | Kind::Load => {
+            let fields = fields(text).ok()?;
+            let of_the_image = fields.iter().filter(|field| {
+                let key = field.split('=').next().unwrap_or_default().trim();
+                !["type", "dest", "tar"]
+                    .iter()
+                    .any(|own| key.eq_ignore_ascii_case(own))
+            });
+            let quoted = of_the_image.map(|field| format!(",\"{}\"", field.replace('"', "\"\"")));
+            format!("type=image{}", quoted.collect::<String>())
+        }
+    };
+    Some(written)
+}
+
 impl Keys {
     fn destination(&mut self) -> Result<Option<Destination>, String> {
         match self.take("dest").as_deref() {
@@ -420,5 +443,27 @@ mod tests {
                 .contains("compression is")
         );
         assert_eq!(read(&[]).unwrap(), Choice::default());
+    }
+
+    #[test]
+    fn another_worker_is_asked_for_the_image_and_not_for_this_machines_places() {
+        for (text, wanted) in [
+            ("out", "type=local"),
+            ("type=tar,dest=a.tar", "type=tar"),
+            ("type=cacheonly", "type=cacheonly"),
+            ("type=registry,name=a/b:c", "type=registry,name=a/b:c"),
+            (
+                "type=oci,dest=a.tar,compression=zstd,\"annotation.x=1,2\"",
+                "type=image,\"compression=zstd\",\"annotation.x=1,2\"",
+            ),
+            ("type=docker", "type=image"),
+        ] {
+            let output = Output::read(text).unwrap();
+            let asked = elsewhere(text, &output.kind).unwrap();
+            assert_eq!(asked, wanted);
+            if wanted.starts_with("type=image") {
+                assert_eq!(Output::read(&asked).unwrap().choice, output.choice);
+            }
+        }
     }
 }

@@ -85,7 +85,13 @@ fn look(
 ) -> Result<Digest, Obstacle> {
     let wanted = read.map_or(Wanted::All, |paths| Wanted::of(folder, paths));
     loop {
-        let mut offer = folder::scan(folder, ignore, &wanted, &mut seen, builds.contexts().content())?;
+        let mut offer = folder::scan(
+            folder,
+            ignore,
+            &wanted,
+            &mut seen,
+            Some(builds.contexts().content()),
+        )?;
         name.clone_into(&mut offer.name);
         let answer = builds.contexts().offer(offer);
         let answer = answer.map_err(|error| Obstacle::work(error.to_string()))?;
@@ -99,7 +105,7 @@ fn look(
 }
 
 /// What an ignore file keeps out. One with mistakes is refused, for it might let in what it was meant to keep out.
-fn ignore(text: &str, name: &str, watcher: &mut dyn Watcher) -> Result<Ignore, Obstacle> {
+pub(crate) fn ignore(text: &str, name: &str, watcher: &mut dyn Watcher) -> Result<Ignore, Obstacle> {
     let (ignore, diagnostics) = Ignore::parse(text);
     if diagnostics.is_empty() {
         return Ok(ignore);
@@ -111,7 +117,7 @@ fn ignore(text: &str, name: &str, watcher: &mut dyn Watcher) -> Result<Ignore, O
 }
 
 /// The local sources of a definition, and the paths that its steps read of each; `None` where that is all.
-fn local_sources(definition: &Definition) -> BTreeMap<String, Option<Vec<String>>> {
+pub(crate) fn local_sources(definition: &Definition) -> BTreeMap<String, Option<Vec<String>>> {
     let mut sources: BTreeMap<String, Option<Vec<String>>> = BTreeMap::new();
     for op in &definition.ops {
         let Some(OpKind::Source(source)) = decode(&op.bytes).ok().and_then(|op| op.kind) else {

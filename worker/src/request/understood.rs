@@ -35,6 +35,8 @@ const TOKEN: &str = "GIT_AUTH_TOKEN";
 pub(crate) struct Understood {
     pub(crate) place: Place,
     pub(crate) dockerfile: Written,
+    /// The text of the ignore file, where the request has it.
+    pub(crate) ignore: Option<String>,
     pub(crate) options: Options,
     /// Contexts that stand for names, known by their content.
     pub(crate) contexts: BTreeMap<String, Digest>,
@@ -99,6 +101,7 @@ impl Understood {
         Ok(Self {
             place,
             dockerfile,
+            ignore: request.dockerignore.clone(),
             options,
             contexts,
             order,

@@ -87,6 +87,11 @@ impl Secrets {
         self.by_id.insert(id.into(), Origin::File(path.into()));
     }
 
+    /// What there is, by id.
+    pub fn ids(&self) -> impl Iterator<Item = &str> {
+        self.by_id.keys().map(String::as_str)
+    }
+
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.by_id.is_empty()

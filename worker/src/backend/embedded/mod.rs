@@ -43,7 +43,7 @@ use stagewright_core::digest::Digest;
 use stagewright_core::protocol::{BuildFailure, ImageSummary, OutputFormat, ResolveImage};
 use tokio_util::sync::CancellationToken;
 
-use super::{Backend, BackendDescription, BackendError, EventSink, SolveRequest};
+use super::{Backend, BackendDescription, BackendError, EventSink, FilesOutput, SolveRequest};
 use crate::config::Config;
 use crate::export::{Naming, docker_archive, oci_archive};
 use crate::sandbox::{Report, obstacles, probe};
@@ -69,6 +69,12 @@ pub fn step_records(state: &Path) -> Result<Vec<StepRecord>, BackendError> {
 /// Unpacks a build context into `folder` where `file` is a tar archive, plain or compressed; says whether it was.
 pub(crate) fn unpack_context(file: &File, folder: &Path) -> Result<bool, String> {
     ops::file::unpack_all(file, folder).map_err(|error| error.to_string())
+}
+
+/// Writes what is in `folder` into `place`, to what is there already.
+pub(crate) fn deliver_files(folder: &Path, place: &Path, cancel: &CancellationToken) -> Result<(), String> {
+    let output = FilesOutput::Folder(place.to_owned());
+    deliver::deliver(folder, &output, None, cancel).map_err(|failure| failure.message)
 }
 
 /// The bytes that what is remembered of steps takes in the state folder `state`.

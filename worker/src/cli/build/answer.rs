@@ -20,10 +20,14 @@ impl Built {
         if let Some(config) = &self.config {
             metadata.insert("containerimage.config.digest".into(), json!(config));
         }
-        metadata.insert(
-            "containerimage.descriptor".into(),
-            json!({ "mediaType": self.media_type, "digest": self.digest, "size": self.size }),
-        );
+        let mut descriptor = Map::new();
+        descriptor.insert("mediaType".into(), json!(self.media_type));
+        descriptor.insert("digest".into(), json!(self.digest));
+        // What is on another machine has its size there.
+        if let Some(size) = self.size {
+            descriptor.insert("size".into(), json!(size));
+        }
+        metadata.insert("containerimage.descriptor".into(), Value::Object(descriptor));
         metadata.insert("containerimage.digest".into(), json!(self.digest));
         if !self.names.is_empty() {
             let names: Vec<String> = self.names.iter().map(ToString::to_string).collect();
@@ -92,7 +96,7 @@ mod tests {
         Built {
             digest: Digest::of(b"manifest"),
             media_type: "application/vnd.oci.image.manifest.v1+json",
-            size: 7,
+            size: Some(7),
             config,
             names: names.iter().map(|name| name.parse().unwrap()).collect(),
         }

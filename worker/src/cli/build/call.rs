@@ -57,6 +57,11 @@ impl Call {
         Ok(Self { question, format })
     }
 
+    /// Whether it is the build itself that is asked for.
+    pub(super) fn builds(self) -> bool {
+        self.question == Question::Build
+    }
+
     /// Answers, where it is not the build itself that is asked for.
     pub(super) fn answer(self, dockerfile: &Dockerfile) -> Option<Result<ExitCode, Failure>> {
         match self.question {

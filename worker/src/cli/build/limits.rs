@@ -27,6 +27,14 @@ pub(super) struct Arguments {
 }
 
 impl Arguments {
+    /// Whether anything is limited otherwise.
+    pub(super) fn any(&self) -> bool {
+        self.memory.is_some()
+            || self.cpus.is_some()
+            || self.pids_limit.is_some()
+            || self.step_timeout.is_some()
+    }
+
     /// What is limited otherwise than the worker does by itself.
     pub(super) fn limits(&self) -> Limits {
         Limits {

@@ -4,11 +4,13 @@ mod answer;
 mod attest;
 mod call;
 mod display;
+mod elsewhere;
 mod lent;
 mod limits;
 pub(in crate::cli) mod refused;
 mod remote;
 mod running;
+mod written;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, IsTerminal as _, Write as _};
@@ -16,6 +18,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use stagewright_core::analysis::Options;
 use tokio_util::sync::CancellationToken;
 
 use self::answer::Files;
@@ -23,6 +26,7 @@ use self::call::Call;
 use self::display::{Display, Manner};
 use self::remote::Address;
 use self::running::End;
+use self::written::{Written, values};
 use super::dockerfile::Dockerfile;
 use super::machine::Machine;
 use super::named;
@@ -32,6 +36,7 @@ use crate::config::{Config, Entitlement};
 use crate::provenance::Origin;
 use crate::request::annotation::Annotation;
 use crate::request::cache::{CacheFrom, CacheTo, Caches};
+use crate::request::finish::Built;
 use crate::request::order::Order;
 use crate::request::output::{Kind, Output};
 use crate::request::planning::{Planned, plan};
@@ -56,8 +61,8 @@ pub(super) struct Arguments {
 
     /// What becomes of the result, besides that it stays in the cache: a folder for its files, `-` for a tar of them,
     /// or type=local|tar|oci|docker|image|registry|cacheonly with more keys; may be given several times
-    #[arg(short, long, value_name = "OUTPUT", value_parser = Output::read)]
-    output: Vec<Output>,
+    #[arg(short, long, value_name = "OUTPUT", value_parser = Written::by(Output::read))]
+    output: Vec<Written<Output>>,
 
     /// Push the image to the registries of its names; short for --output type=registry
     #[arg(long)]
@@ -82,18 +87,18 @@ pub(super) struct Arguments {
 
     /// Annotate the image's manifest, or what stands before a colon: manifest, manifest-descriptor, index or
     /// index-descriptor, each for one platform where it ends in [OS/ARCH]
-    #[arg(long, value_name = "NAME=VALUE", value_parser = Annotation::read)]
-    annotation: Vec<Annotation>,
+    #[arg(long, value_name = "NAME=VALUE", value_parser = Written::by(Annotation::read))]
+    annotation: Vec<Written<Annotation>>,
 
     /// Take steps from a cache of another machine: a name in a registry, type=registry,ref=NAME or
     /// type=local,src=FOLDER; may be given several times
-    #[arg(long, value_name = "CACHE", value_parser = CacheFrom::read)]
-    cache_from: Vec<CacheFrom>,
+    #[arg(long, value_name = "CACHE", value_parser = Written::by(CacheFrom::read))]
+    cache_from: Vec<Written<CacheFrom>>,
 
     /// Write a cache for other machines: type=registry,ref=NAME, type=local,dest=FOLDER or type=inline; with mode=max
     /// the layers of all steps are in it; may be given several times
-    #[arg(long, value_name = "CACHE", value_parser = CacheTo::read)]
-    cache_to: Vec<CacheTo>,
+    #[arg(long, value_name = "CACHE", value_parser = Written::by(CacheTo::read))]
+    cache_to: Vec<Written<CacheTo>>,
 
     /// Run every step again
     #[arg(long)]
@@ -159,10 +164,16 @@ pub(super) struct Arguments {
     secrets: secrets::Arguments,
 
     #[command(flatten)]
+    whom: elsewhere::Whom,
+
+    #[command(flatten)]
     machine: machine::Arguments,
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
+    if arguments.whom.is_elsewhere() {
+        return elsewhere::run(arguments);
+    }
     let Some(address) = Address::read(arguments.dockerfile.place()) else {
         return match begin(arguments, &arguments.dockerfile)? {
             Begun::Answered(code) => Ok(code),
@@ -231,7 +242,7 @@ fn begin(arguments: &Arguments, place: &dockerfile::Arguments) -> Result<Begun, 
     if let Some(answer) = call.and_then(|call| call.answer(&dockerfile)) {
         return answer.map(Begun::Answered);
     }
-    let order = arguments.order(&dockerfile)?;
+    let order = arguments.order(&dockerfile.input.options)?;
     arguments.files.clear()?;
     Ok(Begun::Ready(Box::new(Ready {
         order,
@@ -256,20 +267,49 @@ impl Arguments {
         allowed
     }
 
+    /// Tells what was built, on standard output and in files.
+    fn said(
+        &self,
+        wanted: &Wanted,
+        built: Option<&Built>,
+        display: &mut Display,
+    ) -> Result<ExitCode, Failure> {
+        self.files.write(built)?;
+        if let Some(built) = built {
+            let said = if self.manner() == Manner::Quiet {
+                built.id()
+            } else {
+                &built.digest
+            };
+            let said = format!("{said}\n");
+            if wanted
+                .outputs
+                .iter()
+                .any(|output| output.kind.takes_standard_output())
+            {
+                display.note(&said);
+            } else {
+                print(&said)?;
+            }
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
     /// All that is asked for, taken together.
-    fn order(&self, dockerfile: &Dockerfile) -> Result<Order, Failure> {
-        standard_output(&self.output)?;
+    fn order(&self, options: &Options) -> Result<Order, Failure> {
+        let outputs = values(&self.output);
+        standard_output(&outputs)?;
         let provenance = self.attest.asked();
         let wishes = Wishes {
-            outputs: self.output.clone(),
+            outputs,
             push: self.push,
             load: self.load,
             tags: self.tag.clone(),
-            annotations: self.annotation.clone(),
+            annotations: values(&self.annotation),
             platforms: self.dockerfile.platforms(),
             stated: provenance.is_some(),
         };
-        let wanted = Wanted::of(wishes, &dockerfile.input.options)?;
+        let wanted = Wanted::of(wishes, options)?;
         for output in self.output.iter().filter(|_| self.manner().speaks()) {
             if let Kind::Folder(place, _) = &output.kind
                 && place.extension().is_some_and(|ending| ending == "tar")
@@ -283,7 +323,7 @@ impl Arguments {
         }
         Ok(Order {
             wanted,
-            caches: Caches::of(&self.cache_from, &self.cache_to),
+            caches: Caches::of(&values(&self.cache_from), &values(&self.cache_to)),
             labels: self.label.clone(),
             no_cache: self.no_cache,
             provenance,
@@ -431,22 +471,7 @@ async fn carry_out(
         () = stop.cancelled() => return Ok(ExitCode::from(INTERRUPTED)),
     }
     display.finish();
-    arguments.files.write(built.as_ref())?;
-    if let Some(built) = built {
-        let said = if arguments.manner() == Manner::Quiet {
-            built.id()
-        } else {
-            &built.digest
-        };
-        let said = format!("{said}\n");
-        let mut outputs = order.wanted.outputs.iter();
-        if outputs.any(|output| output.kind.takes_standard_output()) {
-            display.note(&said);
-        } else {
-            print(&said)?;
-        }
-    }
-    Ok(ExitCode::SUCCESS)
+    arguments.said(&order.wanted, built.as_ref(), display)
 }
 
 /// For people. Where nobody reads standard error any more, the build goes on all the same.

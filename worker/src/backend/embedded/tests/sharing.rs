@@ -448,7 +448,7 @@ async fn files_are_put_out_and_layers_encoded_otherwise_from_a_cache_alone() {
     let extras = Extras {
         local: true,
         cache_from: Arc::new(vec![place.clone()]),
-        files: Arc::new(vec![crate::backend::FilesOutput::Folder(out.clone())]),
+        files: Arc::new(vec![FilesOutput::Folder(out.clone())]),
         ..Extras::default()
     };
     let analysis = worker.plan(DOCKERFILE, |_| {}).await;

@@ -1,0 +1,325 @@
+//! One question and its answer.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use reqwest::{Method, Request, Response, StatusCode, Url, redirect};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use stagewright_core::protocol::{BuildId, BuildStarted, ContextAnswer, ContextEntry, OutputFormat};
+
+use super::ClientError;
+use super::address::{Address, Token};
+use crate::request::BuildRequest;
+
+/// How long the worker may take to answer the phone.
+const CONNECT: Duration = Duration::from_secs(10);
+
+/// How long it may be silent. A stream of events says that it is there every fifteen seconds.
+const SILENCE: Duration = Duration::from_mins(1);
+
+/// How long the line may be down before the command gives up.
+pub(super) const PATIENCE: Duration = Duration::from_mins(2);
+
+/// The first wait before it is tried again; each is twice as long as the one before, up to the longest.
+const FIRST_WAIT: Duration = Duration::from_millis(200);
+const LONGEST_WAIT: Duration = Duration::from_secs(8);
+
+/// Longer answers are not read: no refusal is.
+const LONGEST_ANSWER: usize = 64 << 20;
+
+/// A worker elsewhere. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Client {
+    pub(super) web: reqwest::Client,
+    pub(super) address: Address,
+    authorization: HeaderValue,
+}
+
+impl Client {
+    /// For the worker at `address`. `roots` are certificates, in PEM, to trust besides those of this machine.
+    pub(crate) fn new(address: Address, token: &Token, roots: Option<&[u8]>) -> Result<Self, ClientError> {
+        let broken = |reason: String| ClientError::Unreachable {
+            worker: address.to_string(),
+            reason,
+        };
+        let mut authorization =
+            HeaderValue::from_str(&format!("Bearer {}", token.reveal())).map_err(|_| {
+                ClientError::File("STAGEWRIGHT_TOKEN holds characters that no token has".to_owned())
+            })?;
+        authorization.set_sensitive(true);
+        // Fails where another part of the process has chosen one already, which is as good.
+        _ = rustls::crypto::ring::default_provider().install_default();
+        let mut builder = reqwest::Client::builder()
+            .user_agent(concat!("stagewright/", env!("CARGO_PKG_VERSION")))
+            .connect_timeout(CONNECT)
+            .read_timeout(SILENCE)
+            // A token goes to the one address that was named, and nowhere else.
+            .redirect(redirect::Policy::none());
+        if address.is_here() {
+            // Nobody stands between, and a machine without root certificates can do it too.
+            let tls = rustls::ClientConfig::builder_with_provider(Arc::new(
+                rustls::crypto::ring::default_provider(),
+            ));
+            let tls = tls
+                .with_safe_default_protocol_versions()
+                .map_err(|error| broken(format!("TLS is not available ({error})")))?;
+            builder = builder.no_proxy();
+            if roots.is_none() {
+                let none = rustls::RootCertStore::empty();
+                builder =
+                    builder.tls_backend_preconfigured(tls.with_root_certificates(none).with_no_client_auth());
+            }
+        }
+        for root in roots.map(certificates).transpose()?.into_iter().flatten() {
+            builder = builder.add_root_certificate(root);
+        }
+        let web = builder.build().map_err(|error| {
+            broken(format!(
+                "{} (are the system's CA certificates installed?)",
+                innermost(&error)
+            ))
+        })?;
+        Ok(Self {
+            web,
+            address,
+            authorization,
+        })
+    }
+
+    /// Where it is.
+    pub(crate) fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// The plan of a request, as the worker makes it, without building.
+    pub(crate) async fn plan<T: DeserializeOwned>(&self, request: &BuildRequest) -> Result<T, ClientError> {
+        let question = self.with_json(Method::POST, &["plan"], request)?;
+        self.json(self.asked_again(question).await?).await
+    }
+
+    /// Offers a context by its content; the answer says what is lacking there.
+    pub(crate) async fn offer(&self, entries: &[ContextEntry]) -> Result<ContextAnswer, ClientError> {
+        let question = self.with_json(
+            Method::POST,
+            &["contexts"],
+            &serde_json::json!({ "entries": entries }),
+        )?;
+        self.json(self.asked_again(question).await?).await
+    }
+
+    /// Starts a build. It is asked once: where the answer is lost, nobody knows whether the build began.
+    pub(crate) async fn start(&self, request: &BuildRequest) -> Result<BuildId, ClientError> {
+        let question = self.with_json(Method::POST, &["builds"], request)?;
+        let answer = self.asked(question).await?;
+        let started: BuildStarted = self.json(answer).await?;
+        Ok(started.id)
+    }
+
+    /// Cancels a build.
+    pub(crate) async fn cancel(&self, id: &str) -> Result<(), ClientError> {
+        let question = self.question(Method::POST, self.address.of(&["builds", id, "cancel"], &[]));
+        self.asked_again(question).await.map(drop)
+    }
+
+    /// A build's image as one file, to be read from the answer.
+    pub(crate) async fn image(&self, id: &str, format: OutputFormat) -> Result<Response, ClientError> {
+        let format = match format {
+            OutputFormat::Oci => "oci",
+            OutputFormat::Docker => "docker",
+        };
+        let url = self.address.of(&["builds", id, "image"], &[("format", format)]);
+        self.asked_again(self.question(Method::GET, url)).await
+    }
+
+    /// The files of a build's result for one platform in a tar, to be read from the answer.
+    pub(crate) async fn files(&self, id: &str, platform: &str) -> Result<Response, ClientError> {
+        let url = self
+            .address
+            .of(&["builds", id, "files"], &[("platform", platform)]);
+        self.asked_again(self.question(Method::GET, url)).await
+    }
+
+    pub(super) fn question(&self, method: Method, url: Url) -> Request {
+        let mut request = Request::new(method, url);
+        request
+            .headers_mut()
+            .insert(AUTHORIZATION, self.authorization.clone());
+        request
+    }
+
+    fn with_json<T: Serialize>(
+        &self,
+        method: Method,
+        parts: &[&str],
+        value: &T,
+    ) -> Result<Request, ClientError> {
+        let text = serde_json::to_vec(value).map_err(|error| ClientError::File(error.to_string()))?;
+        let mut request = self.question(method, self.address.of(parts, &[]));
+        let headers = request.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+        *request.body_mut() = Some(text.into());
+        Ok(request)
+    }
+
+    /// Asks once. What the worker refuses is an error.
+    pub(super) async fn asked(&self, question: Request) -> Result<Response, ClientError> {
+        let answer = self.web.execute(question).await;
+        let answer = answer.map_err(|error| self.unreachable(&error))?;
+        if answer.status().is_success() {
+            return Ok(answer);
+        }
+        Err(self.refusal(answer).await)
+    }
+
+    /// Asks, and asks again where the line drops or the worker is busy, for as long as there is patience. For what may be
+    /// done twice.
+    pub(super) async fn asked_again(&self, question: Request) -> Result<Response, ClientError> {
+        let mut waits = Waits::new();
+        loop {
+            let Some(copy) = question.try_clone() else {
+                return self.asked(question).await;
+            };
+            let answer = match self.web.execute(copy).await {
+                Ok(answer) if answer.status().is_success() => return Ok(answer),
+                Ok(answer) => Err(answer),
+                Err(error) => Ok(error),
+            };
+            let asked_to_wait = match &answer {
+                Err(refused) if is_busy(refused.status()) => Some(retry_after(refused)),
+                Err(_) => None,
+                Ok(_) => Some(None),
+            };
+            let waited = match asked_to_wait {
+                Some(least) => waits.wait(least).await,
+                None => false,
+            };
+            if !waited {
+                return Err(match answer {
+                    Err(refused) => self.refusal(refused).await,
+                    Ok(error) => self.unreachable(&error),
+                });
+            }
+        }
+    }
+
+    pub(super) fn unreachable(&self, error: &reqwest::Error) -> ClientError {
+        ClientError::Unreachable {
+            worker: self.address.to_string(),
+            reason: innermost(error),
+        }
+    }
+
+    pub(super) fn strange(&self, reason: impl std::fmt::Display) -> ClientError {
+        ClientError::Strange {
+            worker: self.address.to_string(),
+            reason: reason.to_string(),
+        }
+    }
+
+    /// The worker's own sentence (RFC 9457), or its status where it has none.
+    pub(super) async fn refusal(&self, mut answer: Response) -> ClientError {
+        #[derive(serde::Deserialize)]
+        struct Problem {
+            detail: String,
+        }
+        let status = answer.status();
+        if status.is_redirection() {
+            return self
+                .strange("it leads elsewhere, and a token is sent to the address that was named alone");
+        }
+        let body = self.body(&mut answer).await.unwrap_or_default();
+        match serde_json::from_slice::<Problem>(&body) {
+            Ok(problem) => ClientError::Refused {
+                status: status.as_u16(),
+                detail: problem.detail,
+            },
+            Err(_) => self.strange(format_args!("it answers {status}")),
+        }
+    }
+
+    pub(super) async fn json<T: DeserializeOwned>(&self, mut answer: Response) -> Result<T, ClientError> {
+        let body = self.body(&mut answer).await?;
+        serde_json::from_slice(&body).map_err(|error| self.strange(error))
+    }
+
+    async fn body(&self, answer: &mut Response) -> Result<Vec<u8>, ClientError> {
+        let mut body = Vec::new();
+        while let Some(piece) = answer.chunk().await.map_err(|error| self.unreachable(&error))? {
+            if body.len() + piece.len() > LONGEST_ANSWER {
+                return Err(self.strange("its answer does not end"));
+            }
+            body.extend_from_slice(&piece);
+        }
+        Ok(body)
+    }
+}
+
+/// Whether that may be otherwise in a moment.
+fn is_busy(status: StatusCode) -> bool {
+    matches!(
+        status,
+        StatusCode::TOO_MANY_REQUESTS
+            | StatusCode::BAD_GATEWAY
+            | StatusCode::SERVICE_UNAVAILABLE
+            | StatusCode::GATEWAY_TIMEOUT
+    )
+}
+
+fn retry_after(answer: &Response) -> Option<Duration> {
+    let seconds = answer.headers().get(RETRY_AFTER)?.to_str().ok()?.parse().ok()?;
+    Some(Duration::from_secs(seconds))
+}
+
+/// The waits between one try and the next.
+pub(super) struct Waits {
+    next: Duration,
+    left: Duration,
+}
+
+impl Waits {
+    pub(super) fn new() -> Self {
+        Self {
+            next: FIRST_WAIT,
+            left: PATIENCE,
+        }
+    }
+
+    /// Waits, at least so long; `false`, at once, where there is no patience for it left.
+    pub(super) async fn wait(&mut self, least: Option<Duration>) -> bool {
+        let wait = self.next.max(least.unwrap_or_default());
+        let Some(left) = self.left.checked_sub(wait) else {
+            return false;
+        };
+        self.left = left;
+        self.next = (self.next * 2).min(LONGEST_WAIT);
+        tokio::time::sleep(wait).await;
+        true
+    }
+}
+
+fn certificates(pem: &[u8]) -> Result<Vec<reqwest::Certificate>, ClientError> {
+    let read = reqwest::Certificate::from_pem_bundle(pem).map_err(|error| {
+        ClientError::File(format!(
+            "the certificates to trust cannot be read: {}",
+            innermost(&error)
+        ))
+    })?;
+    if read.is_empty() {
+        return Err(ClientError::File(
+            "there is no certificate in the file of those to trust".to_owned(),
+        ));
+    }
+    Ok(read)
+}
+
+/// What an error comes down to, without the addresses that it went through.
+fn innermost(error: &dyn std::error::Error) -> String {
+    let mut error = error;
+    while let Some(source) = error.source() {
+        error = source;
+    }
+    error.to_string()
+}
