@@ -1,6 +1,7 @@
 //! One question and its answer.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
@@ -35,6 +36,8 @@ pub(crate) struct Client {
     pub(super) web: reqwest::Client,
     pub(super) address: Address,
     authorization: HeaderValue,
+    /// Whether it ever answered. Whoever never did is not there, and waiting for it would say nothing.
+    met: Arc<AtomicBool>,
 }
 
 impl Client {
@@ -85,6 +88,7 @@ impl Client {
             web,
             address,
             authorization,
+            met: Arc::default(),
         })
     }
 
@@ -168,6 +172,7 @@ impl Client {
     pub(super) async fn asked(&self, question: Request) -> Result<Response, ClientError> {
         let answer = self.web.execute(question).await;
         let answer = answer.map_err(|error| self.unreachable(&error))?;
+        self.met.store(true, Ordering::Relaxed);
         if answer.status().is_success() {
             return Ok(answer);
         }
@@ -183,14 +188,19 @@ impl Client {
                 return self.asked(question).await;
             };
             let answer = match self.web.execute(copy).await {
-                Ok(answer) if answer.status().is_success() => return Ok(answer),
-                Ok(answer) => Err(answer),
+                Ok(answer) => {
+                    self.met.store(true, Ordering::Relaxed);
+                    if answer.status().is_success() {
+                        return Ok(answer);
+                    }
+                    Err(answer)
+                }
                 Err(error) => Ok(error),
             };
             let asked_to_wait = match &answer {
                 Err(refused) if is_busy(refused.status()) => Some(retry_after(refused)),
                 Err(_) => None,
-                Ok(_) => Some(None),
+                Ok(_) => self.met.load(Ordering::Relaxed).then_some(None),
             };
             let waited = match asked_to_wait {
                 Some(least) => waits.wait(least).await,

@@ -25,6 +25,7 @@ mod prune;
 #[path = "../registry/mod.rs"]
 #[allow(dead_code, reason = "shared with tests that use more of it")]
 mod registry;
+mod remote;
 mod secrets;
 mod serve;
 mod targets;

@@ -11,7 +11,7 @@ use crate::{run, stagewright};
 pub(crate) struct Served {
     process: Child,
     output: BufReader<ChildStdout>,
-    port: u16,
+    pub(crate) port: u16,
 }
 
 pub(crate) fn serve(state: &Path) -> Served {

@@ -1,0 +1,90 @@
+//! A line between a command and a worker, which drops when a test says so.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+/// How much a line carries before it drops.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Drops {
+    /// Of what the command says.
+    pub(super) asked: u64,
+    /// Of what the worker says.
+    pub(super) answered: u64,
+}
+
+impl Drops {
+    pub(super) const NEVER: Self = Self {
+        asked: u64::MAX,
+        answered: u64::MAX,
+    };
+}
+
+/// Passes on what two sides say to each other.
+pub(super) struct Line {
+    pub(super) port: u16,
+    counts: Arc<Counts>,
+}
+
+#[derive(Default)]
+struct Counts {
+    asked: AtomicU64,
+    dropped: AtomicUsize,
+}
+
+impl Line {
+    /// To the worker at `port`. The first `times` connections that carry so much drop.
+    pub(super) fn to(port: u16, drops: Drops, times: usize) -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let own = listener.local_addr().unwrap().port();
+        let counts = Arc::new(Counts::default());
+        let shared = Arc::clone(&counts);
+        // It ends with the test's process.
+        std::thread::spawn(move || {
+            for near in listener.incoming() {
+                let (near, far) = (near.unwrap(), TcpStream::connect(("127.0.0.1", port)).unwrap());
+                for (from, to, most, counted) in [
+                    (&near, &far, drops.asked, true),
+                    (&far, &near, drops.answered, false),
+                ] {
+                    let (from, to) = (from.try_clone().unwrap(), to.try_clone().unwrap());
+                    let counts = Arc::clone(&shared);
+                    std::thread::spawn(move || pass(from, to, most, times, counted, &counts));
+                }
+            }
+        });
+        Self { port: own, counts }
+    }
+
+    /// Bytes that the command said, over all connections.
+    pub(super) fn asked(&self) -> u64 {
+        self.counts.asked.load(Ordering::Relaxed)
+    }
+
+    /// How many connections dropped.
+    pub(super) fn dropped(&self) -> usize {
+        self.counts.dropped.load(Ordering::Relaxed)
+    }
+}
+
+fn pass(mut from: TcpStream, mut to: TcpStream, most: u64, times: usize, counted: bool, counts: &Counts) {
+    let mut passed = 0;
+    let mut buffer = [0; 8192];
+    while let Ok(count @ 1..) = from.read(&mut buffer) {
+        passed += count as u64;
+        if counted {
+            counts.asked.fetch_add(count as u64, Ordering::Relaxed);
+        }
+        if passed > most && counts.dropped.load(Ordering::Relaxed) < times {
+            counts.dropped.fetch_add(1, Ordering::Relaxed);
+            _ = from.shutdown(Shutdown::Both);
+            _ = to.shutdown(Shutdown::Both);
+            return;
+        }
+        if to.write_all(&buffer[..count]).is_err() {
+            return;
+        }
+    }
+    _ = to.shutdown(Shutdown::Write);
+}
