@@ -17,6 +17,8 @@ mod explain;
 mod fmt;
 mod history;
 mod image;
+#[path = "../line/mod.rs"]
+mod line;
 mod mdbook;
 mod outline;
 mod plan;

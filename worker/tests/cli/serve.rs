@@ -5,6 +5,7 @@ use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, ChildStdout, Stdio};
 
+use crate::line::Port;
 use crate::{run, stagewright};
 
 /// A worker as a process, and what it prints.
@@ -15,9 +16,21 @@ pub(crate) struct Served {
 }
 
 pub(crate) fn serve(state: &Path) -> Served {
+    serve_as(state, &[])
+}
+
+/// A worker that answers to these names besides its own.
+pub(crate) fn serve_as(state: &Path, hosts: &[&str]) -> Served {
+    let own = hosts.first().map(|_| Port::free().given_up());
     let mut process = stagewright()
-        .args(["serve", "--listen", "127.0.0.1:0", "--state"])
+        .args([
+            "serve",
+            "--listen",
+            &format!("127.0.0.1:{}", own.unwrap_or(0)),
+            "--state",
+        ])
         .arg(state)
+        .args(hosts.iter().flat_map(|host| ["--host", host]))
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
@@ -32,7 +45,7 @@ pub(crate) fn serve(state: &Path) -> Served {
         if let Some(rest) = line.strip_prefix("playground: http://127.0.0.1:") {
             let (port, token) = rest.trim_end().split_once("/#token=").unwrap();
             assert_eq!(token.len(), 43);
-            break port.parse().unwrap();
+            break own.unwrap_or_else(|| port.parse().unwrap());
         }
     };
     Served {

@@ -21,11 +21,15 @@ mod client;
 mod crowd;
 mod debian;
 mod image;
+#[path = "../line/mod.rs"]
+#[allow(dead_code, reason = "shared with tests that use more of it")]
+mod line;
 mod ordinary;
 mod outputs;
 mod process;
 #[path = "../registry/mod.rs"]
 #[allow(dead_code, reason = "shared with tests that use more of it")]
 mod registry;
+mod remote;
 #[path = "../ordinary/mod.rs"]
 mod user;

@@ -18,6 +18,7 @@ use stagewright_core::protocol::{
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::client::Client;
+use crate::line::Port;
 
 /// Most bytes of content in one frame.
 const MOST_CONTENT: usize = ContentFrame::MAX_DATA;
@@ -31,17 +32,25 @@ pub(crate) struct Worker {
 impl Worker {
     /// `None`, with the reason printed, where there is nothing to build from.
     pub(crate) fn start(state: &Path) -> Option<Self> {
+        Self::start_as(state, None)
+    }
+
+    /// The same under one more name, in which case it does not print where it listens.
+    pub(crate) fn start_as(state: &Path, host: Option<&str>) -> Option<Self> {
         let Some(config) = std::env::var_os("STAGEWRIGHT_TEST_CONFIG").map(PathBuf::from) else {
             println!("skipped: STAGEWRIGHT_TEST_CONFIG names no configuration with images");
             return None;
         };
         // Another one where figures are taken: that which is made along with the tests is not optimized.
         let program = std::env::var_os("STAGEWRIGHT_TEST_PROGRAM");
+        let own = host.map(|_| Port::free().given_up());
+        let listen = format!("127.0.0.1:{}", own.unwrap_or(0));
         let mut process = Command::new(program.unwrap_or(env!("CARGO_BIN_EXE_stagewright").into()))
-            .args(["serve", "--listen", "127.0.0.1:0", "--state"])
+            .args(["serve", "--listen", &listen, "--state"])
             .arg(state)
             .arg("--config")
             .arg(config)
+            .args(host.iter().flat_map(|host| ["--host", host]))
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
@@ -55,7 +64,7 @@ impl Worker {
         let (address, token) = url.split_once("/#token=").unwrap();
         let this = Self {
             process,
-            address: address.parse().unwrap(),
+            address: own.map_or_else(|| address.parse().unwrap(), |port| ([127, 0, 0, 1], port).into()),
             token: token.into(),
         };
         // What it prints later has to go somewhere.

@@ -1,12 +1,10 @@
 //! `build --remote`: the same command, carried out by a worker elsewhere.
 
-mod line;
-
 use std::path::Path;
 use std::process::Output;
 
-use self::line::{Drops, Line};
-use crate::serve::{Served, serve};
+use crate::line::{Drops, Port};
+use crate::serve::{Served, serve_as};
 use crate::{Folder, run, stagewright};
 
 /// A worker to build on, and a token for it.
@@ -17,9 +15,9 @@ struct Elsewhere {
 }
 
 /// `None`, and says so, where this machine cannot build.
-fn elsewhere(folder: &Folder, scopes: &str) -> Option<Elsewhere> {
+fn elsewhere(folder: &Folder, scopes: &str, hosts: &[&str]) -> Option<Elsewhere> {
     let state = folder.path("there");
-    let served = serve(&state);
+    let served = serve_as(&state, hosts);
     let (code, token, said) = run(&[
         "token",
         "create",
@@ -95,7 +93,7 @@ fn context() -> Folder {
 #[test]
 fn files_and_images_come_back_and_nothing_is_left_here() {
     let folder = context();
-    let Some(worker) = elsewhere(&folder, "build") else {
+    let Some(worker) = elsewhere(&folder, "build", &[]) else {
         return;
     };
     let out = folder.name("out");
@@ -141,7 +139,7 @@ fn files_and_images_come_back_and_nothing_is_left_here() {
 #[test]
 fn what_a_build_here_gives_a_build_elsewhere_gives_too() {
     let folder = context();
-    let Some(worker) = elsewhere(&folder, "build") else {
+    let Some(worker) = elsewhere(&folder, "build", &[]) else {
         return;
     };
     let flags = ["--build-arg", "SOURCE_DATE_EPOCH=1", "-t", "same", "--quiet"];
@@ -157,7 +155,9 @@ fn what_a_build_here_gives_a_build_elsewhere_gives_too() {
 #[test]
 fn an_upload_goes_on_where_the_line_dropped() {
     let folder = context();
-    let Some(worker) = elsewhere(&folder, "build") else {
+    let (dropping, lasting) = (Port::free(), Port::free());
+    let hosts = [dropping.host(), lasting.host()];
+    let Some(worker) = elsewhere(&folder, "build", &hosts.each_ref().map(String::as_str)) else {
         return;
     };
     // What no packing makes smaller, so that it is really there that is sent.
@@ -166,14 +166,11 @@ fn an_upload_goes_on_where_the_line_dropped() {
         .collect();
     std::fs::write(folder.path("context/large"), &large).unwrap();
     let size = large.len() as u64;
-    let line = Line::to(
-        worker.port,
-        Drops {
-            asked: 2 << 20,
-            ..Drops::NEVER
-        },
-        1,
-    );
+    let drops = Drops {
+        asked: 2 << 20,
+        ..Drops::NEVER
+    };
+    let line = dropping.lead(worker.port, drops, 1);
     let out = folder.name("out");
     let built = worker.build(line.port, &folder, &["-o", &out], "FROM scratch\nCOPY large /\n");
     assert!(built.status.success(), "{}", text(&built.stderr));
@@ -185,7 +182,7 @@ fn an_upload_goes_on_where_the_line_dropped() {
         line.asked()
     );
     // Known by its content, it is not sent again.
-    let line = Line::to(worker.port, Drops::NEVER, 0);
+    let line = lasting.lead(worker.port, Drops::NEVER, 0);
     let built = worker.build(line.port, &folder, &["-o", &out], "FROM scratch\nCOPY large /b\n");
     assert!(built.status.success(), "{}", text(&built.stderr));
     assert!(line.asked() < 64 << 10, "{} bytes were sent", line.asked());
@@ -194,7 +191,7 @@ fn an_upload_goes_on_where_the_line_dropped() {
 #[test]
 fn who_may_not_is_told_what_to_do() {
     let folder = context();
-    let Some(worker) = elsewhere(&folder, "build") else {
+    let Some(worker) = elsewhere(&folder, "build", &[]) else {
         return;
     };
     let refused = |token: Option<&str>, flags: &[&str], code: i32, said: &str| {

@@ -7,42 +7,46 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 /// How much a line carries before it drops.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Drops {
+pub(crate) struct Drops {
     /// Of what the command says.
-    pub(super) asked: u64,
+    pub(crate) asked: u64,
     /// Of what the worker says.
-    pub(super) answered: u64,
+    pub(crate) answered: u64,
 }
 
 impl Drops {
-    pub(super) const NEVER: Self = Self {
+    pub(crate) const NEVER: Self = Self {
         asked: u64::MAX,
         answered: u64::MAX,
     };
 }
 
-/// Passes on what two sides say to each other.
-pub(super) struct Line {
-    pub(super) port: u16,
-    counts: Arc<Counts>,
-}
+/// A port that a line is going to have. The worker has to know it before it serves, for it answers to its own names only.
+pub(crate) struct Port(TcpListener);
 
-#[derive(Default)]
-struct Counts {
-    asked: AtomicU64,
-    dropped: AtomicUsize,
-}
+impl Port {
+    pub(crate) fn free() -> Self {
+        Self(TcpListener::bind(("127.0.0.1", 0)).unwrap())
+    }
 
-impl Line {
-    /// To the worker at `port`. The first `times` connections that carry so much drop.
-    pub(super) fn to(port: u16, drops: Drops, times: usize) -> Self {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
-        let own = listener.local_addr().unwrap().port();
+    /// Its number, free from here on for a worker. It prints the name that others call it by, and not where it listens.
+    pub(crate) fn given_up(self) -> u16 {
+        self.0.local_addr().unwrap().port()
+    }
+
+    /// As `serve --host` takes it.
+    pub(crate) fn host(&self) -> String {
+        self.0.local_addr().unwrap().to_string()
+    }
+
+    /// Passes on what comes to the worker at `port`. The first `times` connections that carry so much drop.
+    pub(crate) fn lead(self, port: u16, drops: Drops, times: usize) -> Line {
+        let own = self.0.local_addr().unwrap().port();
         let counts = Arc::new(Counts::default());
         let shared = Arc::clone(&counts);
         // It ends with the test's process.
         std::thread::spawn(move || {
-            for near in listener.incoming() {
+            for near in self.0.incoming() {
                 let (near, far) = (near.unwrap(), TcpStream::connect(("127.0.0.1", port)).unwrap());
                 for (from, to, most, counted) in [
                     (&near, &far, drops.asked, true),
@@ -54,16 +58,30 @@ impl Line {
                 }
             }
         });
-        Self { port: own, counts }
+        Line { port: own, counts }
     }
+}
 
+/// Passes on what two sides say to each other.
+pub(crate) struct Line {
+    pub(crate) port: u16,
+    counts: Arc<Counts>,
+}
+
+#[derive(Default)]
+struct Counts {
+    asked: AtomicU64,
+    dropped: AtomicUsize,
+}
+
+impl Line {
     /// Bytes that the command said, over all connections.
-    pub(super) fn asked(&self) -> u64 {
+    pub(crate) fn asked(&self) -> u64 {
         self.counts.asked.load(Ordering::Relaxed)
     }
 
     /// How many connections dropped.
-    pub(super) fn dropped(&self) -> usize {
+    pub(crate) fn dropped(&self) -> usize {
         self.counts.dropped.load(Ordering::Relaxed)
     }
 }
