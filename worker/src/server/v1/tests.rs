@@ -219,6 +219,7 @@ fn request() -> BuildRequest {
     BuildRequest {
         context: text(),
         dockerfile: text(),
+        dockerignore: text(),
         file: text(),
         target: text(),
         tags: list(),

@@ -1,6 +1,11 @@
 //! `build --remote`: the same command, carried out by a worker on another machine. The context goes there by its content,
 //! progress comes back, and so does what was to be written here.
 
+#![expect(
+    clippy::doc_markdown,
+    reason = "clap shows these comments to people, as they are"
+)]
+
 mod asking;
 mod following;
 mod sending;
@@ -241,7 +246,7 @@ async fn send(
             .unwrap_or_default(),
         ready.dockerfile.ignore_name.as_deref().unwrap_or(".dockerignore"),
     );
-    let id = sending.folder(OWN, folder, ignore, read.as_deref()).await?;
+    let id = sending.folder(OWN, folder, ignore, &read).await?;
     request.context = Some(format!("content:{id}"));
     Ok(())
 }

@@ -31,17 +31,21 @@ pub(super) struct Sending<'a> {
     pub(super) display: &'a mut Display,
 }
 
-/// What definitions read of a context: `None` where none reads it, and no paths where it is all.
-pub(super) fn read<'d>(
-    definitions: impl Iterator<Item = &'d Definition>,
-    name: &str,
-) -> Option<Option<Vec<String>>> {
-    let mut all: Option<Option<Vec<String>>> = None;
+/// What is read of a context.
+pub(super) enum Read {
+    All,
+    Paths(Vec<String>),
+}
+
+/// What definitions read of a context; `None` where none reads it.
+pub(super) fn read<'d>(definitions: impl Iterator<Item = &'d Definition>, name: &str) -> Option<Read> {
+    let mut all = None;
     for definition in definitions {
         if let Some(paths) = sources::local_sources(definition).remove(name) {
-            all = Some(match all {
-                None => paths,
-                Some(before) => before.zip(paths).map(|(one, two)| [one, two].concat()),
+            all = Some(match (all, paths) {
+                (None, Some(paths)) => Read::Paths(paths),
+                (Some(Read::Paths(before)), Some(paths)) => Read::Paths([before, paths].concat()),
+                (_, None) | (Some(Read::All), _) => Read::All,
             });
         }
     }
@@ -66,7 +70,7 @@ impl Sending<'_> {
             };
             let ignore_name = folder.path.join(".dockerignore").display().to_string();
             let id = self
-                .folder(name, &folder.path, (&folder.ignore, &ignore_name), None)
+                .folder(name, &folder.path, (&folder.ignore, &ignore_name), &Read::All)
                 .await?;
             request.build_contexts.push(format!("{name}=content:{id}"));
         }
@@ -79,12 +83,15 @@ impl Sending<'_> {
         name: &str,
         place: &Path,
         (ignore, ignore_name): (&str, &str),
-        read: Option<&[String]>,
+        read: &Read,
     ) -> Result<Digest, Failure> {
         let ignore = sources::ignore(ignore, ignore_name, self.display)?;
         let mut changed = None;
         for _ in 0..TRIES {
-            let wanted = read.map_or(Wanted::All, |paths| Wanted::of(place, paths));
+            let wanted = match read {
+                Read::All => Wanted::All,
+                Read::Paths(paths) => Wanted::of(place, paths),
+            };
             let offer = folder::scan(place, &ignore, &wanted, &mut Seen::nothing(), None)?;
             let answer = self.client.offer(&offer.entries).await?;
             if answer.lacks.is_empty() {
@@ -93,7 +100,7 @@ impl Sending<'_> {
             match self.lacking(name, place, &offer.entries, &answer.lacks).await {
                 Ok(()) => return Ok(answer.id),
                 Err(error @ (ClientError::File(_) | ClientError::Refused { status: 422, .. })) => {
-                    changed = Some(error)
+                    changed = Some(error);
                 }
                 Err(error) => return Err(error.into()),
             }
