@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use stagewright_core::digest::Digest;
 
+use crate::backend::buildkit::Route;
 use crate::request::{BuildRequest, SigningKey};
 use crate::server::{HostName, TlsFiles};
 use crate::source::address::Network;
@@ -45,6 +46,8 @@ pub struct Config {
     pub substitutes: Vec<Substitute>,
     /// What pushes build.
     pub hooks: Vec<Hook>,
+    /// Daemons that carry builds out in the place of this machine; empty where it does that itself.
+    pub buildkit: Vec<Route>,
     /// What builds may use up.
     pub limits: Limits,
     /// What is kept between builds.

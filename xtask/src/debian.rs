@@ -15,6 +15,8 @@ const PROGRAMS: [(&str, &str); 12] = [
     // Makes the base image of the tests that build on a whole Debian.
     ("debootstrap", "debootstrap"),
     ("docker-registry", "docker-registry"),
+    // Has a BuildKit in it, which the tests start on folders of their own.
+    ("dockerd", "docker.io"),
     ("git", "git"),
     // By these three an ordinary user's worker has a network, and ids for others.
     ("iptables-restore", "iptables"),

@@ -3,6 +3,7 @@
 //! A [`Backend`] takes a whole definition, as `BuildKit`'s daemon does, and reports its progress as events. It neither
 //! knows who asked nor keeps a record: that is [`crate::build`]'s part.
 
+pub mod buildkit;
 pub mod embedded;
 pub mod graph;
 

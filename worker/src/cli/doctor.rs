@@ -3,14 +3,19 @@
 use std::fmt::Write as _;
 use std::process::ExitCode;
 
-use super::{Failure, machine, print};
+use super::{Failure, backend, machine, print};
+use crate::backend::buildkit::{self, Route};
 use crate::sandbox::{self, Report};
 
 /// Say what this machine allows a worker to do
 ///
-/// Tries each thing out and leaves nothing behind. Ends with 0 where builds can run here, else with 1.
+/// Tries each thing out and leaves nothing behind. Ends with 0 where builds can run here, else with 1. With a BuildKit that
+/// is to build, whether that one can.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
+    #[command(flatten)]
+    backend: backend::Arguments,
+
     #[command(flatten)]
     machine: machine::Arguments,
 }
@@ -18,9 +23,50 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     arguments.machine.prepare()?;
     let state = arguments.machine.state()?;
+    let routes = arguments.backend.routes(&arguments.machine.config()?)?;
+    if !routes.is_empty() {
+        return daemons(routes);
+    }
     let report = sandbox::probe(&state.path);
     print(&table(&report))?;
     Ok(if report.can_build() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(Failure::WORK)
+    })
+}
+
+/// How the daemons are that are to build.
+fn daemons(routes: Vec<Route>) -> Result<ExitCode, Failure> {
+    let failed = |error: std::io::Error| Failure::new(Failure::PLACE, error.to_string());
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(failed)?;
+    let found = runtime.block_on(buildkit::look(routes));
+    let mut text = String::new();
+    for (route, answer) in &found {
+        _ = match answer {
+            Ok(about) => {
+                let platforms: Vec<String> = about.platforms.iter().map(ToString::to_string).collect();
+                let platforms = platforms.join(", ");
+                writeln!(
+                    text,
+                    "ok  {:<12} {}: {}, for {platforms}",
+                    "buildkit", route.address, about.version
+                )
+            }
+            Err(error) => writeln!(text, "no  {:<12} {error}", "buildkit"),
+        };
+    }
+    let well = found.iter().any(|(_, answer)| answer.is_ok());
+    text.push_str(if well {
+        "Builds run there.\n"
+    } else {
+        "Builds do not run; planning does.\n"
+    });
+    print(&text)?;
+    Ok(if well {
         ExitCode::SUCCESS
     } else {
         ExitCode::from(Failure::WORK)

@@ -16,7 +16,8 @@ use tracing_subscriber::EnvFilter;
 
 use super::Failure;
 use super::state::{Look, State};
-use crate::backend::Backend as _;
+use crate::backend::Backend;
+use crate::backend::buildkit::{BuildkitBackend, Route};
 use crate::backend::embedded::EmbeddedBackend;
 use crate::build::{BuildLimits, Builds};
 use crate::config::Config;
@@ -62,7 +63,8 @@ impl Drop for Closing {
 }
 
 impl Machine {
-    fn of(state: State, config: &Config) -> Result<Self, Failure> {
+    /// With `routes` builds are carried out by the daemons at their ends; what is stored stays here.
+    fn of(state: State, config: &Config, routes: Vec<Route>) -> Result<Self, Failure> {
         let broken = |error: &dyn std::fmt::Display| Failure::new(Failure::PLACE, error.to_string());
         let content = ContentStore::open(state.path.join("content")).map_err(|error| broken(&error))?;
         let contexts = ContextLimits {
@@ -77,8 +79,19 @@ impl Machine {
             entitlements: config.entitlements.clone(),
             ..BuildLimits::default()
         };
-        let builds =
-            Builds::open(&state.path, backend.clone(), contexts, limits).map_err(|error| broken(&error))?;
+        let building: Arc<dyn Backend> = if routes.is_empty() {
+            backend.clone()
+        } else {
+            let own = Arc::clone(&backend);
+            Arc::new(BuildkitBackend::new(
+                routes,
+                &state.path,
+                config,
+                contexts.clone(),
+                own,
+            ))
+        };
+        let builds = Builds::open(&state.path, building, contexts, limits).map_err(|error| broken(&error))?;
         let storage = Storage::new(&state.path, builds.clone(), Arc::clone(&backend), config);
         Ok(Self {
             state,
@@ -88,7 +101,7 @@ impl Machine {
         })
     }
 
-    /// Who carries builds out.
+    /// Who keeps images, and speaks with registries, whoever carries builds out.
     pub(super) fn backend(&self) -> &EmbeddedBackend {
         &self.closing.0
     }
@@ -166,26 +179,26 @@ impl Arguments {
         Look::at(self.state.as_deref())
     }
 
-    /// The machine, ready to build.
+    /// The machine, with what is stored on it.
     pub(super) fn open(&self) -> Result<Machine, Failure> {
-        self.open_as(&self.config()?)
+        self.open_as(&self.config()?, Vec::new())
     }
 
-    /// The machine, ready to build as `config` has it.
-    pub(super) fn open_as(&self, config: &Config) -> Result<Machine, Failure> {
-        Machine::of(self.state()?, config)
+    /// The machine as `config` has it, ready to build, or with the daemons at the end of `routes` to build for it.
+    pub(super) fn open_as(&self, config: &Config, routes: Vec<Route>) -> Result<Machine, Failure> {
+        Machine::of(self.state()?, config, routes)
     }
 
-    /// The same once other builds are done, as `config` has it. `tell` is called where it has to wait; `None` where it is
-    /// to stop meanwhile.
+    /// The same once other builds are done. `tell` is called where it has to wait; `None` where it is to stop meanwhile.
     pub(super) fn open_in_turn(
         &self,
         config: &Config,
+        routes: Vec<Route>,
         stop: &CancellationToken,
         tell: impl FnOnce(&Path),
     ) -> Result<Option<Machine>, Failure> {
         let state = State::open_in_turn(self.state.as_deref(), stop, tell)?;
-        state.map(|state| Machine::of(state, config)).transpose()
+        state.map(|state| Machine::of(state, config, routes)).transpose()
     }
 
     /// The configuration that is named.

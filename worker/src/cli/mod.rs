@@ -14,6 +14,7 @@ use clap::{Parser, Subcommand};
 use crate::export::NewFile;
 use crate::request::obstacle::{Kind, Obstacle};
 
+mod backend;
 mod build;
 mod changes;
 mod check;

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::machine::{self, Machine};
 use super::signals::Signals;
-use super::{Failure, print};
+use super::{Failure, backend, print};
 use crate::backend::BackendDescription;
 use crate::config::Config;
 use crate::request::Requests;
@@ -50,6 +50,9 @@ pub(super) struct Arguments {
     allow_origin: Vec<Origin>,
 
     #[command(flatten)]
+    backend: backend::Arguments,
+
+    #[command(flatten)]
     machine: machine::Arguments,
 }
 
@@ -72,12 +75,13 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
 
 async fn serve(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let config = arguments.machine.config()?;
+    let routes = arguments.backend.routes(&config)?;
     let Machine {
         state,
         builds,
         storage,
         closing: _closing,
-    } = arguments.machine.open_as(&config)?;
+    } = arguments.machine.open_as(&config, routes)?;
     let storage = Arc::new(storage);
     // A worker that other commands cannot reach still serves.
     let _reachable = control::listen(&state.path, &storage)

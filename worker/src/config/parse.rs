@@ -14,6 +14,7 @@ use super::{
     Config, ConfigError, Credentials, LayoutImage, Limits, Mirror, RegistryConfig, ServeConfig,
     StorageLimits, Substitute, SubstituteSource,
 };
+use crate::backend::buildkit::{Address, Certificates, Route};
 use crate::server::{InvalidHost, TlsFiles};
 use crate::source::address::{self, Network};
 use crate::source::image::reference::{Reference, is_registry_name};
@@ -34,6 +35,8 @@ struct File {
     substitute: Vec<SubstituteTable>,
     #[serde(default)]
     hook: Vec<HookTable>,
+    #[serde(default)]
+    buildkit: Vec<BuildkitTable>,
     #[serde(default)]
     limits: LimitsTable,
     #[serde(default)]
@@ -69,6 +72,16 @@ struct SubstituteTable {
     image: Spanned<String>,
     from: Spanned<String>,
     note: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+struct BuildkitTable {
+    address: Spanned<String>,
+    ca: Option<Spanned<String>>,
+    cert: Option<Spanned<String>>,
+    key: Option<Spanned<String>>,
+    server_name: Option<Spanned<String>>,
 }
 
 #[derive(Deserialize, Default)]
@@ -163,6 +176,18 @@ fn convert(file: File, directory: &Path) -> Result<Config, Problem> {
         substitutes.push(substitute);
     }
     let hooks = hook::convert(file.hook, &entitlements, directory)?;
+    let mut buildkit: Vec<Route> = Vec::new();
+    for table in file.buildkit {
+        let place = table.address.span();
+        let route = convert_buildkit(table, directory)?;
+        if buildkit.iter().any(|earlier| earlier.address == route.address) {
+            return Err(Problem {
+                span: place,
+                message: format!("{} is there twice; keep one of the two", route.address),
+            });
+        }
+        buildkit.push(route);
+    }
     let limits = convert_limits(file.limits)?;
     let kept = StorageLimits::default();
     let storage = StorageLimits {
@@ -183,6 +208,7 @@ fn convert(file: File, directory: &Path) -> Result<Config, Problem> {
         caches,
         substitutes,
         hooks,
+        buildkit,
         limits,
         storage,
         serve: convert_serve(file.serve, directory)?,
@@ -222,6 +248,45 @@ fn convert_serve(table: ServeTable, directory: &Path) -> Result<ServeConfig, Pro
         hosts: table.hosts.iter().map(host).collect::<Result<_, _>>()?,
         requests_per_second,
     })
+}
+
+fn convert_buildkit(table: BuildkitTable, directory: &Path) -> Result<Route, Problem> {
+    let address: Address = table
+        .address
+        .get_ref()
+        .parse()
+        .map_err(|message| Problem::at(&table.address, message))?;
+    let file = |name: Spanned<String>| directory.join(name.into_inner());
+    let own = match (table.cert, table.key) {
+        (Some(cert), Some(key)) => Some((file(cert), file(key))),
+        (None, None) => None,
+        (Some(lone), None) | (None, Some(lone)) => {
+            return Err(Problem::at(
+                &lone,
+                "cert and key go together: give both, or neither".to_owned(),
+            ));
+        }
+    };
+    let certificates = match (table.ca, &own, &table.server_name) {
+        (Some(ca), ..) => Some(Certificates {
+            authority: file(ca),
+            own,
+            server_name: table.server_name.map(Spanned::into_inner),
+        }),
+        (None, None, None) => None,
+        (None, ..) => {
+            let message = "ca is missing: the file with the authority that signed the daemon's certificate";
+            return Err(Problem::at(&table.address, message.to_owned()));
+        }
+    };
+    let route = Route {
+        address,
+        certificates,
+    };
+    route
+        .check()
+        .map_err(|error| Problem::at(&table.address, error.to_string()))?;
+    Ok(route)
 }
 
 fn registry_name(name: &Spanned<String>) -> Result<String, Problem> {

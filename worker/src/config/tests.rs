@@ -38,6 +38,11 @@ fn sample_shows_every_key_and_the_default_limits() {
             image: LayoutImage::Name("1.7.3".into()),
         }
     );
+    let builder = &config.buildkit[0];
+    let certificates = builder.certificates.as_ref().unwrap();
+    assert_eq!(builder.address.to_string(), "tcp://builder.example:1234");
+    assert_eq!(certificates.authority, directory.path().join("builder/ca.pem"));
+    assert_eq!(certificates.server_name.as_deref(), Some("builder"));
     assert_eq!(
         config.limits,
         Limits {
@@ -282,4 +287,29 @@ fn hook_that_could_build_nothing_is_refused_with_its_place() {
         assert!(problem.contains(said), "{text}: {problem}");
         assert!(problem.starts_with("<configuration>:"), "{problem}");
     }
+}
+
+#[test]
+fn buildkit_beyond_this_machine_needs_certificates_and_all_of_them() {
+    for (table, said) in [
+        ("address = \"tcp://builder:1234\"", "without encryption"),
+        ("address = \"builder\"", "tcp://HOST:PORT"),
+        (
+            "address = \"tcp://builder:1234\"\nca = \"a\"\ncert = \"b\"",
+            "cert and key go together",
+        ),
+        (
+            "address = \"tcp://builder:1234\"\nserver-name = \"b\"",
+            "ca is missing",
+        ),
+        (
+            "address = \"/a\"\n[[buildkit]]\naddress = \"unix:///a\"",
+            "is there twice",
+        ),
+    ] {
+        let problem = problem(&format!("[[buildkit]]\n{table}"));
+        assert!(problem.contains(said), "{table}: {problem}");
+    }
+    let config = parse("[[buildkit]]\naddress = \"tcp://127.0.0.1:1234\"").unwrap();
+    assert_eq!(config.buildkit[0].certificates, None);
 }

@@ -208,7 +208,8 @@ impl Caches {
 
     /// Writes what the builds gathered.
     pub(crate) async fn write(&self, builds: &Builds, watcher: &mut dyn Watcher) -> Result<(), Obstacle> {
-        for (export, ignored) in self.to.iter().zip(&self.ignored) {
+        let exports = self.to.iter().zip(&self.ignored);
+        for (export, ignored) in exports.filter(|(export, _)| !export.is_left()) {
             let name = format!("exporting the {}", export.place);
             let written = task(watcher, &name, write(export, builds), String::clone).await;
             if let Err(failure) = written {

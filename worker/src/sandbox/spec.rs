@@ -115,7 +115,7 @@ pub enum Network {
 }
 
 /// What a step may use up; `None` is no limit.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Limits {
     /// Bytes of memory, swap included.
     pub memory: Option<u64>,

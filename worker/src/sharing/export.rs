@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use rustix::fs::FlockOperation;
@@ -27,6 +28,8 @@ pub struct CacheExport {
     pub all: bool,
     /// How layers are encoded; as in the image where nothing is said.
     pub encoding: Option<Encoding>,
+    /// Whether those who build write it themselves.
+    left: AtomicBool,
     /// What the builds gave, or why one could not.
     gathered: Mutex<Vec<Result<CacheDocument, SharingError>>>,
 }
@@ -49,8 +52,19 @@ impl CacheExport {
             place,
             all,
             encoding,
+            left: AtomicBool::new(false),
             gathered: Mutex::default(),
         }
+    }
+
+    /// Whoever builds writes it, so nothing is gathered.
+    pub fn leave(&self) {
+        self.left.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether whoever builds writes it.
+    pub fn is_left(&self) -> bool {
+        self.left.load(Ordering::Relaxed)
     }
 
     /// Takes what a build has to share.

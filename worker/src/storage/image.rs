@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 use stagewright_core::digest::Digest;
 use stagewright_core::platform::Platform;
@@ -64,8 +64,13 @@ pub(super) struct Document {
     #[serde(default)]
     pub(super) manifests: Vec<Pointer>,
     pub(super) config: Option<Pointer>,
-    #[serde(default)]
+    /// Some programs write nothing where there are none.
+    #[serde(default, deserialize_with = "list")]
     pub(super) layers: Vec<Pointer>,
+}
+
+fn list<'de, D: Deserializer<'de>>(layers: D) -> Result<Vec<Pointer>, D::Error> {
+    Ok(Option::deserialize(layers)?.unwrap_or_default())
 }
 
 /// An image is not whole, or not one.

@@ -14,6 +14,7 @@ use stagewright_core::digest::Digest;
 use super::Storage;
 use super::image::{self, BrokenImage, Document};
 use super::names::NamesError;
+use crate::config::Limits;
 use crate::content::{ContentError, ContentStore, LONGEST_DOCUMENT};
 use crate::export::{CONFIG_TYPE, ImageManifest, MANIFEST_TYPE, Pointer};
 use crate::snapshot::tar::{EntryKind, TarError, TarReader};
@@ -65,7 +66,7 @@ impl Storage {
     /// Loads the images of an archive, which may be compressed. `names` take the place of those in it.
     pub fn load(&self, archive: impl Read, names: &[Reference]) -> Result<Vec<Loaded>, LoadError> {
         let _held = self.leases().begin();
-        let mut files = Files::new(self);
+        let mut files = Files::new(self.content(), &self.image_limits);
         files.archive(archive)?;
         self.name(&files, names)
     }
@@ -73,7 +74,7 @@ impl Storage {
     /// The same of a folder in the OCI image layout.
     pub fn load_folder(&self, folder: &Path, names: &[Reference]) -> Result<Vec<Loaded>, LoadError> {
         let _held = self.leases().begin();
-        let mut files = Files::new(self);
+        let mut files = Files::new(self.content(), &self.image_limits);
         for name in ["oci-layout", "index.json"] {
             files.take(name, &mut File::open(folder.join(name))?)?;
         }
@@ -91,13 +92,7 @@ impl Storage {
     /// Loads the images of an archive without giving any of them a name.
     pub fn load_unnamed(&self, archive: impl Read) -> Result<Vec<Loaded>, LoadError> {
         let _held = self.leases().begin();
-        let mut files = Files::new(self);
-        files.archive(archive)?;
-        let loaded = files.images()?;
-        for image in &loaded {
-            image::read(self.content(), &image.digest)?;
-        }
-        Ok(loaded)
+        load_into(self.content(), &self.image_limits, archive)
     }
 
     fn name(&self, files: &Files<'_>, names: &[Reference]) -> Result<Vec<Loaded>, LoadError> {
@@ -122,6 +117,21 @@ impl Storage {
     }
 }
 
+/// Loads the images of an archive into `content` without giving any of them a name. The caller holds a lease.
+pub(crate) fn load_into(
+    content: &ContentStore,
+    limits: &Limits,
+    archive: impl Read,
+) -> Result<Vec<Loaded>, LoadError> {
+    let mut files = Files::new(content, limits);
+    files.archive(archive)?;
+    let loaded = files.images()?;
+    for image in &loaded {
+        image::read(content, &image.digest)?;
+    }
+    Ok(loaded)
+}
+
 /// What was in an archive, by the names it has there.
 struct Files<'a> {
     content: &'a ContentStore,
@@ -144,12 +154,12 @@ struct DockerImage {
 }
 
 impl<'a> Files<'a> {
-    fn new(storage: &'a Storage) -> Self {
+    fn new(content: &'a ContentStore, limits: &Limits) -> Self {
         Self {
-            content: storage.content(),
-            left: storage.image_limits.image_size,
+            content,
+            left: limits.image_size,
             entries: MOST_ENTRIES,
-            unpacked_limit: storage.image_limits.image_unpacked_size,
+            unpacked_limit: limits.image_unpacked_size,
             stored: BTreeMap::new(),
             links: BTreeMap::new(),
         }

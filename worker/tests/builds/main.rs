@@ -10,6 +10,9 @@
 //! cargo test -p stagewright --test builds copy/                                               # ours, some of them
 //! ```
 //!
+//! With `STAGEWRIGHT_BACKEND=buildkit=…` it is our program that builds by a `BuildKit`, and `STAGEWRIGHT_TEST_MIRROR` names the
+//! registry that this one takes for a mirror of Docker Hub.
+//!
 //! The first two want `buildctl` on the `PATH` and a daemon where `BUILDKIT_HOST` says. All want
 //! Root builds some of the cases once more as an ordinary user, `ordinary/…`; with `STAGEWRIGHT_BUILDS_AS_USER=all` all of them.
 //!

@@ -16,6 +16,7 @@ mod build;
 mod cache;
 mod deliver;
 mod engine;
+pub(crate) mod files;
 mod flight;
 mod image;
 mod key;
@@ -40,12 +41,13 @@ use std::sync::{Arc, OnceLock};
 use futures_util::future::BoxFuture;
 use stagewright_core::analysis::ImageFacts;
 use stagewright_core::digest::Digest;
+use stagewright_core::platform::Platform;
 use stagewright_core::protocol::{BuildFailure, ImageSummary, OutputFormat, ResolveImage};
 use tokio_util::sync::CancellationToken;
 
 use super::{Backend, BackendDescription, BackendError, EventSink, FilesOutput, SolveRequest};
 use crate::config::Config;
-use crate::export::{Naming, docker_archive, oci_archive};
+use crate::export::{LayerIndex, Naming, docker_archive, oci_archive};
 use crate::sandbox::{Report, obstacles, probe};
 use crate::snapshot::SnapshotStore;
 use crate::source::image::reference::Reference;
@@ -129,6 +131,21 @@ impl EmbeddedBackend {
     /// Forgets which blobs layers were compressed to, where the blobs are gone.
     pub fn forget_missing_blobs(&self) {
         self.engine.layers.forget_missing();
+    }
+
+    /// Where a blob of an image lies that [`EmbeddedBackend::lend`] was called for.
+    pub(crate) fn lent_blob(&self, image: &Digest, blob: &Digest) -> Option<PathBuf> {
+        self.engine.images.source.lent_blob(image, blob)
+    }
+
+    /// What is known of layers as blobs.
+    pub(crate) fn layer_index(&self) -> &LayerIndex {
+        &self.engine.layers
+    }
+
+    /// What this machine runs.
+    pub(crate) fn platform(&self) -> Platform {
+        self.engine.platform.clone()
     }
 
     /// The layers.

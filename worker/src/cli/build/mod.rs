@@ -31,7 +31,7 @@ use super::dockerfile::Dockerfile;
 use super::machine::Machine;
 use super::named;
 use super::signals::{INTERRUPTED, Signals};
-use super::{Failure, dockerfile, machine, print, secrets, steps};
+use super::{Failure, backend, dockerfile, machine, print, secrets, steps};
 use crate::config::{Config, Entitlement};
 use crate::provenance::Origin;
 use crate::request::annotation::Annotation;
@@ -165,6 +165,9 @@ pub(super) struct Arguments {
 
     #[command(flatten)]
     whom: elsewhere::Whom,
+
+    #[command(flatten)]
+    backend: backend::Arguments,
 
     #[command(flatten)]
     machine: machine::Arguments,
@@ -377,7 +380,8 @@ async fn build(
             tell(&format!("waiting for another build in {}\n", place.display()));
         }
     };
-    let Some(machine) = arguments.machine.open_in_turn(config, stop, waiting)? else {
+    let routes = arguments.backend.routes(config)?;
+    let Some(machine) = arguments.machine.open_in_turn(config, routes, stop, waiting)? else {
         return Ok(ExitCode::from(INTERRUPTED));
     };
     lent::lend(&machine, &brought, &mut dockerfile.input.options)?;

@@ -9,7 +9,7 @@ pub(in crate::cli) fn why(flag: &str) -> Option<&'static str> {
 const REFUSED: &[(&[&str], &str)] = &[
     (
         &["--builder"],
-        "this program is the builder, and where it keeps what it builds is --state",
+        "this program is the builder: where it keeps what it builds is --state, and a BuildKit elsewhere is --backend buildkit=ADDRESS",
     ),
     (
         &[

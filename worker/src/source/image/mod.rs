@@ -173,6 +173,15 @@ impl ImageSource {
         reference.is_some_and(|reference| self.inner.lent(&reference).is_some())
     }
 
+    /// Where a blob of an image lies that was brought along, if it is there.
+    pub(crate) fn lent_blob(&self, image: &Digest, blob: &Digest) -> Option<PathBuf> {
+        let lent = self.inner.lent.lock().unwrap_or_else(PoisonError::into_inner);
+        Some(match lent.get(image)? {
+            Lent::Here => self.inner.store.path(blob),
+            Lent::Layout(folder) => folder.join("blobs/sha256").join(blob.hex()),
+        })
+    }
+
     /// What an image is made of, without its layers. Does not touch the network where the reference is pinned to a
     /// digest and the image was here before.
     pub async fn describe(&self, reference: &str, platform: &Platform) -> Result<PulledImage, ImageError> {
