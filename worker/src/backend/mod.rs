@@ -172,6 +172,17 @@ pub enum FilesOutput {
     TarToStandardOutput,
 }
 
+impl FilesOutput {
+    /// What is done where files go there, for people.
+    pub fn told(&self) -> String {
+        match self {
+            Self::Folder(place) => format!("exporting files to {}", place.display()),
+            Self::Tar(place) => format!("exporting files to the tar {}", place.display()),
+            Self::TarToStandardOutput | Self::Kept(_) => "exporting files as a tar".to_owned(),
+        }
+    }
+}
+
 /// Why a backend could not do something outside a build. The text says what to do next.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum BackendError {

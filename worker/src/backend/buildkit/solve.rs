@@ -24,7 +24,7 @@ use super::session::{Export, Given, Layouts, Pieces, Session};
 use super::status::Translation;
 use super::{Shared, engine, failure};
 use crate::backend::embedded::files;
-use crate::backend::{EventSink, Extras, FilesOutput, SolveRequest, task, timestamp};
+use crate::backend::{EventSink, Extras, SolveRequest, task, timestamp};
 use crate::build::validate::asks_for;
 use crate::sandbox::Limits;
 use crate::sharing::Place;
@@ -290,11 +290,7 @@ impl Solving<'_> {
         }
         for output in extras.files.iter() {
             let (output, epoch) = (output.clone(), extras.image.epoch);
-            let name = match &output {
-                FilesOutput::Folder(place) => format!("exporting files to {}", place.display()),
-                FilesOutput::Tar(place) => format!("exporting files to the tar {}", place.display()),
-                FilesOutput::TarToStandardOutput => "exporting files as a tar".to_owned(),
-            };
+            let name = output.told();
             let mut vertex = task(&name, &format!("build {}", self.build.request.build));
             self.build.tell(vertex.clone(), Vec::new());
             let (folder, cancel) = (folder.clone(), cancel.clone());

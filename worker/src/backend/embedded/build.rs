@@ -31,7 +31,7 @@ use super::scheduler::{self, Stopped};
 use super::select::Selection;
 use super::tree::{ContextTree, DirectoryTree, Tree};
 use crate::backend::graph::GraphVertex;
-use crate::backend::{EventSink, FilesOutput, SolveRequest, timestamp};
+use crate::backend::{EventSink, SolveRequest, timestamp};
 use crate::sandbox::emulated;
 use crate::sharing::Imported;
 use crate::snapshot::SnapshotId;
@@ -96,13 +96,7 @@ impl Build {
         let extras = &self.request.extras;
         for output in extras.files.iter() {
             let (output, epoch) = (output.clone(), extras.image.epoch);
-            let name = match &output {
-                FilesOutput::Folder(place) => format!("exporting files to {}", place.display()),
-                FilesOutput::Tar(place) => format!("exporting files to the tar {}", place.display()),
-                FilesOutput::TarToStandardOutput | FilesOutput::Kept(_) => {
-                    "exporting files as a tar".to_owned()
-                }
-            };
+            let name = output.told();
             let (engine, cancel) = (Arc::clone(&self.engine), cancel.clone());
             let work = async move {
                 self.ready(files).await?;
