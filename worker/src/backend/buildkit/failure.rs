@@ -7,6 +7,7 @@ use stagewright_core::protocol::BuildFailure;
 use tonic::{Code, Status};
 
 use super::address::Address;
+use super::connection;
 use super::status::Translation;
 use crate::backend::graph::Graph;
 
@@ -16,14 +17,21 @@ const EXIT_CODE: &str = "exit code: ";
 /// The failure that the daemon's answer stands for.
 pub(super) fn of(status: &Status, told: &Translation, graph: &Graph, address: &Address) -> BuildFailure {
     let vertex = at_fault(status, told);
-    let message = match status.code() {
-        Code::Unavailable | Code::Cancelled if vertex.is_none() => format!(
-            "the BuildKit at {address} is gone: {}. See whether it runs, and build again: it keeps the steps that were \
-             finished",
-            status.message()
-        ),
-        _ => status.message().to_owned(),
-    };
+    // What the daemon answers has nothing behind it; what became of the connection has.
+    let broken = std::error::Error::source(status).is_some();
+    let gone = broken || (vertex.is_none() && matches!(status.code(), Code::Unavailable | Code::Cancelled));
+    if gone {
+        return BuildFailure {
+            message: format!(
+                "the BuildKit at {address} is gone: {}. See whether it runs, and build again: it keeps the steps that \
+                 were finished",
+                connection::told(status)
+            ),
+            vertex: None,
+            exit_code: None,
+        };
+    }
+    let message = status.message().to_owned();
     let name = graph
         .vertices
         .iter()
