@@ -9,7 +9,7 @@ use crate::process;
 use crate::report::{Done, Line};
 
 /// A program, and the package it comes in.
-const PROGRAMS: [(&str, &str); 12] = [
+const PROGRAMS: [(&str, &str); 13] = [
     ("busybox", "busybox-static"),
     ("chromium", "chromium"),
     // Makes the base image of the tests that build on a whole Debian.

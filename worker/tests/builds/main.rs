@@ -152,7 +152,8 @@ impl Suite {
         let lane = self.lanes.take();
         let (made, said) = match lane.build(&case, Way::AsUsual)? {
             Outcome::Image(image) => {
-                if !lane.engine().is_reference() {
+                // A daemon dates what it takes from a context anew.
+                if !lane.engine().is_reference() && !Engine::is_backed() {
                     let Outcome::Image(again) = lane.build(&case, Way::AsUsual)? else {
                         return Err("it builds once, and not again".into());
                     };
@@ -175,7 +176,7 @@ impl Suite {
         }
         let expected = std::fs::read_to_string(&beside)
             .map_err(|error| format!("nothing was recorded for this case: {error}"))?;
-        let meant = if lane.engine().is_reference() {
+        let meant = if lane.engine().is_reference() || Engine::is_backed() {
             &[][..]
         } else {
             &case.differences

@@ -66,6 +66,11 @@ impl Engine {
         matches!(self.program, Program::Buildctl)
     }
 
+    /// Whether the reference runs the steps, though it is our program that has them run.
+    pub(crate) fn is_backed() -> bool {
+        std::env::var_os("STAGEWRIGHT_BACKEND").is_some()
+    }
+
     /// `alpine:latest`.
     pub(crate) fn base(&self) -> &Built {
         &self.base

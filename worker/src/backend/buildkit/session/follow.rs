@@ -71,6 +71,10 @@ impl Needed<'_> {
             let above = from.rsplit_once('/').map_or("", |(above, _)| above).to_owned();
             return self.follow(above, rest, links);
         }
+        if part.contains("**") {
+            // What it names may lie at any depth.
+            return self.follow(from, &[], links);
+        }
         if glob::has_wildcards(part) {
             for name in self.children(&from) {
                 if glob::matches(part, &name) {
@@ -168,6 +172,7 @@ mod tests {
             (vec!["/link"], vec!["a", "a/deep", "a/deep/file", "link"]),
             (vec!["link/file"], vec!["a", "a/deep", "a/deep/file", "link"]),
             (vec!["src/*.c"], vec!["src", "src/one.c"]),
+            (vec!["a/**/file"], vec!["a", "a/deep", "a/deep/file", "a/other"]),
             (vec!["up"], vec!["up", "up/to"]),
             (vec!["up/*"], vec!["src", "src/two.h", "up", "up/to"]),
             (vec!["round", "nowhere"], vec!["round"]),
@@ -184,6 +189,7 @@ mod tests {
         for all in [
             vec![],
             vec!["/".to_owned()],
+            vec!["**/file".to_owned()],
             vec!["a".to_owned(), "a/..".to_owned()],
         ] {
             assert!(needed(&entries, &all).is_none(), "{all:?}");
