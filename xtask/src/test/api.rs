@@ -21,8 +21,20 @@ const SECONDS: &str = "120";
 /// nowhere; no schema says that.
 const LEFT_OUT: &str = "positive_data_acceptance";
 
-/// Many requests are what it is about; how many are too many is tested elsewhere.
-const CONFIGURATION: &str = "[serve]\nrequests-per-second = 100000\n";
+/// Many requests are what it is about; how many are too many is tested elsewhere. The hook is the one that the document
+/// takes for its example.
+const CONFIGURATION: &str = r#"
+[serve]
+requests-per-second = 100000
+
+[[hook]]
+name = "app"
+kind = "plain"
+secret = "nobody here knows it"
+refs = ["main"]
+[hook.build]
+context = "https://git.example/app.git"
+"#;
 
 /// Installs Schemathesis, in an environment of its own.
 pub(crate) fn install(place: &Place, line: &mut Line) -> Outcome<Done> {

@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse as _, Response};
 
 use super::super::problem::Problem;
@@ -65,7 +65,10 @@ impl From<HookError> for Problem {
             HookError::Record(_) => StatusCode::INTERNAL_SERVER_ERROR,
         };
         let problem = Self::new(status, sentence(&error.to_string()));
-        if temporary {
+        if status == StatusCode::UNAUTHORIZED {
+            // Such an answer has to say by what else it would be.
+            problem.with(header::WWW_AUTHENTICATE, HeaderValue::from_static("Signature"))
+        } else if temporary {
             problem.retry_after(std::time::Duration::from_mins(1))
         } else {
             problem

@@ -28,13 +28,13 @@ pub(super) async fn image(
         // Asked now, so that a build without an image is an answer of its own.
         let image = builds.image(&build)?;
         let content = builds.contexts().content();
-        // Where only files were asked for, its layers are named and were never made; else they may be pruned.
+        // Where nobody asked for it, its layers are named and were never made; else they may be pruned.
         if !image.layers.iter().all(|layer| content.contains(&layer.digest)) {
             return Err(Problem::new(
                 StatusCode::CONFLICT,
                 format!(
-                    "The image of build {build} is not here: either only its files were asked for, or its layers were \
-                     removed since to make room. Build it again, with no outputs or with type=image."
+                    "The image of build {build} is not here: either it was not asked for, or its layers were removed \
+                     since to make room. Build it again, with no outputs or with type=image."
                 ),
             ));
         }

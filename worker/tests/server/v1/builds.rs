@@ -207,7 +207,7 @@ async fn an_image_whose_layers_are_not_here_is_no_broken_download() {
     refused(
         &caller.ask("GET", &format!("/v1/builds/{torn}/image")).await,
         409,
-        "only its files",
+        "not asked for",
     );
 }
 
