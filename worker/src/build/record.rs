@@ -239,8 +239,11 @@ impl Record {
 
     /// The worker is to end: where it can begin anew it stays in the queue, else it is cancelled.
     pub(super) fn interrupt(&self) {
-        self.interrupted.store(self.resumable, Ordering::Release);
-        self.cancel.cancel();
+        // What somebody has cancelled before is not begun again.
+        if !self.cancel.is_cancelled() {
+            self.interrupted.store(self.resumable, Ordering::Release);
+            self.cancel.cancel();
+        }
     }
 
     /// Its work has ended before it was done.

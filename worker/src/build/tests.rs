@@ -469,3 +469,21 @@ async fn what_a_client_may_not_ask_for_is_refused() {
     assert!(matches!(builds.start(title), Err(StartError::Invalid(_))));
     assert!(builds.list().is_empty());
 }
+
+#[test]
+fn build_that_was_cancelled_is_not_taken_up_by_the_next_worker_and_one_that_was_not_is() {
+    let folder = tempfile::tempdir().unwrap();
+    for (number, cancelled, state) in [(1, true, BuildState::Cancelled), (2, false, BuildState::Queued)] {
+        let kept = Some((&b"{}"[..], true));
+        let digest = Digest::of(b"");
+        let record = Record::create(folder.path(), number, "title".into(), digest, u64::MAX, kept).unwrap();
+        assert!(record.started());
+        if cancelled {
+            record.cancel.cancel();
+        }
+        record.interrupt();
+        assert!(record.cancel.is_cancelled());
+        record.give_up();
+        assert_eq!(record.summary().state, state);
+    }
+}
