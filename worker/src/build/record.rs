@@ -320,6 +320,8 @@ impl Record {
         // Nobody has to wait for the disk: a worker that is killed loses nothing that was written.
         if terminal.is_some()
             && let Err(error) = flush(&self.directory)
+            // One that was forgotten meanwhile is missed by nobody.
+            && error.kind() != std::io::ErrorKind::NotFound
         {
             tracing::warn!(directory = %self.directory.display(), %error, "a build's record could not be flushed");
         }
