@@ -55,6 +55,11 @@ impl Choice {
 }
 
 impl Arguments {
+    /// Whether a BuildKit is asked for.
+    pub(super) fn names_one(&self) -> bool {
+        matches!(self.backend, Some(Choice::Buildkit(_)))
+    }
+
     /// How the daemons are reached that are to build; none where this machine is.
     pub(super) fn routes(&self, config: &Config) -> Result<Vec<Route>, Failure> {
         let usage = |message: &str, hint: &str| Err(Failure::new(Failure::USAGE, message).hint(hint));

@@ -225,6 +225,7 @@ fn who_may_not_is_told_what_to_do() {
         "cannot be had from a worker elsewhere",
     );
     refused(token, &["-o", "type=oci,tar=false,dest=x"], 2, "tar=false");
+    refused(token, &["--backend", "buildkit=unix:///nowhere"], 2, "--backend");
     refused(token, &["--allow", "network.host"], 1, "network.host");
     std::fs::write(folder.path("context/Dockerfile"), "FROM scratch\nCOPY\n").unwrap();
     refused(token, &[], 1, "Dockerfile:2");

@@ -26,6 +26,12 @@ pub(super) fn refuse(arguments: &Arguments) -> Result<(), Failure> {
             "leave them out",
         ),
         (
+            arguments.backend.names_one(),
+            "--backend",
+            "who carries builds out there is its owner's to say",
+            "leave one of --remote and --backend out",
+        ),
+        (
             arguments.local_images,
             "--local-images",
             "images that have a name here are not there",
