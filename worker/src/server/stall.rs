@@ -95,11 +95,11 @@ mod tests {
     #[tokio::test]
     async fn who_takes_nothing_is_given_up_and_who_is_slow_is_not() {
         let (near, mut far) = tokio::io::duplex(4);
-        let mut near = Impatient::new(near, Duration::from_millis(200));
+        let mut near = Impatient::new(near, Duration::from_secs(2));
         let reading = tokio::spawn(async move {
             let mut byte = [0];
             for _ in 0..8 {
-                sleep(Duration::from_millis(40)).await;
+                sleep(Duration::from_millis(300)).await;
                 far.read_exact(&mut byte).await.unwrap();
             }
             far
