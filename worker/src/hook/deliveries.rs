@@ -41,7 +41,7 @@ pub struct Delivery {
     /// Why there is none.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub why: Option<String>,
-    /// sha256 of its text, by which it is known again under another name.
+    /// sha256 of its text, by which it is known again under another name where the name is not signed.
     pub body: Digest,
 }
 
@@ -88,13 +88,15 @@ impl Deliveries {
         })
     }
 
-    /// The one of that name, or of that text.
-    pub(super) fn find(&self, hook: &str, id: &str, body: &Digest) -> Option<&Delivery> {
-        let known = self.by_hook.get(hook)?;
-        known
-            .iter()
-            .rev()
-            .find(|known| known.id == id || known.body == *body)
+    /// Those of that name, or of that text where it is given, newest first.
+    pub(super) fn same(
+        &self,
+        hook: &str,
+        id: &str,
+        body: Option<&Digest>,
+    ) -> impl Iterator<Item = &Delivery> {
+        let known = self.list(hook).rev();
+        known.filter(move |known| known.id == id || Some(&known.body) == body)
     }
 
     /// Those of a hook, oldest first.
@@ -151,11 +153,14 @@ mod tests {
         }
         let later = Deliveries::open(folder.path()).unwrap();
         assert_eq!(later.list("app").count(), REMEMBERED);
+        let same = |hook, id, body: Option<&Digest>| later.same(hook, id, body).count();
         let other = Digest::of(b"other");
-        assert!(later.find("app", "1", &other).is_none());
-        assert!(later.find("app", "2", &other).is_some());
-        assert!(later.find("app", "new", &delivery(7).body).is_some());
-        assert!(later.find("other", "2", &other).is_none());
+        assert_eq!(same("app", "1", Some(&other)), 0);
+        assert_eq!(same("app", "2", Some(&other)), 1);
+        assert_eq!(same("app", "2", Some(&delivery(7).body)), 2);
+        assert_eq!(same("app", "new", Some(&delivery(7).body)), 1);
+        assert_eq!(same("app", "new", None), 0);
+        assert_eq!(same("other", "2", Some(&other)), 0);
         fs::write(folder.path().join("app.json"), "[").unwrap();
         let error = Deliveries::open(folder.path()).err().unwrap();
         assert!(error.to_string().contains("remove the file"), "{error}");

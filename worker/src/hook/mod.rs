@@ -193,9 +193,14 @@ impl Hooks {
             .deliveries
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        // Not everybody signs the name of a delivery, so the same text under another name is known too.
-        let known = deliveries.find(&hook.name, &message.delivery, &digest);
-        if let Some(known) = known.filter(|known| known.outcome == Outcome::Built) {
+        // GitHub does not sign the name of a delivery, so the same text under another name is known too. Where the name is signed
+        // it is another message: without a commit, each push of a branch has the same text.
+        let text = match hook.kind {
+            HookKind::Github => Some(&digest),
+            HookKind::Plain => None,
+        };
+        let same = || deliveries.same(&hook.name, &message.delivery, text);
+        if let Some(known) = same().find(|known| known.outcome == Outcome::Built) {
             return Ok(Answer {
                 outcome: Outcome::Known,
                 build: known.build.clone(),
@@ -203,7 +208,7 @@ impl Hooks {
             });
         }
         // What built nothing may be sent again once the configuration is another, and is not noted twice.
-        let noted = known.is_some();
+        let noted = same().next().is_some();
         let mut delivery = Delivery {
             id: message.delivery.clone(),
             received: timestamp(),
@@ -255,7 +260,7 @@ impl Hooks {
                 hook: hook.name.clone(),
                 delivery: delivery.to_owned(),
                 reference: reference.to_owned(),
-                commit: commit.unwrap_or_default().to_owned(),
+                commit: commit.map(str::to_owned),
             }),
         });
         let asked = Asked {

@@ -24,6 +24,14 @@ fn config() -> Config {
         secret = "{SECRET}"
         refs = ["main", "refs/tags/v*"]
         build = {{ context = "/nowhere/app.git", github-token = "hunter2", tags = ["r.io/app:{{ref}}"] }}
+
+        [[hook]]
+        name = "branch"
+        kind = "plain"
+        secret = "{SECRET}"
+        refs = ["main"]
+        build = {{ context = "/nowhere/app.git" }}
+        callback = {{ url = "https://nowhere.invalid/", secret = "{SECRET}" }}
         "#
     );
     Config::parse(&text, Path::new(".")).unwrap()
@@ -61,6 +69,23 @@ impl Desk {
     }
 }
 
+impl Desk {
+    fn send_plain(&self, delivery: &str, body: &Value) -> Answer {
+        let body = body.to_string();
+        let seconds = OffsetDateTime::now_utc().unix_timestamp().to_string();
+        let key = SigningKey::new(SECRET.as_bytes().to_vec());
+        let signature = key.sign(&signed(&seconds, delivery, body.as_bytes()));
+        let header = |name: &str| match name {
+            TIMESTAMP_HEADER => Some(seconds.clone()),
+            DELIVERY_HEADER => Some(delivery.to_owned()),
+            SIGNATURE_HEADER => Some(signature.clone()),
+            _ => None,
+        };
+        let message = self.hooks.expect("branch", &header).unwrap();
+        self.hooks.receive(&message, body.as_bytes()).unwrap()
+    }
+}
+
 fn pushed(reference: &str, note: u32) -> Value {
     json!({ "ref": reference, "after": COMMIT, "note": note })
 }
@@ -89,6 +114,36 @@ async fn the_same_push_builds_once_also_after_a_restart() {
         (vec!["r.io/app:main".to_owned()], None)
     );
     assert_ne!(second.worker.end(&id).await, BuildState::Lost);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_push_of_a_branch_builds_where_the_name_of_a_delivery_is_signed_and_no_commit_is_named() {
+    let state = tempfile::tempdir().unwrap();
+    let desk = desk(state.path());
+    let body = json!({ "ref": "main" });
+    let first = desk.send_plain("1", &body);
+    let second = desk.send_plain("2", &body);
+    assert_eq!((first.outcome, second.outcome), (Outcome::Built, Outcome::Built));
+    assert_ne!(first.build, second.build);
+    let again = desk.send_plain("1", &body);
+    assert_eq!((again.outcome, again.build), (Outcome::Known, first.build));
+    let id = second.build.unwrap();
+    let kept = desk.worker.requests.builds().kept(&id).unwrap().unwrap();
+    let kept: Value = serde_json::from_slice(&kept).unwrap();
+    let told = &kept["callback"]["pushed"];
+    assert_eq!((&told["delivery"], &told["commit"]), (&json!("2"), &Value::Null));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_built_is_known_also_under_the_name_of_what_was_ignored_since() {
+    let state = tempfile::tempdir().unwrap();
+    let desk = desk(state.path());
+    let body = pushed("refs/heads/main", 1);
+    let built = desk.send("1", "push", &body).unwrap();
+    let ignored = desk.send("2", "push", &pushed("refs/heads/other", 2)).unwrap();
+    assert_eq!(ignored.outcome, Outcome::Ignored);
+    let again = desk.send("2", "push", &body).unwrap();
+    assert_eq!((again.outcome, again.build), (Outcome::Known, built.build));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -64,8 +64,9 @@ pub struct Pushed {
     /// The branch or tag, in full.
     #[serde(rename = "ref")]
     pub reference: String,
-    /// The commit.
-    pub commit: String,
+    /// The commit, where one was named.
+    #[serde(default)]
+    pub commit: Option<String>,
 }
 
 /// What came of a callback so far.
@@ -356,7 +357,7 @@ impl Shared {
             "image": image.map(|image| image.digest),
             "names": if done { kept.names.as_slice() } else { &[] },
             "ref": kept.pushed.as_ref().map(|pushed| &pushed.reference),
-            "commit": kept.pushed.as_ref().map(|pushed| &pushed.commit),
+            "commit": kept.pushed.as_ref().and_then(|pushed| pushed.commit.as_ref()),
             "hook": kept.pushed.as_ref().map(|pushed| &pushed.hook),
             "delivery": kept.pushed.as_ref().map(|pushed| &pushed.delivery),
             "error": failure.map(|failure| failure.message),
