@@ -6,11 +6,16 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use flate2::Compression;
 use flate2::write::DeflateEncoder;
-use stagewright_core::link::{Link, VERSION, checksum};
+use stagewright_core::link::{Link, MAX_JSON, VERSION, checksum};
 
-/// The fragment of an address: `#s=…`.
+/// The fragment of an address: `#s=…`. What no page would open is refused.
 pub(super) fn fragment(link: &Link) -> std::io::Result<String> {
     let json = serde_json::to_vec(link)?;
+    if json.len() > MAX_JSON {
+        return Err(std::io::Error::other(
+            "it is too long for a link, which holds 1 MiB and no more",
+        ));
+    }
     let mut whole = vec![VERSION];
     whole.extend(checksum(&json).to_be_bytes());
     let mut deflated = DeflateEncoder::new(whole, Compression::best());
@@ -21,8 +26,6 @@ pub(super) fn fragment(link: &Link) -> std::io::Result<String> {
 #[cfg(test)]
 mod tests {
     use std::io::Read as _;
-
-    use stagewright_core::link::MAX_JSON;
 
     use super::*;
 
@@ -57,5 +60,22 @@ mod tests {
             // Another program may deflate otherwise; what comes out is the same.
             assert_eq!(unpacked(&fragment(&link).unwrap()), link);
         }
+    }
+
+    #[test]
+    fn what_no_page_would_open_is_not_packed() {
+        let link = |length| Link {
+            target: "x".repeat(length),
+            ..Link::default()
+        };
+        let around = serde_json::to_vec(&link(1)).unwrap().len() - 1;
+        assert_eq!(
+            unpacked(&fragment(&link(MAX_JSON - around)).unwrap())
+                .target
+                .len(),
+            MAX_JSON - around
+        );
+        let refused = fragment(&link(MAX_JSON - around + 1)).unwrap_err();
+        assert!(refused.to_string().contains("too long for a link"), "{refused}");
     }
 }

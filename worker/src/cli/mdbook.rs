@@ -56,11 +56,11 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
              command = \"stagewright mdbook\" into book.toml, and run mdbook build",
         )
     })?;
-    let settings = Settings::of(&context);
     let mut warnings = String::new();
+    let settings = Settings::of(&context, &mut warnings);
     chapters(&mut book, &mut |name, text| {
         draw_all(name, text, &settings, &mut warnings)
-    })?;
+    });
     // A book with a mistake in a Dockerfile is a book all the same.
     _ = std::io::stderr().write_all(warnings.as_bytes());
     print(&book.to_string())?;
@@ -75,11 +75,17 @@ struct Settings {
 }
 
 impl Settings {
-    fn of(context: &Value) -> Self {
+    fn of(context: &Value, warnings: &mut String) -> Self {
         let settings = &context["config"]["preprocessor"]["stagewright"];
+        let named = &settings["theme"];
+        let theme = named.as_str().and_then(theme);
+        if theme.is_none() && !named.is_null() {
+            let said = format!("there is no theme {named}: write light, dark or auto");
+            _ = writeln!(warnings, "warning: book.toml: {}", style::plain(&said));
+        }
         Self {
             playground: settings["playground"].as_str().map(ToOwned::to_owned),
-            theme: settings["theme"].as_str().and_then(theme),
+            theme,
         }
     }
 }
@@ -94,29 +100,26 @@ fn theme(name: &str) -> Option<Theme> {
 }
 
 /// Goes through all chapters, wherever they stand: versions of mdBook call the lists by different names.
-fn chapters(
-    value: &mut Value,
-    change: &mut impl FnMut(&str, &str) -> Result<String, Failure>,
-) -> Result<(), Failure> {
+fn chapters(value: &mut Value, change: &mut impl FnMut(&str, &str) -> String) {
     match value {
         Value::Object(fields) => {
             if let Some(Value::Object(chapter)) = fields.get_mut("Chapter") {
                 let text = |field| chapter.get(field).and_then(Value::as_str);
                 let name = text("source_path").or(text("name")).unwrap_or("a chapter");
                 if let Some(content) = text("content") {
-                    let changed = change(name, content)?;
+                    let changed = change(name, content);
                     chapter.insert("content".into(), changed.into());
                 }
             }
-            fields.values_mut().try_for_each(|value| chapters(value, change))
+            fields.values_mut().for_each(|value| chapters(value, change));
         }
-        Value::Array(values) => values.iter_mut().try_for_each(|value| chapters(value, change)),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => Ok(()),
+        Value::Array(values) => values.iter_mut().for_each(|value| chapters(value, change)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
 }
 
 /// A chapter with its drawings.
-fn draw_all(name: &str, text: &str, settings: &Settings, warnings: &mut String) -> Result<String, Failure> {
+fn draw_all(name: &str, text: &str, settings: &Settings, warnings: &mut String) -> String {
     let mut out = String::with_capacity(text.len());
     let mut written = 0;
     let mut events = Parser::new(text).into_offset_iter();
@@ -147,19 +150,31 @@ fn draw_all(name: &str, text: &str, settings: &Settings, warnings: &mut String) 
         out.push_str(text.get(written..span.start).unwrap_or_default());
         let drawn = draw(&source, &wanted, settings, &mut |at, said| {
             warn(warnings, name, line + at, said);
-        })?;
+        });
         // A block in a list or a quotation stays there.
         let prefix = prefix(text, &span);
         out.push_str(&drawn.trim_end().replace('\n', &format!("\n{prefix}")));
         out.push('\n');
         written = span.end;
-        if text.get(..written).is_some_and(|before| before.ends_with('\n')) {
-            continue;
+        if !text.get(..written).is_some_and(|before| before.ends_with('\n')) {
+            written += usize::from(text.get(written..).is_some_and(|rest| rest.starts_with('\n')));
         }
-        written += usize::from(text.get(written..).is_some_and(|rest| rest.starts_with('\n')));
+        // HTML in Markdown goes on to the next blank line, where a fence ended by itself.
+        if !is_blank(text.get(written..).unwrap_or_default(), &prefix) {
+            out.push_str(prefix.trim_end());
+            out.push('\n');
+        }
     }
     out.push_str(text.get(written..).unwrap_or_default());
-    Ok(out)
+    out
+}
+
+/// Whether the first line of what follows a block is blank, where the block stands.
+fn is_blank(rest: &str, prefix: &str) -> bool {
+    let line = rest.split('\n').next().unwrap_or_default();
+    line.replacen('>', "", prefix.matches('>').count())
+        .trim()
+        .is_empty()
 }
 
 fn warn(warnings: &mut String, chapter: &str, line: usize, said: &str) {
@@ -175,7 +190,8 @@ fn warn(warnings: &mut String, chapter: &str, line: usize, said: &str) {
 fn prefix(text: &str, span: &Range<usize>) -> String {
     let before = text.get(..span.start).unwrap_or_default();
     let line = before.rsplit('\n').next().unwrap_or_default();
-    let mark = |letter| if letter == '>' { '>' } else { ' ' };
+    // A tab reaches further than a blank.
+    let mark = |letter| if matches!(letter, '>' | '\t') { letter } else { ' ' };
     line.chars().map(mark).collect()
 }
 
@@ -254,12 +270,7 @@ impl Wanted {
 }
 
 /// The block in Markdown: the drawing, what is wrong, and the source.
-fn draw(
-    source: &str,
-    wanted: &Wanted,
-    settings: &Settings,
-    wrong: &mut dyn FnMut(usize, &str),
-) -> Result<String, Failure> {
+fn draw(source: &str, wanted: &Wanted, settings: &Settings, wrong: &mut dyn FnMut(usize, &str)) -> String {
     let analysis = stagewright_core::analyze(&Input {
         source: source.to_owned(),
         options: wanted.options.clone(),
@@ -272,13 +283,16 @@ fn draw(
     );
     let mut caption = findings(&analysis, wrong);
     if let Some(playground) = &settings.playground {
-        let fragment = link::fragment(&linked(source, wanted))
-            .map_err(|error| Failure::new(Failure::WORK, format!("cannot make a link: {error}")))?;
-        _ = write!(
-            caption,
-            "<a href=\"{}{fragment}\">Open in the playground</a>",
-            escaped(playground)
-        );
+        match link::fragment(&linked(source, wanted)) {
+            Ok(fragment) => {
+                _ = write!(
+                    caption,
+                    "<a href=\"{}{fragment}\">Open in the playground</a>",
+                    escaped(playground)
+                );
+            }
+            Err(error) => wrong(0, &format!("There is no link to the playground: {error}.")),
+        }
     }
     if !caption.is_empty() {
         _ = write!(out, "<figcaption style=\"font-size:.9em\">{caption}</figcaption>");
@@ -296,7 +310,7 @@ fn draw(
         }
         _ = write!(out, "{fence}\n\n</details>\n");
     }
-    Ok(out)
+    out
 }
 
 /// A fence that is longer than any in the source.
@@ -389,6 +403,8 @@ fn escaped(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use stagewright_core::link::MAX_JSON;
+
     use super::*;
 
     const TWO: &str = "FROM alpine AS one\nRUN date > /now\nFROM scratch\nCOPY --from=one /now /\n";
@@ -399,7 +415,7 @@ mod tests {
             theme: None,
         };
         let mut warnings = String::new();
-        let out = draw_all("guide.md", text, &settings, &mut warnings).unwrap();
+        let out = draw_all("guide.md", text, &settings, &mut warnings);
         (out, warnings)
     }
 
@@ -460,6 +476,87 @@ mod tests {
         assert!(out.lines().all(|line| line.starts_with('>')), "{out}");
     }
 
+    /// What a Markdown reader makes of it: whether the emphasis after the drawing is one.
+    fn emphasises(text: &str) -> bool {
+        Parser::new(text).any(|event| event == Event::Start(Tag::Emphasis))
+    }
+
+    #[test]
+    fn text_directly_after_a_block_stays_markdown() {
+        let source = "FROM scratch\nCOPY a /\n";
+        for words in ["plan", "plan,hide-source"] {
+            for (first, prefix) in [
+                ("", ""),
+                ("1. ", "   "),
+                ("> ", "> "),
+                ("> - ", ">   "),
+                ("-\t", "\t"),
+            ] {
+                let block = format!("```dockerfile,{words}\n{source}```\nAfter *x*.\n");
+                let lines = block.trim_end().replace('\n', &format!("\n{prefix}"));
+                let (out, _) = drawn(&format!("{first}{lines}\n"));
+                assert!(
+                    emphasises(&out) && out.contains("<figure"),
+                    "{words} {first:?}: {out}"
+                );
+                if first.starts_with('>') {
+                    assert!(out.lines().all(|line| line.starts_with('>')), "{out}");
+                }
+            }
+        }
+        let (out, _) = drawn("- ```dockerfile,plan,hide-source\n  FROM scratch\nAfter *x*.\n");
+        assert!(
+            emphasises(&out),
+            "a fence that is not closed ends with its list: {out}"
+        );
+        let (out, _) = drawn("> ```dockerfile,plan\n> FROM scratch\n> ```\n>\n> After *x*.\n");
+        assert!(
+            out.ends_with("</details>\n>\n> After *x*.\n"),
+            "a blank line is enough: {out}"
+        );
+    }
+
+    #[test]
+    fn a_block_behind_a_tab_stays_behind_it() {
+        let (out, _) = drawn("-\tFirst:\n\n\t```dockerfile,plan\n\tFROM scratch\n\tCOPY a /\n\t```\n");
+        assert!(out.contains("\n\tCOPY a /\n\t```\n"), "{out}");
+    }
+
+    #[test]
+    fn what_book_toml_says_and_is_not_known_is_said() {
+        let of = |settings: Value| {
+            let mut warnings = String::new();
+            let context = serde_json::json!({"config": {"preprocessor": {"stagewright": settings}}});
+            (Settings::of(&context, &mut warnings).theme, warnings)
+        };
+        assert_eq!(
+            of(serde_json::json!({"theme": "dark"})),
+            (Some(Theme::Dark), String::new())
+        );
+        assert_eq!(of(serde_json::json!({})), (None, String::new()));
+        for pink in [
+            serde_json::json!({"theme": "pink"}),
+            serde_json::json!({"theme": 7}),
+        ] {
+            let (theme, warnings) = of(pink);
+            assert_eq!(theme, None);
+            assert!(
+                warnings.starts_with("warning: book.toml: there is no theme ")
+                    && warnings.contains("light, dark or auto"),
+                "{warnings}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_dockerfile_too_long_for_a_link_is_drawn_without_one() {
+        let source = format!("FROM scratch\n#{}\n", "x".repeat(MAX_JSON));
+        let (out, warnings) = drawn(&block("dockerfile,plan,hide-source", &source));
+        assert!(out.contains("<svg") && !out.contains("<a href"));
+        assert!(warnings.starts_with("warning: guide.md, line 5: "), "{warnings}");
+        assert!(warnings.contains("link"), "{warnings}");
+    }
+
     #[test]
     fn a_mistake_is_said_in_the_book_and_where_the_book_is_made() {
         let (out, warnings) = drawn(&block("dockerfile,plan", "FROM scratch\nNONSENSE <x>\n"));
@@ -514,9 +611,8 @@ mod tests {
             let mut seen = Vec::new();
             chapters(&mut book, &mut |name, text| {
                 seen.push(name.to_owned());
-                Ok(format!("{text}!"))
-            })
-            .unwrap();
+                format!("{text}!")
+            });
             assert_eq!(seen, ["A", "B"]);
             assert_eq!(
                 book[list][2]["Chapter"]["sub_items"][0]["Chapter"]["content"],
