@@ -120,7 +120,8 @@ impl Drop for Syncer {
     fn drop(&mut self) {
         self.queue = None;
         if let Some(thread) = self.thread.take()
-            && !self.flags.leaves.load(Ordering::Relaxed)
+            // Once the disk has failed, it does nothing but condemn what is in the queue, and that must not be left out.
+            && (!self.flags.leaves.load(Ordering::Relaxed) || self.flags.lost.load(Ordering::Relaxed))
         {
             let _ = thread.join();
         }
