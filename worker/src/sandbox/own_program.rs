@@ -3,7 +3,8 @@
 //! Until its program has started, a step's process is a copy of the worker, and `/proc/self/exe` is the worker's file on the
 //! machine. An image may name that as its program, or as what its program needs to start, and bring a loader of its own: so
 //! a stranger's code can hold a descriptor of the file, and write to it as root as soon as nobody runs it any more
-//! (CVE-2019-5736). Therefore the worker runs from a mount that is read-only and nowhere in the tree of mounts.
+//! (CVE-2019-5736). Therefore the worker runs from a mount that is read-only: the one that it lies on, or else
+//! one that is nowhere in the tree of mounts.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -20,7 +21,7 @@ use super::syscall::set_mount_attributes;
 const OWN: &str = "/proc/self/exe";
 
 /// Starts this program once more where it can be written to, from where it cannot: then it does not return, and all begins
-/// anew with the same arguments. To be called first in `main`: what was read from standard input is lost.
+/// anew with the same arguments. To be called before anything is begun: what was read from standard input is lost.
 ///
 /// # Errors
 /// Without the right to mount, or before Linux 5.12. Then what keeps steps from writing is that the program is being run.
