@@ -96,7 +96,7 @@ impl Solve {
         let extras = &self.request.extras;
         let caches = caches(extras).map_err(said)?;
         let chosen = self.choose().await?;
-        let mut session = Session::open(chosen.channel.clone(), self.given()?);
+        let mut session = Session::open(chosen.channel.clone(), random_name()?, self.given()?);
         let afresh = if self.request.no_cache {
             Afresh::All
         } else {
@@ -259,7 +259,12 @@ impl Solving<'_> {
         let taking = self.build.shared.taking.clone();
         let (feed, pieces) = Pieces::fed();
         let saving = engine::save(&route, &name, feed);
-        let (saved, taken) = tokio::join!(saving, reading(move || taking.take(pieces)));
+        let both = async { tokio::join!(saving, reading(move || taking.take(pieces))) };
+        // An engine that stalls is noticed by the session alone.
+        let (saved, taken) = tokio::select! {
+            both = both => both,
+            status = session.ended() => return Err(said(format!("{}: {}", route.address, status.message()))),
+        };
         saved.map_err(|error| said(error.to_string()))?;
         let taken = taken.map_err(said)?;
         self.finish(taken).await
@@ -279,14 +284,24 @@ impl Solving<'_> {
         let extras = &self.build.request.extras;
         let scratch = tempfile::tempdir_in(&self.build.shared.scratch)
             .map_err(|error| said(format!("there is no place for the files of the result: {error}")))?;
+        // Whoever works in it last removes it: a build that is cancelled does not wait for them.
+        let scratch = Arc::new(scratch);
         let folder = scratch.path().join("files");
         let (pieces, verdict) = session.receiving().expect();
         let (archive, unpacked) = (scratch.path().join("files.tar"), folder.clone());
-        let unpacking = reading(move || told_to(verdict, files::unpack(pieces, &archive, &unpacked)));
+        let held = Arc::clone(&scratch);
+        let unpacking = reading(move || {
+            let unpacked = told_to(verdict, files::unpack(pieces, &archive, &unpacked));
+            drop(held);
+            unpacked
+        });
         let (_, unpacked) = self.received(session, exporting::files(), unpacking).await?;
         unpacked.map_err(said)?;
         if let Some(draft) = &extras.provenance {
-            files::state(&folder, draft).map_err(said)?;
+            let (folder, draft) = (folder.clone(), Arc::clone(draft));
+            reading(move || files::state(&folder, &draft))
+                .await
+                .map_err(said)?;
         }
         for output in extras.files.iter() {
             let (output, epoch) = (output.clone(), extras.image.epoch);
@@ -294,13 +309,25 @@ impl Solving<'_> {
             let mut vertex = task(&name, &format!("build {}", self.build.request.build));
             self.build.tell(vertex.clone(), Vec::new());
             let (folder, cancel) = (folder.clone(), cancel.clone());
-            let written = reading(move || files::deliver(&folder, &output, epoch, &cancel)).await;
+            let held = Arc::clone(&scratch);
+            let written = reading(move || {
+                let written = files::deliver(&folder, &output, epoch, &cancel);
+                drop(held);
+                written
+            })
+            .await;
             vertex.completed = Some(timestamp());
             vertex.error = written.as_ref().err().cloned().unwrap_or_default();
             self.build.tell(vertex, Vec::new());
             written.map_err(|error| said(format!("{name}: {error}")))?;
         }
-        Ok(())
+        // As large as the result, so not on a thread that others wait for.
+        reading(move || {
+            drop(scratch);
+            Ok(())
+        })
+        .await
+        .map_err(said)
     }
 
     /// Has the result exported, and gives what the daemon says of it and what `taken` made of it.
@@ -331,9 +358,7 @@ impl Solving<'_> {
         exporting: Exporting,
     ) -> Result<HashMap<String, String>, BuildFailure> {
         let request = &self.build.request;
-        let reference: String = [getrandom::u64(), getrandom::u64()]
-            .map(|number| format!("{:016x}", number.unwrap_or_default()))
-            .concat();
+        let reference = random_name()?;
         let asked = told::SolveRequest {
             r#ref: reference.clone(),
             definition: Some(self.sent.definition.clone()),
@@ -391,6 +416,14 @@ impl Solving<'_> {
 fn told_to<T>(verdict: oneshot::Sender<Result<(), String>>, result: Result<T, String>) -> Result<T, String> {
     _ = verdict.send(result.as_ref().map(drop).map_err(Clone::clone));
     result
+}
+
+/// A name that is nobody else's: a daemon joins what has one name.
+fn random_name() -> Result<String, BuildFailure> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes)
+        .map_err(|error| said(format!("the system gives no random numbers ({error})")))?;
+    Ok(format!("{:032x}", u128::from_be_bytes(bytes)))
 }
 
 fn said(message: impl Into<String>) -> BuildFailure {

@@ -195,9 +195,16 @@ impl ContextFilter {
     /// What is left of `entries`; a directory that was left out is there again for what is kept in it. `None` where
     /// that is all.
     fn apply(&self, entries: &BTreeMap<String, ManifestEntry>) -> Option<BTreeMap<String, ManifestEntry>> {
-        if self.include.is_empty() && self.exclude.is_empty() {
-            return None;
-        }
+        let something = !(self.include.is_empty() && self.exclude.is_empty());
+        something.then(|| self.left_of(entries, |_| true))
+    }
+
+    /// The same of what is `needed` alone.
+    pub(crate) fn left_of(
+        &self,
+        entries: &BTreeMap<String, ManifestEntry>,
+        needed: impl Fn(&str) -> bool,
+    ) -> BTreeMap<String, ManifestEntry> {
         let walked: Vec<ignore::Entry<'_>> = entries
             .iter()
             .map(|(path, entry)| ignore::Entry {
@@ -209,7 +216,7 @@ impl ContextFilter {
         let (included, excluded) = (self.include.walk(&walked), self.exclude.walk(&walked));
         let mut kept = BTreeMap::new();
         for (((path, entry), included), excluded) in entries.iter().zip(included).zip(excluded) {
-            if !(all || included.ignored) || excluded.ignored {
+            if !(all || included.ignored) || excluded.ignored || !needed(path) {
                 continue;
             }
             for above in path.match_indices('/').filter_map(|(at, _)| path.get(..at)) {
@@ -219,7 +226,7 @@ impl ContextFilter {
             }
             kept.insert(path.clone(), entry.clone());
         }
-        Some(kept)
+        kept
     }
 }
 

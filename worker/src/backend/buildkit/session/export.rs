@@ -56,6 +56,14 @@ pub(super) struct Blob {
 }
 
 impl Blob {
+    /// Whether it is in the store, as long as it is said to be.
+    fn is_here(&self, expected: &Digest) -> bool {
+        match u64::try_from(self.total) {
+            Ok(total @ 1..) => self.export.store.contains_whole(expected, total),
+            _ => self.export.store.size(expected).is_some(),
+        }
+    }
+
     /// Takes the next of what is said of it. Blocks.
     pub(super) fn take(&mut self, message: &WriteRequest) -> Result<WriteResponse, Status> {
         if !self.export.open.load(Ordering::Relaxed) {
@@ -71,7 +79,7 @@ impl Blob {
         self.total = self.total.max(message.total);
         if let Some(expected) = &self.expected
             && self.writer.is_none()
-            && self.export.store.size(expected).is_some()
+            && self.is_here(expected)
         {
             return Err(Status::already_exists(format!("{expected} is here already")));
         }

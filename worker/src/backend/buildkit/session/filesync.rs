@@ -3,6 +3,7 @@
 //! We send what there is, entry by entry in the order of their paths; the daemon asks for the content of those that it
 //! does not have, by their number; we send that in pieces. Both say when they are done.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::sync::Arc;
@@ -10,8 +11,9 @@ use std::sync::Arc;
 use bollard_buildkit_proto::fsutil::types::packet::PacketType;
 use bollard_buildkit_proto::fsutil::types::{Packet, Stat};
 use bollard_buildkit_proto::moby::filesync::v1::file_sync_server::FileSync;
+use percent_encoding::percent_decode_str;
 use stagewright_core::digest::Digest;
-use stagewright_core::ignore::{self, Ignore};
+use stagewright_core::ignore::Ignore;
 use stagewright_core::protocol::ContextEntryKind;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -19,6 +21,7 @@ use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::follow;
+use crate::backend::embedded::ContextFilter;
 use crate::content::ContentStore;
 use crate::source::local::{Manifest, ManifestEntry};
 
@@ -64,7 +67,9 @@ impl FileSync for Files {
                 wanted.name
             )));
         };
-        let listing = wanted.listing(&manifest.entries)?;
+        let manifest = Arc::clone(manifest);
+        let listing = tokio::task::spawn_blocking(move || wanted.listing(&manifest.entries)).await;
+        let listing = listing.map_err(|error| Status::internal(error.to_string()))??;
         let (sender, receiver) = mpsc::channel(64);
         tokio::spawn(send(listing, self.content.clone(), request.into_inner(), sender));
         Ok(Response::new(ReceiverStream::new(receiver)))
@@ -100,35 +105,21 @@ impl Wanted {
         })
     }
 
-    /// What is sent: what is needed, included and not excluded, and the directories above it.
+    /// What is sent: what is needed, included and not excluded, and the directories above it. Blocks as long as it takes to
+    /// compare all names.
     fn listing(&self, entries: &BTreeMap<String, ManifestEntry>) -> Result<Listing, Status> {
         let patterns = |patterns: &[String]| Ignore::of(patterns).map_err(Status::invalid_argument);
-        let (include, exclude) = (patterns(&self.include)?, patterns(&self.exclude)?);
-        let walked: Vec<ignore::Entry<'_>> = entries
-            .iter()
-            .map(|(path, entry)| ignore::Entry {
-                path,
-                folder: matches!(entry.kind, ContextEntryKind::Directory),
-            })
-            .collect();
-        let included = include.walk(&walked);
-        let excluded = exclude.walk(&walked);
+        let filter = ContextFilter {
+            include: patterns(&self.include)?,
+            exclude: patterns(&self.exclude)?,
+        };
         let needed = follow::needed(entries, &self.follow);
-        let mut kept: BTreeMap<Vec<u8>, (&String, &ManifestEntry)> = BTreeMap::new();
-        for (((path, entry), included), excluded) in entries.iter().zip(included).zip(excluded) {
-            let wanted = (include.is_empty() || included.ignored) && !excluded.ignored;
-            if !wanted || needed.as_ref().is_some_and(|needed| !needed.has(path)) {
-                continue;
-            }
-            for above in path.match_indices('/').filter_map(|(at, _)| path.get(..at)) {
-                if let Some((path, entry)) = entries.get_key_value(above) {
-                    kept.insert(sorted(path), (path, entry));
-                }
-            }
-            kept.insert(sorted(path), (path, entry));
-        }
-        let kept = kept.into_values();
-        Ok(kept.map(|(path, entry)| (path.clone(), entry.clone())).collect())
+        let kept = filter.left_of(entries, |path| {
+            needed.as_ref().is_none_or(|needed| needed.has(path))
+        });
+        let mut listing: Listing = kept.into_iter().collect();
+        listing.sort_by_cached_key(|(path, _)| sorted(path));
+        Ok(listing)
     }
 }
 
@@ -158,19 +149,9 @@ fn values(metadata: &MetadataMap, key: &str) -> Result<Vec<String>, Status> {
 
 /// `%C3%A4+b` is `ä b`.
 fn decoded(text: &str) -> Option<String> {
-    let mut bytes = Vec::new();
-    let mut rest = text.bytes();
-    while let Some(byte) = rest.next() {
-        bytes.push(match byte {
-            b'+' => b' ',
-            b'%' => {
-                let mut digit = || char::from(rest.next()?).to_digit(16);
-                u8::try_from(digit()? * 16 + digit()?).ok()?
-            }
-            other => other,
-        });
-    }
-    String::from_utf8(bytes).ok()
+    let text = text.replace('+', " ");
+    let decoded = percent_decode_str(&text).decode_utf8();
+    decoded.ok().map(Cow::into_owned)
 }
 
 fn stat(path: &str, entry: &ManifestEntry) -> Stat {
@@ -332,7 +313,7 @@ mod tests {
             ..Wanted::default()
         };
         assert_eq!(read.unwrap(), wanted);
-        assert!(Wanted::read(&metadata(&[("followpaths", "%zz"), ("followpaths-encoded", "1")])).is_err());
+        assert!(Wanted::read(&metadata(&[("followpaths", "%ff"), ("followpaths-encoded", "1")])).is_err());
     }
 
     #[test]

@@ -11,6 +11,10 @@ use crate::source::local::ManifestEntry;
 /// Links that one path may lead over.
 const MOST_LINKS: usize = 255;
 
+/// Steps that all paths together may take. Patterns over links that lead to patterns have more ways than anybody can go; all
+/// of the context is right for any of them.
+const MOST_STEPS: u32 = 100_000;
+
 /// What of a context's entries is needed; `None` where that is all.
 pub(super) fn needed<'e>(
     entries: &'e BTreeMap<String, ManifestEntry>,
@@ -21,6 +25,7 @@ pub(super) fn needed<'e>(
         roots: BTreeSet::new(),
         links: BTreeSet::new(),
         all: false,
+        steps: MOST_STEPS,
     };
     for path in paths {
         needed.follow(String::new(), &parts_of(path), MOST_LINKS);
@@ -36,6 +41,8 @@ pub(super) struct Needed<'e> {
     /// Links on the way there.
     links: BTreeSet<String>,
     all: bool,
+    /// That are left.
+    steps: u32,
 }
 
 impl Needed<'_> {
@@ -60,6 +67,14 @@ impl Needed<'_> {
     }
 
     fn follow(&mut self, from: String, parts: &[String], links: usize) {
+        if self.all {
+            return;
+        }
+        let Some(left) = self.steps.checked_sub(1) else {
+            self.all = true;
+            return;
+        };
+        self.steps = left;
         let Some((part, rest)) = parts.split_first() else {
             if from.is_empty() {
                 self.all = true;
@@ -193,6 +208,19 @@ mod tests {
             vec!["a".to_owned(), "a/..".to_owned()],
         ] {
             assert!(needed(&entries, &all).is_none(), "{all:?}");
+        }
+    }
+
+    #[test]
+    fn patterns_over_links_that_lead_to_patterns_end_in_all_of_the_context() {
+        let entries = context(&[
+            ("a", Some("*")),
+            ("b", Some("*")),
+            ("one", Some(".")),
+            ("two", Some(".")),
+        ]);
+        for path in ["a", "*/*/*/*/*/*/*/*/*/*/*/*/*/*/*/*/*/*/*/*/*/*/*/*/*/*/*/*"] {
+            assert!(needed(&entries, &[path.to_owned()]).is_none(), "{path}");
         }
     }
 }

@@ -123,11 +123,8 @@ impl Heard {
 }
 
 impl Session {
-    /// Opens a session over `channel`.
-    pub(super) fn open(channel: Channel, given: Given) -> Self {
-        let id: String = [getrandom::u64(), getrandom::u64()]
-            .map(|number| format!("{:016x}", number.unwrap_or_default()))
-            .concat();
+    /// Opens a session of that name over `channel`.
+    pub(super) fn open(channel: Channel, id: String, given: Given) -> Self {
         let receiving = Receiving::default();
         let heard = Arc::new(Heard {
             began: Instant::now(),
