@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use hyper::body::Bytes;
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use reqwest::{Method, Request, Response, StatusCode, Url, redirect};
 use serde::Serialize;
@@ -17,8 +18,11 @@ use crate::request::BuildRequest;
 /// How long the worker may take to answer the phone.
 const CONNECT: Duration = Duration::from_secs(10);
 
-/// How long it may be silent. A stream of events says that it is there every fifteen seconds.
+/// How long it may be silent in the middle of an answer. A stream of events says that it is there every fifteen seconds.
 const SILENCE: Duration = Duration::from_mins(1);
+
+/// How long it may think of an answer: a plan may ask registries and fetch a repository first.
+const THINKING: Duration = Duration::from_mins(10);
 
 /// How long the line may be down before the command gives up.
 pub(super) const PATIENCE: Duration = Duration::from_mins(2);
@@ -57,7 +61,6 @@ impl Client {
         let mut builder = reqwest::Client::builder()
             .user_agent(concat!("stagewright/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(CONNECT)
-            .read_timeout(SILENCE)
             // A token goes to the one address that was named, and nowhere else.
             .redirect(redirect::Policy::none());
         if address.is_here() {
@@ -170,8 +173,7 @@ impl Client {
 
     /// Asks once. What the worker refuses is an error.
     pub(super) async fn asked(&self, question: Request) -> Result<Response, ClientError> {
-        let answer = self.web.execute(question).await;
-        let answer = answer.map_err(|error| self.unreachable(&error))?;
+        let answer = self.executed(question).await?;
         self.met.store(true, Ordering::Relaxed);
         if answer.status().is_success() {
             return Ok(answer);
@@ -187,31 +189,49 @@ impl Client {
             let Some(copy) = question.try_clone() else {
                 return self.asked(question).await;
             };
-            let answer = match self.web.execute(copy).await {
+            let (passes, least, failed) = match self.executed(copy).await {
                 Ok(answer) => {
                     self.met.store(true, Ordering::Relaxed);
                     if answer.status().is_success() {
                         return Ok(answer);
                     }
-                    Err(answer)
+                    let (busy, least) = (is_busy(answer.status()), retry_after(&answer));
+                    (busy, least, self.refusal(answer).await)
                 }
-                Err(error) => Ok(error),
+                Err(error) => (self.met.load(Ordering::Relaxed), None, error),
             };
-            let asked_to_wait = match &answer {
-                Err(refused) if is_busy(refused.status()) => Some(retry_after(refused)),
-                Err(_) => None,
-                Ok(_) => self.met.load(Ordering::Relaxed).then_some(None),
-            };
-            let waited = match asked_to_wait {
-                Some(least) => waits.wait(least).await,
-                None => false,
-            };
-            if !waited {
-                return Err(match answer {
-                    Err(refused) => self.refusal(refused).await,
-                    Ok(error) => self.unreachable(&error),
-                });
+            if !passes || !waits.wait(least).await {
+                return Err(failed);
             }
+        }
+    }
+
+    /// What comes back, whatever it says. A machine that is gone is noticed by the system, in whatever is under way.
+    async fn executed(&self, question: Request) -> Result<Response, ClientError> {
+        // How long content takes on its way is the line's matter.
+        let patience = if question.method() == Method::PUT {
+            Duration::MAX
+        } else {
+            THINKING
+        };
+        match tokio::time::timeout(patience, self.web.execute(question)).await {
+            Ok(answer) => answer.map_err(|error| self.unreachable(&error)),
+            Err(_) => Err(self.gone("it does not answer")),
+        }
+    }
+
+    /// What has arrived of an answer; `None` after its end.
+    pub(crate) async fn piece(&self, answer: &mut Response) -> Result<Option<Bytes>, ClientError> {
+        match tokio::time::timeout(SILENCE, answer.chunk()).await {
+            Ok(piece) => piece.map_err(|error| self.unreachable(&error)),
+            Err(_) => Err(self.gone("it stopped in the middle of an answer")),
+        }
+    }
+
+    pub(super) fn gone(&self, reason: &str) -> ClientError {
+        ClientError::Unreachable {
+            worker: self.address.to_string(),
+            reason: reason.to_owned(),
         }
     }
 
@@ -246,6 +266,11 @@ impl Client {
                 status: status.as_u16(),
                 detail: problem.detail,
             },
+            // An answer to HEAD has no sentence, and neither has a proxy that waits for its worker.
+            Err(_) if body.is_empty() || is_busy(status) => ClientError::Refused {
+                status: status.as_u16(),
+                detail: format!("the worker at {} answers {status}", self.address),
+            },
             Err(_) => self.strange(format_args!("it answers {status}")),
         }
     }
@@ -257,7 +282,7 @@ impl Client {
 
     async fn body(&self, answer: &mut Response) -> Result<Vec<u8>, ClientError> {
         let mut body = Vec::new();
-        while let Some(piece) = answer.chunk().await.map_err(|error| self.unreachable(&error))? {
+        while let Some(piece) = self.piece(answer).await? {
             if body.len() + piece.len() > LONGEST_ANSWER {
                 return Err(self.strange("its answer does not end"));
             }
@@ -265,6 +290,14 @@ impl Client {
         }
         Ok(body)
     }
+}
+
+/// Whether a refusal is about this moment: pieces that came out of turn, a slow line, a busy worker.
+pub(super) fn may_pass(status: u16) -> bool {
+    let known = StatusCode::from_u16(status);
+    known.is_ok_and(|status| {
+        is_busy(status) || matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::CONFLICT)
+    })
 }
 
 /// Whether that may be otherwise in a moment.
@@ -286,24 +319,23 @@ fn retry_after(answer: &Response) -> Option<Duration> {
 /// The waits between one try and the next.
 pub(super) struct Waits {
     next: Duration,
-    left: Duration,
+    until: Instant,
 }
 
 impl Waits {
     pub(super) fn new() -> Self {
         Self {
             next: FIRST_WAIT,
-            left: PATIENCE,
+            until: Instant::now() + PATIENCE,
         }
     }
 
     /// Waits, at least so long; `false`, at once, where there is no patience for it left.
     pub(super) async fn wait(&mut self, least: Option<Duration>) -> bool {
         let wait = self.next.max(least.unwrap_or_default());
-        let Some(left) = self.left.checked_sub(wait) else {
+        if Instant::now() + wait > self.until {
             return false;
-        };
-        self.left = left;
+        }
         self.next = (self.next * 2).min(LONGEST_WAIT);
         tokio::time::sleep(wait).await;
         true

@@ -4,14 +4,14 @@ use std::fs::File;
 use std::io::SeekFrom;
 
 use reqwest::header::CONTENT_LENGTH;
-use reqwest::{Body, Method, StatusCode};
+use reqwest::{Body, Method};
 use serde::Deserialize;
 use stagewright_core::digest::Digest;
 use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
 use tokio_util::io::ReaderStream;
 
 use super::ClientError;
-use super::call::{Client, Waits};
+use super::call::{Client, Waits, may_pass};
 
 /// What a worker lacks of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -105,22 +105,8 @@ impl Client {
                     complete: header("upload-complete") == Some("?1"),
                 }))
             }
-            // An answer without a body has no sentence either.
             Err(ClientError::Refused { status: 404, .. }) => Ok(None),
             Err(error) => Err(error),
         }
     }
-}
-
-/// Whether a refusal is about this moment: pieces that came out of turn, a slow line, a busy worker.
-fn may_pass(status: u16) -> bool {
-    let passing = [
-        StatusCode::REQUEST_TIMEOUT,
-        StatusCode::CONFLICT,
-        StatusCode::TOO_MANY_REQUESTS,
-        StatusCode::BAD_GATEWAY,
-        StatusCode::SERVICE_UNAVAILABLE,
-        StatusCode::GATEWAY_TIMEOUT,
-    ];
-    passing.iter().any(|passing| passing.as_u16() == status)
 }

@@ -3,21 +3,58 @@
 use reqwest::header::{ACCEPT, HeaderValue};
 use reqwest::{Method, Response};
 use stagewright_core::protocol::{BuildEvent, Event};
+use tokio::sync::mpsc;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::ClientError;
-use super::call::{Client, Waits};
+use super::call::{Client, Waits, may_pass};
 
 /// Longer lines are no events.
 const LONGEST_LINE: usize = 64 << 20;
 
+/// What is heard of a build.
+#[derive(Debug)]
+pub(crate) enum Heard {
+    Event(BuildEvent),
+    /// The line dropped, for this reason; another is tried.
+    Dropped(String),
+}
+
 /// The events of one build, from its first to its last.
 pub(crate) struct Events {
+    heard: mpsc::Receiver<Result<Heard, ClientError>>,
+    // Connecting again and waiting go on while whoever listens does something else.
+    _listening: AbortOnDropHandle<()>,
+}
+
+impl Events {
+    pub(crate) fn of(client: &Client, id: &str) -> Self {
+        let listener = Listener {
+            client: client.clone(),
+            id: id.to_owned(),
+            last: 0,
+            line: None,
+            over: false,
+        };
+        let (tell, heard) = mpsc::channel(16);
+        Self {
+            heard,
+            _listening: AbortOnDropHandle::new(tokio::spawn(listener.listen(tell))),
+        }
+    }
+
+    /// The next; `None` after the last event, or the error that ended it. Giving the future up loses nothing.
+    pub(crate) async fn next(&mut self) -> Result<Option<Heard>, ClientError> {
+        self.heard.recv().await.transpose()
+    }
+}
+
+struct Listener {
     client: Client,
     id: String,
-    /// The number of the last event that was given out.
+    /// The number of the last event that was told.
     last: u64,
     line: Option<Line>,
-    waits: Waits,
     over: bool,
 }
 
@@ -27,46 +64,35 @@ struct Line {
     text: Text,
 }
 
-impl Events {
-    pub(crate) fn of(client: &Client, id: &str) -> Self {
-        Self {
-            client: client.clone(),
-            id: id.to_owned(),
-            last: 0,
-            line: None,
-            waits: Waits::new(),
-            over: false,
-        }
-    }
-
-    /// The next one; `None` after the last. `dropped` is told where the line drops and another is tried. Giving the future up
-    /// loses nothing.
-    pub(crate) async fn next(
-        &mut self,
-        dropped: &mut (dyn FnMut(&str) + Send),
-    ) -> Result<Option<BuildEvent>, ClientError> {
+impl Listener {
+    async fn listen(mut self, tell: mpsc::Sender<Result<Heard, ClientError>>) {
+        let mut waits = Waits::new();
         while !self.over {
             let failed = match self.read().await {
-                Ok(Some(event)) => {
-                    self.waits = Waits::new();
-                    return Ok(Some(event));
-                }
                 Ok(None) => continue,
-                Err(
-                    error
-                    @ (ClientError::Refused { .. } | ClientError::Strange { .. } | ClientError::File(_)),
-                ) => {
-                    return Err(error);
+                Ok(Some(event)) => {
+                    waits = Waits::new();
+                    // Where nobody listens any more, this task ends with its listener.
+                    _ = tell.send(Ok(Heard::Event(event))).await;
+                    continue;
                 }
                 Err(error) => error,
             };
             self.line = None;
-            dropped(&failed.to_string());
-            if !self.waits.wait(None).await {
-                return Err(failed);
+            let passes = match &failed {
+                ClientError::Unreachable { .. } => true,
+                // A worker that starts again, or that has many who follow, is there in a moment.
+                ClientError::Refused { status, .. } => may_pass(*status),
+                ClientError::Strange { .. } | ClientError::File(_) => false,
+            };
+            if passes {
+                _ = tell.send(Ok(Heard::Dropped(failed.to_string()))).await;
+            }
+            if !passes || !waits.wait(None).await {
+                _ = tell.send(Err(failed)).await;
+                return;
             }
         }
-        Ok(None)
     }
 
     /// Takes what has arrived, or waits for more.
@@ -94,8 +120,7 @@ impl Events {
             self.over = matches!(event.event, Event::Done(_) | Event::Failed(_) | Event::Cancelled);
             return Ok(Some(event));
         }
-        let piece = line.answer.chunk().await;
-        match piece.map_err(|error| self.client.unreachable(&error))? {
+        match self.client.piece(&mut line.answer).await? {
             Some(piece) if line.text.len() + piece.len() > LONGEST_LINE => {
                 Err(self.client.strange("an event of the build does not end"))
             }
@@ -103,10 +128,7 @@ impl Events {
                 line.text.put(&piece);
                 Ok(None)
             }
-            None => Err(ClientError::Unreachable {
-                worker: self.client.address.to_string(),
-                reason: "the connection ended before the build did".to_owned(),
-            }),
+            None => Err(self.client.gone("the connection ended before the build did")),
         }
     }
 }

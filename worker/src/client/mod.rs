@@ -15,7 +15,7 @@ mod events;
 pub(crate) use self::address::{Address, Token};
 pub(crate) use self::call::Client;
 pub(crate) use self::content::Piece;
-pub(crate) use self::events::Events;
+pub(crate) use self::events::{Events, Heard};
 
 /// Why a worker elsewhere did not do what it was asked for.
 #[derive(Debug, Clone, thiserror::Error)]

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -11,7 +10,7 @@ use std::thread;
 use stagewright_core::digest::Digest;
 use stagewright_core::protocol::OutputFormat;
 
-use super::engine::{Engine, Loading};
+use super::engine::Engine;
 use super::obstacle::Obstacle;
 use super::output::{Destination, Kind, Output, Push};
 use super::watcher::{Watcher, task};
@@ -152,76 +151,17 @@ impl Image<'_> {
     /// Hands the image to Docker or Podman, as `docker load` does.
     async fn load(&self, watcher: &mut dyn Watcher) -> Result<(), Obstacle> {
         let engine = Engine::find().unwrap_or(Engine::Program("docker"));
+        let backend = self.builds.backend();
         let loaded = async {
-            let loaded = match &engine {
-                Engine::Program(name) => self.load_by_program(name).await,
-                Engine::Socket(socket) => self.load_by_socket(socket).await,
-            };
-            loaded.map(nothing_more)
+            let export = |out| backend.export(self.root, self.naming, OutputFormat::Docker, out);
+            let (taken, written) = engine.load(export).await;
+            // What the engine says explains more than that it stopped reading.
+            taken?;
+            written.map_err(|error| engine.refuses(&error))?;
+            Ok(String::new())
         };
         let name = format!("sending the image to {engine}");
         task(watcher, &name, loaded, String::clone).await.map(drop)
-    }
-
-    async fn load_by_socket(&self, socket: &Path) -> Result<(), Obstacle> {
-        let cannot = |error: &dyn std::fmt::Display| {
-            Obstacle::work(format!(
-                "the engine at {} does not take the image: {error}",
-                socket.display()
-            ))
-            .hint("see whether it is at work, or write a file with -o type=docker,dest=FILE")
-        };
-        let loading = Loading::begin(socket).map_err(|error| cannot(&error))?;
-        let body = loading.body().map_err(|error| cannot(&error))?;
-        let backend = self.builds.backend();
-        let written = backend
-            .export(self.root, self.naming, OutputFormat::Docker, body)
-            .await;
-        let whole = written.is_ok();
-        let answered = tokio::task::spawn_blocking(move || loading.finish(whole)).await;
-        // What the engine says explains more than that it stopped reading.
-        answered
-            .map_err(|error| cannot(&error))?
-            .map_err(|error| cannot(&error))?;
-        written.map_err(|error| cannot(&error))
-    }
-
-    async fn load_by_program(&self, engine: &str) -> Result<(), Obstacle> {
-        let cannot = |error: &dyn std::fmt::Display| {
-            Obstacle::work(format!("{engine} does not take the image: {error}")).hint(format!(
-                "see whether `{engine} info` works, or write a file with -o type=docker,dest=FILE"
-            ))
-        };
-        let mut child = Command::new(engine)
-            .arg("load")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .map_err(|error| cannot(&error))?;
-        let Some(input) = child.stdin.take() else {
-            return Err(cannot(&"it has no input"));
-        };
-        let input: Box<dyn io::Write + Send> = Box::new(io::BufWriter::with_capacity(1 << 20, input));
-        let written = self
-            .builds
-            .backend()
-            .export(self.root, self.naming, OutputFormat::Docker, input)
-            .await;
-        let ended = tokio::task::spawn_blocking(move || Child::wait_with_output(child))
-            .await
-            .map_err(|error| cannot(&error))?
-            .map_err(|error| cannot(&error))?;
-        // What the engine says explains more than that it stopped reading.
-        if !ended.status.success() {
-            let said = String::from_utf8_lossy(&ended.stderr).trim().to_owned();
-            return Err(cannot(&if said.is_empty() {
-                ended.status.to_string()
-            } else {
-                said
-            }));
-        }
-        written.map_err(|error| cannot(&error))
     }
 }
 

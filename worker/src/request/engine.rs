@@ -5,8 +5,11 @@ use std::fmt;
 use std::io::{self, BufWriter, Read as _, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use serde_json::Value;
+
+use super::obstacle::Obstacle;
 
 /// Programs that take images, in the order in which they are looked for.
 const PROGRAMS: [&str; 2] = ["docker", "podman"];
@@ -59,14 +62,84 @@ impl Engine {
     }
 }
 
+impl Engine {
+    /// Has the engine take the archive that `write` writes, as `docker load` does: whether it did, and what `write` gave.
+    pub(crate) async fn load<F: Future<Output = Result<(), E>>, E>(
+        &self,
+        write: impl FnOnce(Box<dyn Write + Send>) -> F,
+    ) -> (Result<(), Obstacle>, Result<(), E>) {
+        match self {
+            Self::Program(name) => {
+                let begun = Command::new(name)
+                    .arg("load")
+                    .stdin(Stdio::piped())
+                    .stdout(Stdio::piped())
+                    .stderr(Stdio::piped())
+                    .spawn()
+                    .and_then(|mut child| {
+                        let input = child.stdin.take();
+                        Ok((child, input.ok_or_else(|| io::Error::other("it has no input"))?))
+                    });
+                let (child, input) = match begun {
+                    Ok(begun) => begun,
+                    Err(error) => return (Err(self.refuses(&error)), Ok(())),
+                };
+                let written = write(Box::new(BufWriter::with_capacity(1 << 20, input))).await;
+                let ended = tokio::task::spawn_blocking(move || child.wait_with_output()).await;
+                let taken = match ended.map_err(io::Error::other).flatten() {
+                    Ok(ended) if ended.status.success() => Ok(()),
+                    Ok(ended) => {
+                        let said = String::from_utf8_lossy(&ended.stderr).trim().to_owned();
+                        Err(if said.is_empty() {
+                            ended.status.to_string()
+                        } else {
+                            said
+                        })
+                    }
+                    Err(error) => Err(error.to_string()),
+                };
+                (taken.map_err(|said| self.refuses(&said)), written)
+            }
+            Self::Socket(socket) => {
+                let begun = Loading::begin(socket).and_then(|loading| {
+                    let body = loading.body()?;
+                    Ok((loading, body))
+                });
+                let (loading, body) = match begun {
+                    Ok(begun) => begun,
+                    Err(error) => return (Err(self.refuses(&error)), Ok(())),
+                };
+                let written = write(body).await;
+                let whole = written.is_ok();
+                let answered = tokio::task::spawn_blocking(move || loading.finish(whole)).await;
+                let taken = answered.unwrap_or_else(|error| Err(error.to_string()));
+                (taken.map_err(|said| self.refuses(&said)), written)
+            }
+        }
+    }
+
+    /// It does not take an image, for this reason.
+    pub(crate) fn refuses(&self, reason: &dyn fmt::Display) -> Obstacle {
+        let obstacle = Obstacle::work(format!("{self} does not take the image: {reason}"));
+        match self {
+            Self::Program(name) => obstacle.hint(format!(
+                "see whether `{name} info` works, or write a file with -o type=docker,dest=FILE"
+            )),
+            Self::Socket(_) => {
+                obstacle.hint("see whether it is at work, or write a file with -o type=docker,dest=FILE")
+            }
+        }
+    }
+}
+
 /// An image on its way through an engine's socket.
-pub(crate) struct Loading {
+struct Loading {
     stream: UnixStream,
 }
 
 impl Loading {
     /// Begins the request.
-    pub(crate) fn begin(socket: &Path) -> io::Result<Self> {
+    fn begin(socket: &Path) -> io::Result<Self> {
         let mut stream = UnixStream::connect(socket)?;
         stream.write_all(
             b"POST /images/load?quiet=1 HTTP/1.1\r\nHost: docker\r\nContent-Type: application/x-tar\r\n\
@@ -76,14 +149,14 @@ impl Loading {
     }
 
     /// Where the archive goes.
-    pub(crate) fn body(&self) -> io::Result<Box<dyn Write + Send>> {
+    fn body(&self) -> io::Result<Box<dyn Write + Send>> {
         let body = Chunks(self.stream.try_clone()?);
         Ok(Box::new(BufWriter::with_capacity(1 << 20, body)))
     }
 
     /// Ends the request and says why the engine did not take the image, where it did not. `whole` is whether all of the
     /// archive was written. Blocks.
-    pub(crate) fn finish(mut self, whole: bool) -> Result<(), String> {
+    fn finish(mut self, whole: bool) -> Result<(), String> {
         if whole {
             // An engine that has had enough already says why.
             // An engine takes the end of the connection for nobody being there any more, so the connection stays open.

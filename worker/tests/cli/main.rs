@@ -18,6 +18,7 @@ mod fmt;
 mod history;
 mod image;
 #[path = "../line/mod.rs"]
+#[allow(dead_code, reason = "shared with tests that use more of it")]
 mod line;
 mod mdbook;
 mod outline;

@@ -3,7 +3,8 @@
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU16, AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
 
 /// How much a line carries before it drops.
 #[derive(Debug, Clone, Copy)]
@@ -12,12 +13,15 @@ pub(crate) struct Drops {
     pub(crate) asked: u64,
     /// Of what the worker says.
     pub(crate) answered: u64,
+    /// How long each piece of what the worker says is on its way.
+    pub(crate) late: Duration,
 }
 
 impl Drops {
     pub(crate) const NEVER: Self = Self {
         asked: u64::MAX,
         answered: u64::MAX,
+        late: Duration::ZERO,
     };
 }
 
@@ -44,21 +48,32 @@ impl Port {
         let own = self.0.local_addr().unwrap().port();
         let counts = Arc::new(Counts::default());
         let shared = Arc::clone(&counts);
+        let leads = Arc::new(AtomicU16::new(port));
+        let to = Arc::clone(&leads);
         // It ends with the test's process.
         std::thread::spawn(move || {
             for near in self.0.incoming() {
-                let (near, far) = (near.unwrap(), TcpStream::connect(("127.0.0.1", port)).unwrap());
-                for (from, to, most, counted) in [
-                    (&near, &far, drops.asked, true),
-                    (&far, &near, drops.answered, false),
+                // Where nobody is at its end, the line is closed at once.
+                let (near, far) = (
+                    near.unwrap(),
+                    TcpStream::connect(("127.0.0.1", to.load(Ordering::Relaxed))),
+                );
+                let Ok(far) = far else { continue };
+                for (from, to, most, late, counted) in [
+                    (&near, &far, drops.asked, Duration::ZERO, true),
+                    (&far, &near, drops.answered, drops.late, false),
                 ] {
                     let (from, to) = (from.try_clone().unwrap(), to.try_clone().unwrap());
                     let counts = Arc::clone(&shared);
-                    std::thread::spawn(move || pass(from, to, most, times, counted, &counts));
+                    std::thread::spawn(move || pass(from, to, (most, times), late, counted, &counts));
                 }
             }
         });
-        Line { port: own, counts }
+        Line {
+            port: own,
+            counts,
+            leads,
+        }
     }
 }
 
@@ -66,6 +81,7 @@ impl Port {
 pub(crate) struct Line {
     pub(crate) port: u16,
     counts: Arc<Counts>,
+    leads: Arc<AtomicU16>,
 }
 
 #[derive(Default)]
@@ -75,6 +91,11 @@ struct Counts {
 }
 
 impl Line {
+    /// From here on it leads to the worker at `port`.
+    pub(crate) fn lead_to(&self, port: u16) {
+        self.leads.store(port, Ordering::Relaxed);
+    }
+
     /// Bytes that the command said, over all connections.
     pub(crate) fn asked(&self) -> u64 {
         self.counts.asked.load(Ordering::Relaxed)
@@ -86,7 +107,14 @@ impl Line {
     }
 }
 
-fn pass(mut from: TcpStream, mut to: TcpStream, most: u64, times: usize, counted: bool, counts: &Counts) {
+fn pass(
+    mut from: TcpStream,
+    mut to: TcpStream,
+    (most, times): (u64, usize),
+    late: Duration,
+    counted: bool,
+    counts: &Counts,
+) {
     let mut passed = 0;
     let mut buffer = [0; 8192];
     while let Ok(count @ 1..) = from.read(&mut buffer) {
@@ -100,6 +128,7 @@ fn pass(mut from: TcpStream, mut to: TcpStream, most: u64, times: usize, counted
             _ = to.shutdown(Shutdown::Both);
             return;
         }
+        std::thread::sleep(late);
         if to.write_all(&buffer[..count]).is_err() {
             return;
         }

@@ -2,6 +2,7 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -73,6 +74,65 @@ async fn a_line_that_drops_loses_no_word_of_a_build() {
         .collect();
     assert_eq!(words, (0..4000).collect::<Vec<_>>(), "{said}");
     assert!(said.contains("trying again"), "{said}");
+}
+
+#[tokio::test]
+async fn a_line_on_which_answers_take_long_is_no_other() {
+    let port = Port::free();
+    let Some((folder, worker, token, _client)) =
+        elsewhere("FROM alpine:latest\nRUN echo one\nRUN echo two\n", &port).await
+    else {
+        return;
+    };
+    // Longer than the time from one picture of the progress to the next.
+    let drops = Drops {
+        answered: 6_000,
+        late: Duration::from_millis(300),
+        ..Drops::NEVER
+    };
+    let line = port.lead(worker.address.port(), drops, 1);
+    let ended = build(folder.path(), line.port, &token, &[])
+        .wait_with_output()
+        .unwrap();
+    let said = String::from_utf8(ended.stderr).unwrap();
+    assert!(ended.status.success(), "{said}");
+    assert!(said.contains(" one") && said.contains(" two"), "{said}");
+}
+
+#[tokio::test]
+async fn a_worker_that_is_killed_and_starts_again_goes_on_with_the_build_that_is_followed() {
+    let port = Port::free();
+    let marked = "FROM alpine:latest\nRUN echo first\nRUN sleep 3; echo second\n";
+    let Some((folder, worker, token, _client)) = elsewhere(marked, &port).await else {
+        return;
+    };
+    let host = port.host();
+    let line = port.lead(worker.address.port(), Drops::NEVER, 0);
+    let mut child = build(folder.path(), line.port, &token, &[]);
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let mut said = String::new();
+    for text in lines.by_ref() {
+        let text = text.unwrap();
+        said.push_str(&text);
+        said.push('\n');
+        if text.ends_with(" first") {
+            break;
+        }
+    }
+    worker.kill();
+    // Longer than its patience would last if each picture of the progress took a part of it.
+    std::thread::sleep(Duration::from_secs(5));
+    let again = Worker::start_as(&folder.path().join("there"), Some(&host)).unwrap();
+    line.lead_to(again.address.port());
+    for text in lines {
+        said.push_str(&text.unwrap());
+        said.push('\n');
+    }
+    assert_eq!(child.wait().unwrap().code(), Some(0), "{said}");
+    assert!(
+        said.contains("trying again") && said.contains(" second"),
+        "{said}"
+    );
 }
 
 #[tokio::test]

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use stagewright_core::protocol::{BuildFailure, Event, ImageSummary};
+use stagewright_core::protocol::{BuildEvent, BuildFailure, Event, ImageSummary};
 use tokio_util::sync::CancellationToken;
 
 use super::super::display::Display;
 use crate::cli::Failure;
-use crate::client::{Client, Events};
+use crate::client::{Client, ClientError, Events, Heard};
 use crate::request::watcher::{Watcher as _, ticks};
 
 /// How long a cancelled build may take to say that it has ended.
@@ -29,27 +29,26 @@ pub(super) async fn follow(
 ) -> Result<End, Failure> {
     let mut events = Events::of(client, id);
     let mut ticks = ticks();
-    let mut dropped = Vec::new();
     loop {
-        let mut note = |why: &str| dropped.push(why.to_owned());
-        let event = tokio::select! {
-            event = events.next(&mut note) => Some(event?),
-            _ = ticks.tick() => None,
-            () = stop.cancelled() => return cancelled(client, id, events).await,
+        let heard = tokio::select! {
+            heard = events.next() => heard?,
+            _ = ticks.tick() => {
+                display.tick();
+                continue;
+            }
+            () = stop.cancelled() => return Ok(cancelled(client, id, events, display).await),
         };
-        for why in dropped.drain(..) {
-            display.note(&format!("{why}; trying again, the build goes on\n"));
-        }
-        let Some(event) = event else {
-            display.tick();
-            continue;
-        };
-        match event.map(|event| event.event) {
-            Some(Event::Status(status)) => display.status(&status),
-            Some(Event::Layer(_)) => {}
-            Some(Event::Done(image)) => return Ok(End::Done(image)),
-            Some(Event::Failed(failure)) => return Ok(End::Failed(failure)),
-            Some(Event::Cancelled) => return Ok(End::Cancelled),
+        match heard {
+            Some(Heard::Dropped(why)) => {
+                display.note(&format!("{why}; trying again, the build goes on\n"));
+            }
+            Some(Heard::Event(event)) => match event.event {
+                Event::Status(status) => display.status(&status),
+                Event::Layer(_) => {}
+                Event::Done(image) => return Ok(End::Done(image)),
+                Event::Failed(failure) => return Ok(End::Failed(failure)),
+                Event::Cancelled => return Ok(End::Cancelled),
+            },
             None => {
                 return Err(Failure::new(
                     Failure::WORK,
@@ -60,25 +59,27 @@ pub(super) async fn follow(
     }
 }
 
-/// Cancels the build, and sees that it ends.
-async fn cancelled(client: &Client, id: &str, mut events: Events) -> Result<End, Failure> {
-    client.cancel(id).await?;
-    let ended = async {
-        while let Some(event) = events.next(&mut |_| {}).await? {
-            match event.event {
+/// Cancels the build, and sees that it ends. Whoever interrupts does not wait for a line that is down.
+async fn cancelled(client: &Client, id: &str, mut events: Events, display: &mut Display) -> End {
+    let ending = async {
+        client.cancel(id).await?;
+        while let Some(heard) = events.next().await? {
+            match heard {
                 // It was faster.
-                Event::Done(image) => return Ok(End::Done(image)),
-                Event::Failed(_) | Event::Cancelled => break,
-                Event::Status(_) | Event::Layer(_) => {}
+                Heard::Event(BuildEvent {
+                    event: Event::Done(image),
+                    ..
+                }) => return Ok(End::Done(image)),
+                Heard::Event(_) | Heard::Dropped(_) => {}
             }
         }
-        Ok(End::Cancelled)
+        Ok::<_, ClientError>(End::Cancelled)
     };
-    match tokio::time::timeout(FAREWELL, ended).await {
-        Ok(ended) => ended,
-        Err(_) => Err(Failure::new(
-            Failure::WORK,
-            format!("build {id} was cancelled, and its worker has not said since that it ended"),
-        )),
-    }
+    let why = match tokio::time::timeout(FAREWELL, ending).await {
+        Ok(Ok(end)) => return end,
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => "its worker has not said that it ended".to_owned(),
+    };
+    display.note(&format!("build {id} may still be at work: {why}\n"));
+    End::Cancelled
 }

@@ -99,7 +99,12 @@ impl Sending<'_> {
             }
             match self.lacking(name, place, &offer.entries, &answer.lacks).await {
                 Ok(()) => return Ok(answer.id),
-                Err(error @ (ClientError::File(_) | ClientError::Refused { status: 422, .. })) => {
+                Err(
+                    error @ (ClientError::File(_)
+                    | ClientError::Refused {
+                        status: 404 | 422, ..
+                    }),
+                ) => {
                     changed = Some(error);
                 }
                 Err(error) => return Err(error.into()),

@@ -3,7 +3,6 @@
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 
 use reqwest::Response;
 use stagewright_core::platform::Platform;
@@ -13,9 +12,9 @@ use tokio_util::sync::CancellationToken;
 use super::super::display::Display;
 use crate::backend::embedded::{deliver_files, unpack_context};
 use crate::cli::Failure;
-use crate::client::{Client, ClientError};
+use crate::client::Client;
 use crate::export::NewFile;
-use crate::request::engine::{Engine, Loading};
+use crate::request::engine::Engine;
 use crate::request::output::{Destination, Kind};
 use crate::request::wanted::Wanted;
 use crate::request::watcher::task;
@@ -48,11 +47,11 @@ pub(super) async fn outputs(
             Kind::Tar(to) => {
                 let platform = wanted.platforms.first().cloned().unwrap_or_default();
                 let answer = client.files(id, &platform.to_string()).await?;
-                file(answer, to, "the files", display).await?;
+                file(client, answer, to, "the files", display).await?;
             }
             Kind::Archive(format, to) => {
                 let answer = client.image(id, *format).await?;
-                file(answer, to, "the image", display).await?;
+                file(client, answer, to, "the image", display).await?;
             }
             Kind::Load => load(client, id, display).await?,
         }
@@ -61,11 +60,22 @@ pub(super) async fn outputs(
 }
 
 /// Writes what arrives to its place, which has it whole or not at all.
-async fn file(answer: Response, to: &Destination, what: &str, display: &mut Display) -> Result<(), Failure> {
+async fn file(
+    client: &Client,
+    answer: Response,
+    to: &Destination,
+    what: &str,
+    display: &mut Display,
+) -> Result<(), Failure> {
     match to {
         Destination::StandardOutput => {
             let name = format!("bringing {what} to standard output");
-            let work = written(answer, Box::new(io::stdout()), Path::new("standard output"));
+            let work = written(
+                client,
+                answer,
+                Box::new(io::stdout()),
+                Path::new("standard output"),
+            );
             task(display, &name, work, |()| String::new()).await
         }
         Destination::File(path) => {
@@ -76,7 +86,7 @@ async fn file(answer: Response, to: &Destination, what: &str, display: &mut Disp
                         .hint("name a file in a folder that is there and that you may write to")
                 })?;
                 let writer = new.writer().map_err(|error| cannot(path, &error))?;
-                written(answer, Box::new(writer), path).await?;
+                written(client, answer, Box::new(writer), path).await?;
                 new.finish().map_err(|error| cannot(path, &error))
             };
             task(display, &name, work, |()| String::new()).await
@@ -89,7 +99,7 @@ async fn folder(client: &Client, id: &str, platform: &Platform, place: PathBuf) 
     let failed = |error: &dyn std::fmt::Display| cannot(&place, error);
     let received = tempfile::tempfile().map_err(|error| failed(&error))?;
     let copy = received.try_clone().map_err(|error| failed(&error))?;
-    written(answer, Box::new(copy), &place).await?;
+    written(client, answer, Box::new(copy), &place).await?;
     let unpacking = {
         let place = place.clone();
         tokio::task::spawn_blocking(move || unpacked(received, &place))
@@ -113,47 +123,17 @@ fn unpacked(mut tar: File, place: &Path) -> Result<(), String> {
 /// Hands the image to Docker or Podman on this machine.
 async fn load(client: &Client, id: &str, display: &mut Display) -> Result<(), Failure> {
     let engine = Engine::find().unwrap_or(Engine::Program("docker"));
-    let failed = |error: &dyn std::fmt::Display| {
-        Failure::new(
-            Failure::WORK,
-            format!("{engine} does not take the image: {error}"),
-        )
-        .hint("write a file for it with -o type=docker,dest=FILE")
-    };
     let name = format!("bringing the image to {engine}");
     let loading = async {
         let answer = client.image(id, OutputFormat::Docker).await?;
-        match &engine {
-            Engine::Program(program) => {
-                let mut child = std::process::Command::new(program)
-                    .arg("load")
-                    .stdin(Stdio::piped())
-                    .stdout(Stdio::piped())
-                    .stderr(Stdio::piped())
-                    .spawn()
-                    .map_err(|error| failed(&error))?;
-                let input = child.stdin.take().ok_or_else(|| failed(&"it has no input"))?;
-                let sent = written(answer, Box::new(input), Path::new(program)).await;
-                let ended = tokio::task::spawn_blocking(move || child.wait_with_output()).await;
-                let ended = ended
-                    .map_err(|error| failed(&error))?
-                    .map_err(|error| failed(&error))?;
-                // What the engine says explains more than that it stopped reading.
-                if !ended.status.success() {
-                    return Err(failed(&String::from_utf8_lossy(&ended.stderr).trim()));
-                }
-                sent
-            }
-            Engine::Socket(socket) => {
-                let loading = Loading::begin(socket).map_err(|error| failed(&error))?;
-                let body = loading.body().map_err(|error| failed(&error))?;
-                let sent = written(answer, body, socket).await;
-                let whole = sent.is_ok();
-                let answered = tokio::task::spawn_blocking(move || loading.finish(whole)).await;
-                answered
-                    .map_err(|error| failed(&error))?
-                    .map_err(|error| failed(&error))?;
-                sent
+        let place = PathBuf::from(engine.to_string());
+        let (taken, written) = engine.load(|out| written(client, answer, out, &place)).await;
+        match written {
+            // A line that broke is why the engine has not the whole of it.
+            Err(error) if error.code == Failure::PLACE => Err(error),
+            written => {
+                taken?;
+                written
             }
         }
     };
@@ -161,31 +141,26 @@ async fn load(client: &Client, id: &str, display: &mut Display) -> Result<(), Fa
 }
 
 /// Writes what arrives, where it holds nobody up.
-async fn written(mut answer: Response, mut out: Box<dyn Write + Send>, place: &Path) -> Result<(), Failure> {
-    let expected = answer.content_length();
-    let mut length = 0_u64;
-    loop {
-        let piece = answer.chunk().await.map_err(|error| lost(&error))?;
-        let Some(piece) = piece else { break };
-        length += piece.len() as u64;
+async fn written(
+    client: &Client,
+    mut answer: Response,
+    mut out: Box<dyn Write + Send>,
+    place: &Path,
+) -> Result<(), Failure> {
+    while let Some(piece) = client
+        .piece(&mut answer)
+        .await
+        .map_err(|error| Failure::from(error).hint("build again: its steps are cached there"))?
+    {
         let writing = tokio::task::spawn_blocking(move || out.write_all(&piece).map(|()| out)).await;
         out = writing
             .map_err(|error| cannot(place, &error))?
             .map_err(|error| cannot(place, &error))?;
     }
-    if expected.is_some_and(|expected| expected != length) {
-        return Err(lost(&"the connection ended early"));
-    }
     let flushing = tokio::task::spawn_blocking(move || out.flush()).await;
     flushing
         .map_err(|error| cannot(place, &error))?
         .map_err(|error| cannot(place, &error))
-}
-
-fn lost(error: &dyn std::fmt::Display) -> Failure {
-    Failure::from(ClientError::File(format!(
-        "what the build gave did not arrive whole ({error}); build again: its steps are cached"
-    )))
 }
 
 fn cannot(place: &Path, error: &dyn std::fmt::Display) -> Failure {
