@@ -26,6 +26,7 @@ pub mod snapshot;
 pub mod source;
 pub mod storage;
 pub mod token;
+mod whole_file;
 
 #[cfg(test)]
 #[path = "../tests/registry/mod.rs"]

@@ -6,13 +6,14 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fs;
-use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use stagewright_core::digest::Digest;
 use stagewright_core::protocol::BuildId;
+
+use crate::whole_file;
 
 /// How many are remembered of each hook.
 const REMEMBERED: usize = 1000;
@@ -112,17 +113,7 @@ impl Deliveries {
             known.pop_front();
         }
         let place = self.directory.join(format!("{hook}.json"));
-        let beside = place.with_extension("new");
-        let mut options = fs::OpenOptions::new();
-        let mut file = options
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&beside)?;
-        file.write_all(&serde_json::to_vec(known)?)?;
-        file.sync_data()?;
-        fs::rename(&beside, &place)
+        whole_file::replace(&place, &serde_json::to_vec(known)?)
     }
 }
 

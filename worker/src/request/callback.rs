@@ -7,8 +7,6 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -25,6 +23,7 @@ use crate::backend::timestamp;
 use crate::build::Builds;
 use crate::source::address::Network;
 use crate::source::http::{Web, shown};
+use crate::whole_file;
 
 /// How long it takes until it is tried again.
 const WAITS: [Duration; 7] = [
@@ -155,13 +154,13 @@ impl Callbacks {
         let mut known = BTreeMap::new();
         for entry in fs::read_dir(&directory)? {
             let path = entry?.path();
+            // What a killed worker had not given its name is none.
             let number = path
-                .file_stem()
-                .and_then(|name| name.to_str()?.parse::<u64>().ok());
+                .file_name()
+                .and_then(|name| name.to_str()?.strip_suffix(".json")?.parse::<u64>().ok());
             let kept = fs::read(&path)
                 .ok()
                 .and_then(|text| serde_json::from_slice::<Kept>(&text).ok());
-            // What a killed worker left half written is none.
             if let (Some(number), Some(kept)) = (number, kept) {
                 known.insert(number, kept);
             }
@@ -266,20 +265,8 @@ impl Shared {
         self.directory.join(format!("{number}.json"))
     }
 
-    /// Written beside its place and renamed.
     fn write(&self, number: u64, kept: &Kept) -> std::io::Result<()> {
-        let place = self.place(number);
-        let beside = place.with_extension("new");
-        let mut options = fs::OpenOptions::new();
-        let mut file = options
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&beside)?;
-        file.write_all(&serde_json::to_vec(kept)?)?;
-        file.sync_data()?;
-        fs::rename(&beside, &place)
+        whole_file::replace(&self.place(number), &serde_json::to_vec(kept)?)
     }
 
     /// Changes what is known, and keeps it.
@@ -412,7 +399,7 @@ pub(crate) fn signed<'m>(timestamp: &'m str, delivery: &'m str, body: &'m [u8]) 
 
 #[cfg(test)]
 mod tests {
-    use std::io::{BufRead as _, BufReader, Read as _};
+    use std::io::{BufRead as _, BufReader, Read as _, Write as _};
     use std::net::TcpListener;
     use std::os::unix::fs::PermissionsExt as _;
     use std::sync::mpsc::{Receiver, channel};

@@ -5,9 +5,8 @@
 //! in the state folder.
 
 use std::collections::VecDeque;
-use std::fs::{self, File};
-use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -17,6 +16,7 @@ use stagewright_core::protocol::Hello;
 
 use super::limits::Limits;
 use crate::token::secret::{Fingerprint, Secret};
+use crate::whole_file;
 
 /// The oldest sessions are forgotten past this many.
 const MAX_SESSIONS: usize = 256;
@@ -219,16 +219,7 @@ fn write(path: &Path, sessions: &VecDeque<Session>) -> io::Result<()> {
             created: session.created.clone(),
         })
         .collect();
-    let temporary = path.with_extension("json.new");
-    let mut file = File::options()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&temporary)?;
-    file.write_all(&serde_json::to_vec_pretty(&Stored { sessions })?)?;
-    file.sync_all()?;
-    fs::rename(&temporary, path)
+    whole_file::replace(path, &serde_json::to_vec_pretty(&Stored { sessions })?)
 }
 
 #[cfg(test)]
