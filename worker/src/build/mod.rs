@@ -18,7 +18,7 @@ pub mod validate;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Instant;
 
 use futures_util::FutureExt as _;
@@ -200,6 +200,8 @@ struct Shared {
     limits: BuildLimits,
     turn: Arc<Semaphore>,
     records: RwLock<Records>,
+    /// The next number as it was noted on the disk, for one at a time.
+    noted: Mutex<u64>,
     after_each: OnceLock<Box<dyn Fn() + Send + Sync>>,
     counted: Counted,
     /// What runs.
@@ -228,6 +230,7 @@ impl Builds {
     ) -> Result<Self, BuildsError> {
         let directory = state.join("builds");
         let (next, by_number) = record::open_all(&directory, limits.record_bytes)?;
+        let noted = record::noted(&directory)?;
         let turn = Arc::new(Semaphore::new(limits.running.max(1)));
         let unfinished = by_number.iter().filter(|(_, record)| !record.ended());
         let records = RwLock::new(Records {
@@ -243,6 +246,7 @@ impl Builds {
                 limits,
                 turn,
                 records,
+                noted: Mutex::new(noted),
                 after_each: OnceLock::new(),
                 counted: Counted::default(),
                 tracker: TaskTracker::new(),
@@ -493,12 +497,25 @@ impl Builds {
         if !record.ended() {
             return Err(BuildsError::AtWork(record.id()));
         }
+        let Ok(number) = id.parse::<u64>() else {
+            return Ok(());
+        };
         let mut records = self.shared.write();
-        if let Ok(number) = id.parse()
-            && records.by_number.remove(&number).is_some()
+        // With the newest goes what its number could be told by.
+        let is_newest = records.by_number.last_key_value().map(|(newest, _)| *newest) == Some(number);
+        let next = is_newest.then_some(records.next);
+        let removed = records.by_number.remove(&number);
+        drop(records);
+        let Some(removed) = removed else {
+            return Ok(());
+        };
+        if let Some(next) = next
+            && let Err(error) = self.shared.note(next)
         {
-            record::remove(&self.shared.directory, number);
+            self.shared.write().by_number.insert(number, removed);
+            return Err(error);
         }
+        record::remove(&self.shared.directory, number);
         Ok(())
     }
 
@@ -541,6 +558,16 @@ impl Shared {
         record.ok_or_else(|| BuildsError::Unknown(id.to_owned()))
     }
 
+    /// Notes that numbers below `next` were given out, so that nobody takes a build for another that is forgotten.
+    fn note(&self, next: u64) -> Result<(), BuildsError> {
+        let mut noted = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
+        if *noted < next {
+            record::note(&self.directory, next)?;
+            *noted = next;
+        }
+        Ok(())
+    }
+
     /// Records a new build, and forgets old ones where there are too many. `kept` is what was asked for, and whether that
     /// is enough to begin anew. The one that it replaces is not counted among those that wait.
     fn create(
@@ -568,7 +595,9 @@ impl Shared {
                  has ended"
             )));
         }
+        // Taken also where it comes to nothing: what is left of that must not be in the way of the next.
         let number = records.next;
+        records.next += 1;
         let record = Record::create(
             &self.directory,
             number,
@@ -578,7 +607,6 @@ impl Shared {
             kept,
         )
         .map_err(|error| StartError::Record(error.to_string()))?;
-        records.next += 1;
         records.by_number.insert(number, Arc::clone(&record));
         let surplus = records
             .by_number
@@ -591,8 +619,12 @@ impl Shared {
             .map(|(number, _)| *number)
             .take(surplus)
             .collect();
+        for number in &old {
+            records.by_number.remove(number);
+        }
+        drop(records);
+        // The newest is never among them, so that their numbers need not be noted.
         for number in old {
-            records.by_number.remove(&number);
             record::remove(&self.directory, number);
         }
         Ok(record)

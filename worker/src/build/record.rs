@@ -1,8 +1,11 @@
 //! The record of one build: a summary, and its events, numbered from 1 without gaps.
 //!
 //! On disk a build is a folder named by its number, with `build.json` (the summary and the image) and `events.jsonl`
-//! (one event a line), and where it can be asked for anew `request.json`, which is its asker's. While a build is at work its events are also kept in memory; afterwards they are read from
-//! disk when someone asks.
+//! (one event a line), and where it can be asked for anew `request.json`, which is its asker's. While a build is at work its
+//! events are also kept in memory; afterwards they are read from disk when someone asks.
+//!
+//! Beside the folders, `next` has the number of the next build, where that does not follow from them: others name builds by
+//! their numbers after those are forgotten.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::{self, File, OpenOptions};
@@ -27,10 +30,12 @@ use tokio_util::sync::CancellationToken;
 use super::BuildsError;
 use super::tally::{Figures, Tally};
 use crate::backend::{task, timestamp};
+use crate::whole_file;
 
 pub(super) const SUMMARY_FILE: &str = "build.json";
 pub(super) const EVENTS_FILE: &str = "events.jsonl";
 pub(super) const KEPT_FILE: &str = "request.json";
+const NEXT_FILE: &str = "next";
 
 /// What `build.json` holds.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -90,10 +95,6 @@ impl Record {
     ) -> Result<Arc<Self>, BuildsError> {
         let directory = root.join(number.to_string());
         let failed = |error: std::io::Error| records_error(&directory, &error);
-        fs::create_dir(&directory).map_err(failed)?;
-        if let Some((kept, _)) = kept {
-            keep(&directory, kept).map_err(failed)?;
-        }
         let summary = BuildSummary {
             id: number.to_string(),
             title,
@@ -109,15 +110,13 @@ impl Record {
             superseded_by: None,
             failure: None,
         };
-        write_summary(&directory, &stored).map_err(failed)?;
-        let file = File::create_new(directory.join(EVENTS_FILE)).map_err(failed)?;
-        if kept.is_some() {
-            // Whoever asked is told that it is in the queue, and does not ask again.
-            flush(&directory).map_err(failed)?;
-            File::open(root)
-                .and_then(|root| root.sync_all())
-                .map_err(failed)?;
-        }
+        fs::create_dir(&directory).map_err(failed)?;
+        let begun = begin(root, &directory, &stored, kept.map(|(kept, _)| kept));
+        let file = begun.map_err(|error| {
+            // Its asker is told that there is no such build, so the next worker must not find one.
+            remove(root, number);
+            failed(error)
+        })?;
         let live = Live {
             events: Vec::new(),
             file: Some(file),
@@ -451,13 +450,33 @@ pub(super) fn remove(root: &Path, number: u64) {
     }
 }
 
+/// The number of the next build as it was noted; 1 where none was.
+pub(super) fn noted(root: &Path) -> Result<u64, BuildsError> {
+    let path = root.join(NEXT_FILE);
+    let text = match fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(1),
+        Err(error) => return Err(records_error(&path, &error)),
+    };
+    text.trim().parse().map_err(|error| {
+        let reason = format!("{error}; remove the file to number builds after those that are left");
+        BuildsError::Records { path, reason }
+    })
+}
+
+/// Notes the number of the next build.
+pub(super) fn note(root: &Path, next: u64) -> Result<(), BuildsError> {
+    let path = root.join(NEXT_FILE);
+    whole_file::replace(&path, next.to_string().as_bytes()).map_err(|error| records_error(&path, &error))
+}
+
 /// Reads the records of past builds. Those that had not ended are closed as lost, but for those of which it was kept what
 /// was asked for: they wait. Also gives the next free number.
 pub(super) fn open_all(root: &Path, limit: u64) -> Result<(u64, BTreeMap<u64, Arc<Record>>), BuildsError> {
     let failed = |error: std::io::Error| records_error(root, &error);
     fs::create_dir_all(root).map_err(failed)?;
     let mut records = BTreeMap::new();
-    let mut next = 1;
+    let mut next = noted(root)?;
     for entry in fs::read_dir(root).map_err(failed)? {
         let entry = entry.map_err(failed)?;
         let Some(number) = entry
@@ -592,6 +611,21 @@ fn lost(why: &str) -> BuildFailure {
         vertex: None,
         exit_code: None,
     }
+}
+
+/// Writes what a build's folder begins with. Gives the file for its events.
+fn begin(root: &Path, directory: &Path, stored: &Stored, kept: Option<&[u8]>) -> std::io::Result<File> {
+    if let Some(kept) = kept {
+        keep(directory, kept)?;
+    }
+    write_summary(directory, stored)?;
+    let file = File::create_new(directory.join(EVENTS_FILE))?;
+    if kept.is_some() {
+        // Whoever asked is told that it is in the queue, and does not ask again.
+        flush(directory)?;
+        File::open(root)?.sync_all()?;
+    }
+    Ok(file)
 }
 
 /// Keeps what was asked for, for the owner's eyes only.

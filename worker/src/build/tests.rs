@@ -374,8 +374,43 @@ async fn old_builds_are_forgotten_and_their_numbers_are_not_used_again() {
     assert_eq!(ids, ["4", "3"]);
     assert!(matches!(first.attach("1", 0), Err(BuildsError::Unknown(_))));
     drop(first);
-    let (second, _) = builds(directory.path(), limits);
+    let (second, puppet) = builds(directory.path(), limits.clone());
     assert_eq!(start(&second, "next"), "5");
+    puppet.end("next", Ok(image())).await;
+    numbers(&second, "5", 0).await;
+    // Not even where nothing is left that tells of them.
+    for id in ["5", "4"] {
+        second.forget(id).unwrap();
+    }
+    assert!(second.list().is_empty());
+    drop(second);
+    let (third, _) = builds(directory.path(), limits);
+    assert_eq!(start(&third, "next"), "6");
+}
+
+#[tokio::test]
+async fn build_that_cannot_be_recorded_is_in_nobodys_way() {
+    let directory = tempfile::tempdir().unwrap();
+    let (builds, _) = builds(directory.path(), BuildLimits::default());
+    fs::create_dir(directory.path().join("builds/1")).unwrap();
+    let refused = builds.start(request("first", source("docker-image://a")));
+    assert!(matches!(refused, Err(StartError::Record(_))));
+    assert_eq!(start(&builds, "second"), "2");
+}
+
+#[test]
+fn of_a_build_that_cannot_be_recorded_nothing_is_left() {
+    // So deep that its folder can be made and no file in it: paths have 4095 bytes at most.
+    let directory = tempfile::tempdir().unwrap();
+    let mut root = directory.path().to_owned();
+    while root.as_os_str().len() < 4085 {
+        let left = 4085 - root.as_os_str().len();
+        root.push("d".repeat((left - 1).clamp(1, 200)));
+    }
+    fs::create_dir_all(&root).unwrap();
+    let kept = Some((&b"{}"[..], true));
+    assert!(Record::create(&root, 1, "title".into(), Digest::of(b""), u64::MAX, kept).is_err());
+    assert_eq!(fs::read_dir(&root).unwrap().count(), 0);
 }
 
 #[tokio::test]
