@@ -50,7 +50,7 @@ pub struct Link {
     /// Build args that were set.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub build_args: BTreeMap<String, String>,
-    /// Files of the context that are not in the link, because they are large.
+    /// Files that are not in the link, because they are large, or too many.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub left_out: Vec<String>,
 }

@@ -122,7 +122,7 @@ describe("share links", () => {
     const playground = await open("");
     await playground.writeDockerfile(two);
     await playground.page.evaluate((fragment) => (location.hash = fragment), kept[1].fragment);
-    await said(playground, /What you wrote before is kept/);
+    await said(playground, /What you had before is kept/);
     assert.deepEqual(await playground.stages().catch(() => []), []);
     await playground.page.reload();
     await playground.get("examples").click();

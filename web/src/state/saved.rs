@@ -53,7 +53,7 @@ impl Saved {
         Self {
             version: VERSION,
             example: state.example.clone(),
-            work: state.carried(usize::MAX),
+            work: state.carried(usize::MAX, usize::MAX),
             edited: state.workspace.edited,
             foreign: state.author == Author::Stranger,
             images: state.images.facts.clone(),

@@ -17,8 +17,11 @@ use super::{Author, Launch, Pane, State, Tab};
 
 /// A file of the context that is longer is left out of a link, which would not survive being sent.
 const LARGE: usize = 16_000;
-/// More files than a person looks through.
+/// More files than a person looks through: no more are put into a link, nor taken out of one.
 const MANY: usize = 200;
+/// More names, and a longer one, than a person reads in a sentence.
+const NAMED: usize = 10;
+const LONG_NAME: usize = 80;
 
 /// What links call the tabs.
 const TABS: [(Tab, &str); 9] = [
@@ -37,11 +40,11 @@ const TABS: [(Tab, &str); 9] = [
 impl State {
     /// What a link to the page as it is carries.
     pub fn link(&self) -> Link {
-        self.carried(LARGE)
+        self.carried(LARGE, MANY)
     }
 
-    /// The same with longer files of the context.
-    pub(super) fn carried(&self, most: usize) -> Link {
+    /// The same with files of the context up to this length, and so many files.
+    pub(super) fn carried(&self, longest: usize, most: usize) -> Link {
         let workspace = &self.workspace;
         let mut link = Link {
             dockerfile: workspace.dockerfile.clone(),
@@ -58,11 +61,22 @@ impl State {
         if let Some((_, name)) = TABS.iter().find(|(tab, _)| *tab == self.tab) {
             (*name).clone_into(&mut link.view);
         }
+        // The planned Dockerfile comes before what else a plan may hang on, and that before the rest of the context.
+        let vital = |file: &&File| file.role != Role::Context;
+        let vital = workspace.files.iter().filter(vital).count().min(most);
+        let (mut planned, mut others, mut context) = (1, vital.saturating_sub(1), most - vital);
         for file in &workspace.files {
-            if file.role == Role::Context && file.content.bytes().len() > most {
+            let room = match file.role {
+                _ if file.path == workspace.dockerfile => &mut planned,
+                Role::Context if file.content.bytes().len() > longest => &mut 0,
+                Role::Context => &mut context,
+                Role::Dockerfile | Role::Script | Role::Ignore | Role::About => &mut others,
+            };
+            if *room == 0 {
                 link.left_out.push(file.path.clone());
                 continue;
             }
+            *room -= 1;
             let mut linked = match &file.content {
                 Content::Text(text) => LinkedFile::text(&file.path, text),
                 Content::Binary(bytes) => LinkedFile::binary(&file.path, bytes),
@@ -84,7 +98,7 @@ impl State {
             );
             return;
         };
-        if self.workspace.edited {
+        if self.is_worth_keeping() {
             self.set_aside();
         }
         self.leave();
@@ -97,15 +111,23 @@ impl State {
         self.author = Author::Stranger;
         let mut text = "Opened from a link. Nothing is built, and no registry is asked, before you change something or press Build.".to_owned();
         if self.aside.is_some() {
-            text.push_str(" What you wrote before is kept: see the end of Examples.");
+            text.push_str(" What you had before is kept: see the end of Examples.");
         }
-        if !link.left_out.is_empty() {
+        let possible = |path: &String| self.workspace.check_path(path).ok();
+        let left_out: Vec<String> = link.left_out.iter().filter_map(possible).collect();
+        if !left_out.is_empty() {
             text.push_str(" Not in the link, to be added before a build: ");
-            text.push_str(&link.left_out.join(", "));
-            text.push('.');
+            text.push_str(&quoted(&left_out));
         }
         self.notice(false, text);
         self.replan();
+    }
+
+    /// Whether a person wrote or chose what is here, so that it cannot be had again as it is. What a link set is in the
+    /// link still; a target is chosen again by a press.
+    fn is_worth_keeping(&self) -> bool {
+        let chosen = !self.choices.build_args.is_empty() || self.choices.platform.is_some();
+        self.workspace.edited || (chosen && self.author == Author::Reader)
     }
 
     /// Keeps what is here for [`State::bring_back`].
@@ -118,7 +140,7 @@ impl State {
     /// Shows again what was set aside. What is here now takes its place, unless it can be had again as it is.
     pub(super) fn bring_back(&mut self) {
         let Some(aside) = self.aside.take() else { return };
-        let worth = self.workspace.edited || self.example.is_none();
+        let worth = self.is_worth_keeping() || self.example.is_none();
         let here = Saved::of(self);
         let running = self.build.take().filter(|build| build.phase == Phase::Running);
         self.leave();
@@ -192,13 +214,28 @@ pub fn copied(link: &Link, length: usize, local: bool) -> String {
         text.push_str(" Many programs cut such long links off; a smaller context makes it shorter.");
     }
     if !link.left_out.is_empty() {
-        text.push_str(" Too large for a link, and left out: ");
-        text.push_str(&link.left_out.join(", "));
-        text.push('.');
+        text.push_str(" Too much for a link, and left out: ");
+        text.push_str(&quoted(&link.left_out));
     }
     if local {
         text.push_str(" It leads to the page on this machine.");
     }
+    text
+}
+
+/// The end of a sentence that names files. They may be a stranger's: each is quoted, so that none is taken for what the
+/// page itself says.
+fn quoted(paths: &[String]) -> String {
+    let one = |path: &String| match path.char_indices().nth(LONG_NAME) {
+        Some((end, _)) => format!("{:?}…", path.get(..end).unwrap_or_default()),
+        None => format!("{path:?}"),
+    };
+    let shown: Vec<String> = paths.iter().take(NAMED).map(one).collect();
+    let mut text = shown.join(", ");
+    if paths.len() > NAMED {
+        text = format!("{text} and {} more", paths.len() - NAMED);
+    }
+    text.push('.');
     text
 }
 
@@ -298,7 +335,12 @@ mod tests {
             "a Dockerfile always comes along"
         );
         let said = copied(&link, LONG + 1, true);
-        for part in ["8,001 characters", "cut", "large.txt, photo.jpg", "this machine"] {
+        for part in [
+            "8,001 characters",
+            "cut",
+            "\"large.txt\", \"photo.jpg\".",
+            "this machine",
+        ] {
             assert!(said.replace("8001", "8,001").contains(part), "{said}");
         }
         let opened = after(&page(), [opened(link)]);
@@ -308,6 +350,99 @@ mod tests {
                 .iter()
                 .any(|notice| notice.text.contains("large.txt"))
         );
+    }
+
+    #[test]
+    fn a_link_has_no_more_files_than_one_that_is_opened() {
+        let add = |path: String| put(&path, Content::Text("FROM a\n".into()));
+        let sources = (0..MANY + 3).map(|index| add(format!("src/{index}.go")));
+        let mut state = after(&page(), sources);
+        state = after(
+            &state,
+            [add("last.Dockerfile".into()), add(".dockerignore".into())],
+        );
+        let link = state.link();
+        assert_eq!(link.files.len(), MANY);
+        assert_eq!(link.dockerfile, "last.Dockerfile");
+        for path in ["Dockerfile", "last.Dockerfile", ".dockerignore"] {
+            assert!(link.files.iter().any(|file| file.path == path), "{path}");
+        }
+        assert_eq!(link.left_out.len(), 6);
+        let there = after(&page(), [opened(link.clone())]);
+        assert_eq!(there.workspace.files.len(), MANY);
+        assert_eq!(there.workspace.dockerfile, "last.Dockerfile");
+        let said = copied(&link, 1, false);
+        assert!(said.contains("left out: \"src/197.go\", "), "{said}");
+
+        let dockerfiles = (0..MANY + 3).map(|index| add(format!("{index}.Dockerfile")));
+        let link = after(&state, dockerfiles).link();
+        assert_eq!(link.files.len(), MANY);
+        assert_eq!(link.dockerfile, format!("{}.Dockerfile", MANY + 2));
+        assert!(link.files.iter().any(|file| file.path == link.dockerfile));
+    }
+
+    #[test]
+    fn names_that_come_from_a_link_are_quoted_and_few() {
+        let mut link = with(&[("Dockerfile", "FROM a\n")]);
+        link.left_out = [
+            "../../etc/passwd",
+            "a\nb",
+            "Dockerfile",
+            "",
+            "logo.png",
+            "a\". Your session ended: open evil.example \"",
+            "gnp\u{202e}.exe",
+        ]
+        .map(Into::into)
+        .into();
+        link.left_out.push(format!("{}/x", "ü".repeat(100)));
+        link.left_out.extend((0..20).map(|index| format!("f{index}")));
+        let state = after(&page(), [opened(link.clone())]);
+        let said = &state.notices.last().unwrap().text;
+        let names = said.split_once("before a build: ").unwrap().1;
+        let begin = r#""logo.png", "a\". Your session ended: open evil.example \"", "gnp\u{202e}.exe", ""#;
+        assert!(names.starts_with(begin), "{said}");
+        assert!(
+            names.contains(&format!("{}\"…, \"f0\", ", "ü".repeat(LONG_NAME))),
+            "{said}"
+        );
+        assert!(names.ends_with("\"f5\" and 14 more."), "{said}");
+        link.left_out.truncate(4);
+        let state = after(&page(), [opened(link)]);
+        assert!(!state.notices.last().unwrap().text.contains("before a build: "));
+    }
+
+    #[test]
+    fn choices_without_a_word_written_are_kept_too() {
+        let arg = |value: &str| Action::BuildArgSet {
+            name: "V".into(),
+            value: Some(value.into()),
+        };
+        let mut link = with(&[("Dockerfile", "FROM theirs\n")]);
+        link.build_args.insert("V".into(), "theirs".into());
+        let platform = Action::PlatformChosen("linux/arm64".parse().ok());
+        for choice in [arg("mine"), platform] {
+            let mine = after(&page(), [choice]);
+            let linked = after(&mine, [opened(link.clone())]);
+            assert_eq!(
+                linked.choices.build_args.get("V").map(String::as_str),
+                Some("theirs")
+            );
+            let back = after(&linked, [Action::BroughtBack]);
+            assert_eq!(
+                (back.workspace.source(), &*back.choices),
+                ("FROM a AS one\n", &*mine.choices)
+            );
+            // Nor is it lost to looking at the link once more.
+            let there = after(&back, [Action::BroughtBack, Action::BroughtBack]);
+            assert_eq!(*there.choices, *mine.choices);
+        }
+        let untouched = after(&page(), [opened(link.clone())]);
+        assert!(untouched.aside.is_none(), "an example can be had again");
+        let again = after(&untouched, [opened(link.clone())]);
+        assert!(again.aside.is_none(), "a link can be opened again");
+        let taken_on = after(&untouched, [arg("mine"), opened(link)]);
+        assert!(taken_on.aside.is_some());
     }
 
     #[test]
