@@ -1,11 +1,11 @@
 //! The examples that come with the page.
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use super::workspace::Role;
 
 /// An entry of `examples/index.json`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Example {
     /// The folder its files are in.
     pub id: String,
@@ -23,7 +23,7 @@ pub struct Example {
 }
 
 /// A file of an [`Example`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct ExampleFile {
     /// Relative to the example's folder.
     pub path: String,

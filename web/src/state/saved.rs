@@ -72,13 +72,13 @@ impl Saved {
         Self { aside, ..self }
     }
 
-    /// Reads what was kept; `None` where it is of another version, or makes no sense.
+    /// Reads what was kept; `None` where it is of another version, or cannot be read.
     pub fn read(text: &str) -> Option<Self> {
         let saved: Self = json::read(text.as_bytes()).ok()?;
-        (saved.version == VERSION && workspace(&saved.work, usize::MAX, 0).is_some()).then_some(saved)
+        (saved.version == VERSION).then_some(saved)
     }
 
-    /// Puts it into a state.
+    /// Puts it into a state, which stays as it is where there is no Dockerfile in it.
     pub(super) fn restore(self, state: &mut State) {
         let Some(mut workspace) = workspace(&self.work, usize::MAX, state.workspace.epoch + 1) else {
             return;

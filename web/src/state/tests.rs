@@ -526,16 +526,33 @@ fn what_was_kept_by_another_version_is_left_alone() {
     assert!(Saved::read(&kept.to_string()).is_some());
     let mut other = kept.clone();
     other["version"] = 999.into();
-    let mut empty = kept;
-    empty["work"]["files"] = serde_json::json!([]);
+    let mut broken = kept;
+    broken["work"]["files"] = "none".into();
     for text in [
         other.to_string(),
-        empty.to_string(),
+        broken.to_string(),
         "{}".into(),
         "nonsense".into(),
         String::new(),
     ] {
         assert_eq!(Saved::read(&text), None);
+    }
+}
+
+/// The first example is loaded where there are no files.
+#[test]
+fn what_was_kept_without_a_dockerfile_leaves_an_empty_page() {
+    for files in [
+        serde_json::json!([]),
+        serde_json::json!([{"path": "app.go", "text": ""}]),
+        serde_json::json!([{"path": "../Dockerfile", "text": "FROM a"}]),
+    ] {
+        let mut kept = serde_json::to_value(Saved::of(&after(&page(), [started()]))).unwrap();
+        kept["work"]["files"] = files;
+        let saved = Saved::read(&kept.to_string()).unwrap();
+        let state = after(&State::new(false, || 0.0), [Action::Restored(Box::new(saved))]);
+        assert!(state.workspace.files.is_empty());
+        assert!(state.build.is_none() && state.example.is_none() && !state.panel_open);
     }
 }
 

@@ -2,14 +2,14 @@
 
 use std::rc::Rc;
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use stagewright_core::digest::Digest;
 use stagewright_core::ignore::{IgnoreFile, ignore_file};
 use stagewright_core::protocol::{ContextEntry, ContextEntryKind};
 
 /// What a file is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
 pub enum Role {
     /// A plan can be made of it.
     Dockerfile,
@@ -23,30 +23,29 @@ pub enum Role {
     About,
 }
 
-/// What roles are called elsewhere.
-const ROLES: [(Role, &str); 5] = [
-    (Role::Dockerfile, "dockerfile"),
-    (Role::Context, "context"),
-    (Role::Script, "script"),
-    (Role::Ignore, "ignore"),
-    (Role::About, "about"),
-];
-
 impl Role {
-    /// What it is called elsewhere.
+    const ALL: [Self; 5] = [
+        Self::Dockerfile,
+        Self::Context,
+        Self::Script,
+        Self::Ignore,
+        Self::About,
+    ];
+
+    /// What it is called in links, and in the list of examples.
     pub fn name(self) -> &'static str {
-        ROLES
-            .iter()
-            .find(|(role, _)| *role == self)
-            .map_or("", |(_, name)| name)
+        match self {
+            Self::Dockerfile => "dockerfile",
+            Self::Context => "context",
+            Self::Script => "script",
+            Self::Ignore => "ignore",
+            Self::About => "about",
+        }
     }
 
-    /// The role that is called so elsewhere.
+    /// The role that is called so.
     pub fn named(name: &str) -> Option<Self> {
-        ROLES
-            .iter()
-            .find(|(_, known)| *known == name)
-            .map(|(role, _)| *role)
+        Self::ALL.into_iter().find(|role| role.name() == name)
     }
 
     /// The role a file's name speaks of.
@@ -68,6 +67,14 @@ impl Role {
         } else {
             Self::Context
         }
+    }
+}
+
+impl TryFrom<String> for Role {
+    type Error = String;
+
+    fn try_from(name: String) -> Result<Self, String> {
+        Self::named(&name).ok_or(name)
     }
 }
 
@@ -450,6 +457,17 @@ mod tests {
             text("src/app.go", "package main\n"),
         ];
         Workspace::new(files, "Dockerfile.build", 1)
+    }
+
+    #[test]
+    fn a_role_is_found_by_its_name_everywhere() {
+        for role in Role::ALL {
+            assert_eq!(Role::named(role.name()), Some(role));
+            assert_eq!(serde_json::from_value::<Role>(role.name().into()).unwrap(), role);
+        }
+        assert_eq!(Role::named(""), None);
+        let unknown = serde_json::from_value::<Role>("Script".into()).unwrap_err();
+        assert!(unknown.to_string().contains("Script"));
     }
 
     #[test]
