@@ -19,13 +19,17 @@ pub mod lease;
 pub mod provenance;
 pub mod request;
 pub mod rootless;
+mod said;
 pub mod sandbox;
 pub mod server;
 pub mod sharing;
 pub mod snapshot;
 pub mod source;
+mod stamp;
 pub mod storage;
 pub mod token;
+
+mod trust;
 mod whole_file;
 
 #[cfg(test)]

@@ -4,6 +4,8 @@ use std::io::IsTerminal;
 
 use stagewright_core::diagnostic::Severity;
 
+pub(super) use crate::said::plain;
+
 /// How wide text for people is.
 pub(super) const COLUMNS: usize = 80;
 
@@ -71,20 +73,7 @@ impl Style {
     }
 }
 
-/// A text that strangers may have written as a terminal may have it: what would move its cursor, name its window, ask it
-/// for answers, or turn the direction of writing is seen as a mark in its place. Lines and tabs stay.
-pub(super) fn plain(text: &str) -> String {
-    text.chars()
-        .map(|letter| match letter {
-            '\n' | '\t' => letter,
-            '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => char::REPLACEMENT_CHARACTER,
-            _ if letter.is_control() => char::REPLACEMENT_CHARACTER,
-            _ => letter,
-        })
-        .collect()
-}
-
-/// The same of a text with styles of ours in it, which stay.
+/// A text as [`plain`] gives it, with styles of ours in it, which stay.
 pub(super) fn plain_but_styled(text: &str) -> String {
     let mut pieces = text.split('\u{1b}');
     let mut out = plain(pieces.next().unwrap_or_default());

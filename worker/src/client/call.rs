@@ -14,6 +14,8 @@ use stagewright_core::protocol::{BuildId, BuildStarted, ContextAnswer, ContextEn
 use super::ClientError;
 use super::address::{Address, Token};
 use crate::request::BuildRequest;
+use crate::said::innermost;
+use crate::trust;
 
 /// How long the worker may take to answer the phone.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -65,17 +67,9 @@ impl Client {
             .redirect(redirect::Policy::none());
         if address.is_here() {
             // Nobody stands between, and a machine without root certificates can do it too.
-            let tls = rustls::ClientConfig::builder_with_provider(Arc::new(
-                rustls::crypto::ring::default_provider(),
-            ));
-            let tls = tls
-                .with_safe_default_protocol_versions()
-                .map_err(|error| broken(format!("TLS is not available ({error})")))?;
             builder = builder.no_proxy();
             if roots.is_none() {
-                let none = rustls::RootCertStore::empty();
-                builder =
-                    builder.tls_backend_preconfigured(tls.with_root_certificates(none).with_no_client_auth());
+                builder = builder.tls_backend_preconfigured(trust::nobody().map_err(broken)?);
             }
         }
         for root in roots.map(certificates).transpose()?.into_iter().flatten() {
@@ -355,13 +349,4 @@ fn certificates(pem: &[u8]) -> Result<Vec<reqwest::Certificate>, ClientError> {
         ));
     }
     Ok(read)
-}
-
-/// What an error comes down to, without the addresses that it went through.
-fn innermost(error: &dyn std::error::Error) -> String {
-    let mut error = error;
-    while let Some(source) = error.source() {
-        error = source;
-    }
-    error.to_string()
 }

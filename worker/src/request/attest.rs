@@ -142,22 +142,24 @@ impl Common {
         machine: Platform,
         epoch: Option<i64>,
         shares_folder: bool,
-    ) -> Self {
+    ) -> Result<Self, Obstacle> {
         let moment = || {
-            let number = [getrandom::u64(), getrandom::u64()].map(Result::unwrap_or_default);
-            Moment {
+            let mut number = [0; 16];
+            getrandom::fill(&mut number)
+                .map_err(|error| Obstacle::work(format!("the system gives no random numbers ({error})")))?;
+            Ok::<_, Obstacle>(Moment {
                 started: timestamp(),
-                invocation: format!("{:016x}{:016x}", number[0], number[1]),
-            }
+                invocation: format!("{:032x}", u128::from_be_bytes(number)),
+            })
         };
-        Self {
+        Ok(Self {
             asked,
             origin,
             labels: labels.to_vec(),
             machine,
-            moment: epoch.is_none().then(moment),
+            moment: epoch.is_none().then(moment).transpose()?,
             shares_folder,
-        }
+        })
     }
 
     /// What is known of the build for one platform before it runs.

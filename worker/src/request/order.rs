@@ -50,7 +50,7 @@ impl Order {
         let Some(asked) = self.provenance.clone() else {
             return Ok(());
         };
-        let common = self.wanted.stated(asked, origin(), &self.labels, machine());
+        let common = self.wanted.stated(asked, origin(), &self.labels, machine())?;
         for plan in planned {
             plan.draft = Some(common.draft(plan)?);
         }

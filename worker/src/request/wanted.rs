@@ -170,7 +170,7 @@ impl Wanted {
         origin: Origin,
         labels: &[String],
         machine: Platform,
-    ) -> Common {
+    ) -> Result<Common, Obstacle> {
         let several = self.platforms.len() > 1;
         let shared = |output: &Output| matches!(output.kind, Kind::Folder(_, Some(false)));
         let shares_folder = several && self.outputs.iter().any(shared);

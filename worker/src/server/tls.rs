@@ -4,9 +4,7 @@
 //! another by then, both are read, and serve from then on if they belong together: a certificate that was renewed needs
 //! no restart, and one that is being written does no harm.
 
-use std::fs;
 use std::io;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -17,6 +15,8 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
+
+use crate::stamp::Stamp;
 
 /// How long what is known of the files is taken for true.
 const TRUSTED: Duration = Duration::from_secs(1);
@@ -38,9 +38,6 @@ pub struct TlsError {
     path: PathBuf,
     reason: String,
 }
-
-/// Tells one state of a file from another.
-type Stamp = Option<(u64, u64, i64, i64)>;
 
 /// Makes TLS connections of TCP connections.
 pub(super) struct Tls {
@@ -85,12 +82,13 @@ impl Tls {
                     Ok(config) => {
                         tracing::info!(certificate = %self.files.certificate.display(), "read the certificate again");
                         current.config = config;
+                        current.stamps = stamps;
                     }
                     Err(error) => {
+                        // It is tried again: what failed may have been the disk, and not the files.
                         tracing::warn!(%error, "the certificate stays as it was");
                     }
                 }
-                current.stamps = stamps;
             }
         }
         Arc::clone(&current.config)
@@ -98,10 +96,7 @@ impl Tls {
 }
 
 fn stamps(files: &TlsFiles) -> [Stamp; 2] {
-    [&files.certificate, &files.key].map(|path| {
-        let file = fs::metadata(path).ok()?;
-        Some((file.ino(), file.len(), file.mtime(), file.mtime_nsec()))
-    })
+    [&files.certificate, &files.key].map(|path| Stamp::of(path))
 }
 
 fn read(files: &TlsFiles) -> Result<Arc<ServerConfig>, TlsError> {

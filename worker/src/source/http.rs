@@ -16,6 +16,8 @@ use reqwest::header::{
 use reqwest::{Client, Response, StatusCode, Url, redirect};
 
 use super::address::{Network, Reach, is_this_machine};
+use crate::said::innermost;
+use crate::trust;
 
 const MOST_REDIRECTS: usize = 10;
 const CONNECT: Duration = Duration::from_secs(10);
@@ -471,13 +473,8 @@ fn client(way: Way, public: &Reach) -> Result<Client, String> {
     };
     builder().build().or_else(|error| {
         // A machine without root certificates can still have files that come without TLS, and no others.
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let tls = rustls::ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(|error| format!("TLS is not available ({error})"))?
-            .with_root_certificates(rustls::RootCertStore::empty())
-            .with_no_client_auth();
-        builder().tls_backend_preconfigured(tls).build().map_err(|_| {
+        let without = builder().tls_backend_preconfigured(trust::nobody()?).build();
+        without.map_err(|_| {
             format!(
                 "{} (are the system's CA certificates installed?)",
                 innermost(&error)
@@ -523,15 +520,6 @@ fn failure(url: &str, error: &reqwest::Error) -> WebError {
         url: url.to_owned(),
         reason,
     }
-}
-
-/// What is at the bottom of an error, which says most.
-fn innermost(error: &dyn std::error::Error) -> String {
-    let mut error = error;
-    while let Some(source) = error.source() {
-        error = source;
-    }
-    error.to_string()
 }
 
 #[cfg(test)]

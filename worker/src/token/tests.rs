@@ -42,6 +42,28 @@ fn a_verifier_sees_at_once_what_was_made_and_what_was_revoked() {
 }
 
 #[test]
+fn tokens_that_could_not_be_read_are_read_again_when_they_can() {
+    let state = tempfile::tempdir().unwrap();
+    let tokens = Tokens::of(state.path());
+    let (ci, _) = tokens.create(Some("ci"), scopes(&[Scope::Plan]), None).unwrap();
+    let verifier = Verifier::open(state.path()).unwrap();
+    // Nothing tells these states of the file from each other: its reading fails, and then it does not.
+    let path = state.path().join("tokens.json");
+    let good = fs::read(&path).unwrap();
+    let then = std::time::SystemTime::now();
+    for (content, is_good) in [(vec![b'x'; good.len()], false), (good, true)] {
+        fs::write(&path, content).unwrap();
+        File::options()
+            .write(true)
+            .open(&path)
+            .unwrap()
+            .set_modified(then)
+            .unwrap();
+        assert_eq!(verifier.verify(&ci).is_some(), is_good);
+    }
+}
+
+#[test]
 fn who_may_build_may_plan_and_nobody_else_may_more_than_is_written() {
     use Scope::{Admin, Build, Plan, Push};
     let all = [Plan, Build, Push, Admin];

@@ -1,7 +1,5 @@
 //! A worker's view of the tokens: which of them is shown to it, if any.
 
-use std::fs;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -9,6 +7,7 @@ use time::OffsetDateTime;
 
 use super::secret::Fingerprint;
 use super::{PREFIX, Scopes, Token, TokenError, Tokens, day, written};
+use crate::stamp::Stamp;
 
 /// Who showed a good token.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,7 +31,7 @@ pub struct Verifier {
 #[derive(Debug, Default)]
 struct Known {
     /// Tells one file from the one that took its place.
-    stamp: Option<(u64, u64, i64, i64)>,
+    stamp: Stamp,
     tokens: Vec<(Fingerprint, Token)>,
 }
 
@@ -96,14 +95,16 @@ impl Verifier {
     /// What is known of the tokens, after a look whether the file is another by now. One that cannot be read lets nobody in.
     fn fresh(&self) -> MutexGuard<'_, Known> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let stamp = fs::metadata(self.tokens.path())
-            .ok()
-            .map(|file| (file.ino(), file.len(), file.mtime(), file.mtime_nsec()));
+        let stamp = Stamp::of(&self.tokens.path());
         if stamp != known.stamp {
-            let tokens = self.tokens.list().unwrap_or_else(|error| {
-                tracing::warn!(%error, "no token is good");
-                Vec::new()
-            });
+            let (tokens, stamp) = match self.tokens.list() {
+                Ok(tokens) => (tokens, stamp),
+                Err(error) => {
+                    // The next who comes tries again: what failed may have been the disk, and not the file.
+                    tracing::warn!(%error, "no token is good");
+                    (Vec::new(), Stamp::default())
+                }
+            };
             known.tokens = tokens
                 .into_iter()
                 .filter_map(|token| Some((Fingerprint::from_text(&token.sha256)?, token)))

@@ -153,7 +153,23 @@ async fn a_certificate_that_changes_is_read_again_and_a_broken_one_is_not() {
     std::fs::write(&good, "-----BEGIN").unwrap();
     tokio::time::sleep(Duration::from_millis(1100)).await;
     assert!(greet(&worker, old.path(), "localhost").await.is_ok());
-    certify(folder.path());
+    // What could not be read is tried again, also where nothing of the file tells that it is another by now.
+    let new = tempfile::tempdir().unwrap();
+    certify(new.path());
+    let renewed = std::fs::read(new.path().join("certificate.pem")).unwrap();
+    std::fs::copy(new.path().join("key.pem"), folder.path().join("key.pem")).unwrap();
+    let then = std::time::SystemTime::now();
+    for content in [vec![b'-'; renewed.len()], renewed] {
+        tokio::time::sleep(Duration::from_millis(1100)).await;
+        assert!(greet(&worker, old.path(), "localhost").await.is_ok());
+        std::fs::write(&good, content).unwrap();
+        std::fs::File::options()
+            .write(true)
+            .open(&good)
+            .unwrap()
+            .set_modified(then)
+            .unwrap();
+    }
     tokio::time::sleep(Duration::from_millis(1100)).await;
     assert!(greet(&worker, folder.path(), "localhost").await.is_ok());
     assert!(greet(&worker, old.path(), "localhost").await.is_err());

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::body::Bytes;
 use axum::extract::ws::{Message, WebSocket, close_code};
@@ -15,7 +14,6 @@ use stagewright_core::protocol::{
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::{JoinHandle, JoinSet};
-use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::super::App;
@@ -51,34 +49,18 @@ pub(super) async fn run(
     doorway: OwnedSemaphorePermit,
 ) {
     let (sink, mut stream) = socket.split();
-    let broken = CancellationToken::new();
-    let (outbox, writer) = outbox::open(sink, &app.limits, broken.clone());
-    // Each part of an end gets its share, so that all of it fits into the time that the server gives it.
-    let share = app.limits.farewell / 4;
+    let writing = outbox::open(sink, &app.limits);
     let end = tokio::select! {
-        end = converse(&app, &mut stream, &outbox, doorway) => end,
-        () = outbox.watch(&app.limits) => End::Silent,
-        () = broken.cancelled() => End::Client,
-        // Where the client is slow, the conversation may be waiting for it and not see that it is over.
-        () = overdue(&app.closing, share) => SHUTTING_DOWN,
+        end = converse(&app, &mut stream, &writing.outbox, doorway) => end,
+        () = writing.outbox.watch(&app.limits) => End::Silent,
+        () = writing.broken.cancelled() => End::Client,
+        () = writing.overdue(&app.closing) => SHUTTING_DOWN,
     };
-    if let End::Close(code, reason) = end {
-        // What was said before stands in the queue before it; a client that does not read does not hold us up.
-        let farewell = outbox.send(outbox::close(code, reason));
-        _ = tokio::time::timeout(share, farewell).await;
-        drop(outbox);
-        let settled = async {
-            _ = writer.await;
-            // What the client sent meanwhile is read and let go: closing on unread data would reset the connection
-            // and could cost the client our last words.
-            while let Some(Ok(_)) = stream.next().await {}
-        };
-        if tokio::time::timeout(share, settled).await.is_err() {
-            broken.cancel();
-        }
-    } else {
-        broken.cancel();
-    }
+    let last_word = match end {
+        End::Close(code, reason) => Some((code, reason)),
+        End::Client | End::Silent => None,
+    };
+    writing.end(last_word, stream).await;
     drop(place);
 }
 
@@ -118,12 +100,6 @@ async fn converse(
             return End::Client;
         }
     }
-}
-
-/// Returns `grace` after `token` was cancelled.
-async fn overdue(token: &CancellationToken, grace: Duration) {
-    token.cancelled().await;
-    tokio::time::sleep(grace).await;
 }
 
 /// A frame that means something.

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use axum::body::Bytes;
 use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket};
-use futures_util::SinkExt as _;
-use futures_util::stream::SplitSink;
+use futures_util::stream::{SplitSink, SplitStream};
+use futures_util::{SinkExt as _, StreamExt as _};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -70,20 +70,21 @@ impl Liveness {
     }
 }
 
-/// Starts the writer. It ends when all outboxes are gone, and then closes the connection as `farewell` says; or when
-/// `broken` is cancelled, and then at once.
-pub(super) fn open(
-    sink: SplitSink<WebSocket, Message>,
-    limits: &Limits,
-    broken: CancellationToken,
-) -> (Outbox, JoinHandle<()>) {
+/// Starts the writer. It ends when all outboxes are gone, or when the connection is known to be broken, and then at once.
+pub(super) fn open(sink: SplitSink<WebSocket, Message>, limits: &Limits) -> Writing {
+    let broken = CancellationToken::new();
     let (queue, messages) = mpsc::channel(limits.outbox.max(1));
     let liveness = Arc::new(Liveness {
         began: Instant::now(),
         last: AtomicU64::new(0),
     });
-    let writer = tokio::spawn(write(sink, messages, Arc::clone(&liveness), broken));
-    (Outbox { queue, liveness }, writer)
+    let writer = tokio::spawn(write(sink, messages, Arc::clone(&liveness), broken.clone()));
+    Writing {
+        outbox: Outbox { queue, liveness },
+        writer,
+        broken,
+        share: limits.farewell / 4,
+    }
 }
 
 async fn write(
@@ -108,10 +109,49 @@ async fn write(
     }
 }
 
-/// The last frame of a connection that ends in order.
-pub(super) fn close(code: u16, reason: &'static str) -> Message {
-    Message::Close(Some(CloseFrame {
-        code,
-        reason: Utf8Bytes::from_static(reason),
-    }))
+/// What a connection has to write with, from its first word to its last.
+pub(super) struct Writing {
+    pub(super) outbox: Outbox,
+    writer: JoinHandle<()>,
+    /// Cancelled where the connection broke.
+    pub(super) broken: CancellationToken,
+    /// Each part of an end gets its share, so that all of it fits into the time that the server gives it.
+    share: Duration,
+}
+
+impl Writing {
+    /// Returns a while after `closing` was cancelled: where the client is slow, whoever talks with it may be waiting for it and
+    /// not see that it is over.
+    pub(super) async fn overdue(&self, closing: &CancellationToken) {
+        closing.cancelled().await;
+        tokio::time::sleep(self.share).await;
+    }
+
+    /// Ends the connection, with a last word where there is somebody to hear it.
+    pub(super) async fn end(
+        self,
+        last_word: Option<(u16, &'static str)>,
+        mut stream: SplitStream<WebSocket>,
+    ) {
+        let Some((code, reason)) = last_word else {
+            self.broken.cancel();
+            return;
+        };
+        // What was said before stands in the queue before it; a client that does not read does not hold us up.
+        let close = Message::Close(Some(CloseFrame {
+            code,
+            reason: Utf8Bytes::from_static(reason),
+        }));
+        _ = tokio::time::timeout(self.share, self.outbox.send(close)).await;
+        drop(self.outbox);
+        let settled = async {
+            _ = self.writer.await;
+            // What the client sent meanwhile is read and let go: closing on unread data would reset the connection and could
+            // cost the client our last words.
+            while let Some(Ok(_)) = stream.next().await {}
+        };
+        if tokio::time::timeout(self.share, settled).await.is_err() {
+            self.broken.cancel();
+        }
+    }
 }

@@ -16,6 +16,7 @@ use stagewright_core::protocol::{BuildEvent, Event};
 use super::super::App;
 use super::super::problem::Problem;
 use super::{events, query};
+use crate::said::plain;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -153,16 +154,4 @@ impl Teller {
         told.push_str(&plain(text));
         self.ended = text.ends_with('\n');
     }
-}
-
-/// What strangers wrote, for somebody's terminal: control codes are seen as marks. Lines and tabs stay.
-fn plain(text: &str) -> String {
-    text.chars()
-        .map(|letter| match letter {
-            '\n' | '\t' => letter,
-            '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => char::REPLACEMENT_CHARACTER,
-            letter if letter.is_control() => char::REPLACEMENT_CHARACTER,
-            letter => letter,
-        })
-        .collect()
 }

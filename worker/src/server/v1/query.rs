@@ -6,6 +6,7 @@ use axum::http::{StatusCode, Uri};
 use serde::de::DeserializeOwned;
 
 use super::super::problem::Problem;
+use crate::said::innermost;
 
 /// Reads the parameters.
 pub(super) fn read<T: DeserializeOwned>(uri: &Uri) -> Result<T, Problem> {
@@ -14,7 +15,7 @@ pub(super) fn read<T: DeserializeOwned>(uri: &Uri) -> Result<T, Problem> {
         .map_err(|error| {
             Problem::new(
                 StatusCode::BAD_REQUEST,
-                format!("The address's parameters cannot be read: {}", root(&error)),
+                format!("The address's parameters cannot be read: {}", innermost(&error)),
             )
         })
 }
@@ -23,12 +24,3 @@ pub(super) fn read<T: DeserializeOwned>(uri: &Uri) -> Result<T, Problem> {
 #[derive(Debug, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct None {}
-
-/// What was wrong in truth, without those who passed it on.
-fn root(error: &dyn std::error::Error) -> String {
-    let mut innermost = error;
-    while let Some(source) = innermost.source() {
-        innermost = source;
-    }
-    innermost.to_string()
-}

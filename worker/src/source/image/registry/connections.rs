@@ -1,11 +1,12 @@
 //! HTTP with TLS and without.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 
 use reqwest::{Client, redirect};
 
 use super::Patience;
-use super::endpoint::innermost;
+use crate::said::innermost;
+use crate::trust;
 
 const MOST_REDIRECTS: usize = 5;
 
@@ -36,7 +37,6 @@ impl Connections {
 }
 
 fn build_client(plain: bool, patience: Patience) -> Result<Client, String> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
     let redirects = redirect::Policy::custom(|attempt| {
         let downgrade = attempt
             .previous()
@@ -57,13 +57,8 @@ fn build_client(plain: bool, patience: Patience) -> Result<Client, String> {
         .read_timeout(patience.read)
         .redirect(redirects);
     let builder = if plain {
-        // Plain registries stand on this machine or near it: no proxy. Without root certificates, TLS servers are
-        // not trusted at all, so a redirect to one fails rather than going unchecked.
-        let tls = rustls::ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(|error| format!("cannot be reached: TLS is not available ({error})"))?
-            .with_root_certificates(rustls::RootCertStore::empty())
-            .with_no_client_auth();
+        // Plain registries stand on this machine or near it: no proxy.
+        let tls = trust::nobody().map_err(|error| format!("cannot be reached: {error}"))?;
         builder.no_proxy().tls_backend_preconfigured(tls)
     } else {
         // Fails where another part of the process has chosen one already, which is as good.

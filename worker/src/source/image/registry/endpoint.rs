@@ -8,6 +8,7 @@ use stagewright_core::digest::Digest;
 
 use super::Failure;
 use crate::config::Credentials;
+use crate::said::innermost;
 use crate::source::image::error::ImageError;
 use crate::source::image::reference::Reference;
 
@@ -29,15 +30,6 @@ pub(in crate::source::image) struct Endpoint {
     pub(in crate::source::image) plain_http: bool,
     /// Who to say we are.
     pub(in crate::source::image) credentials: Option<Credentials>,
-}
-
-/// The deepest cause: `reqwest`'s own message repeats the address, which the message around it names already.
-pub(super) fn innermost(error: &dyn std::error::Error) -> String {
-    let mut deepest = error;
-    while let Some(source) = deepest.source() {
-        deepest = source;
-    }
-    deepest.to_string()
 }
 
 /// How long a registry wants us to wait, where it says so in seconds.
