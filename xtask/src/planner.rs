@@ -44,6 +44,28 @@ fn module(folder: &Path) -> Module<'_> {
     }
 }
 
+/// All that `web/npm/pack.mjs` reads, and what it bundles with.
+fn packed(place: &Place) -> Outcome<Inputs> {
+    let mut inputs = Inputs::new();
+    for path in [
+        "Cargo.toml",
+        "LICENSE-APACHE",
+        "LICENSE-MIT",
+        "web/browser",
+        "web/embed",
+        "web/npm",
+        "web/package-lock.json",
+    ] {
+        inputs = inputs.files(&place.root.join(path))?;
+    }
+    for [module, script] in [files(place), insight::modules(place)] {
+        // The types can be others where module and script are the same.
+        let types = script.with_extension("d.ts");
+        inputs = inputs.files(&module)?.files(&script)?.files(&types)?;
+    }
+    Ok(inputs)
+}
+
 /// Builds all of it. The tools have to be there.
 pub(crate) fn build(place: &Place, report: &mut Report) -> Outcome<()> {
     report.step("planner for any page", |line| {
@@ -63,13 +85,7 @@ pub(crate) fn build(place: &Place, report: &mut Report) -> Outcome<()> {
     })?;
     product::npm_packages(place, report)?;
     report.step("element and npm package", |line| {
-        let mut inputs = Inputs::new();
-        for path in ["Cargo.toml", "web/npm", "web/embed", "web/browser"] {
-            inputs = inputs.files(&place.root.join(path))?;
-        }
-        for module in [files(place), insight::modules(place)].concat() {
-            inputs = inputs.files(&module)?;
-        }
+        let inputs = packed(place)?;
         let package = package(place);
         let output = package.join("package.json");
         let made = stamp::unless_fresh(place, "npm-package", &output, inputs, || {
@@ -81,4 +97,53 @@ pub(crate) fn build(place: &Place, report: &mut Report) -> Outcome<()> {
         })?;
         Ok(if made { Done::Made } else { Done::UpToDate })
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn the_package_is_put_together_anew_when_anything_in_it_changed() {
+        let root = std::env::temp_dir().join(format!("stagewright-packed-{}", std::process::id()));
+        let place = Place {
+            target: root.join("target"),
+            root: root.clone(),
+        };
+        let output = root.join("Cargo.toml");
+        let is_made =
+            || stamp::unless_fresh(&place, "packed", &output, packed(&place).unwrap(), || Ok(())).unwrap();
+        let read = [
+            "Cargo.toml",
+            "LICENSE-MIT",
+            "web/npm/index.d.ts",
+            "web/embed/element.js",
+            "web/browser/link.js",
+            "web/package-lock.json",
+            "target/planner/stagewright_core.js",
+            "target/planner/stagewright_core.d.ts",
+            "target/insight/stagewright_insight_bg.wasm",
+            "target/insight/stagewright_insight.d.ts",
+        ];
+        let write = |path: &str, text: &str| {
+            let path = root.join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        };
+        for path in read {
+            write(path, "one");
+        }
+        assert!(is_made());
+        for path in read {
+            assert!(!is_made(), "{path}");
+            write(path, "other");
+            assert!(is_made(), "{path}");
+        }
+        // What it writes beside the planner itself is no reason to write it again.
+        write("target/planner/element.js", "made");
+        assert!(!is_made());
+        fs::remove_dir_all(root).unwrap();
+    }
 }
