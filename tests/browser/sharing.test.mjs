@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
+import { deflateRawSync } from "node:zlib";
 
 import { launch } from "./support/browser.mjs";
 import { eventually } from "./support/eventually.mjs";
@@ -154,10 +155,9 @@ describe("share links", () => {
 
   it("a small link that would become large is not opened", async () => {
     const playground = await open("");
-    const bomb = await playground.page.evaluate(async () => {
-      const { pack } = await import("./browser.js");
-      return pack(JSON.stringify({ files: [{ path: "Dockerfile", text: `FROM scratch\n#${"x".repeat(3 << 20)}` }] }));
-    });
+    // The page packs no such thing.
+    const json = JSON.stringify({ files: [{ path: "Dockerfile", text: `FROM scratch\n#${"x".repeat(3 << 20)}` }] });
+    const bomb = Buffer.concat([Buffer.from([1, 0, 0, 0, 0]), deflateRawSync(json)]).toString("base64url");
     assert.ok(bomb.length < 8_000, String(bomb.length));
     await playground.page.evaluate((packed) => (location.hash = `#s=${packed}`), bomb);
     await said(playground, /more than a link may/);
@@ -170,6 +170,17 @@ describe("share links", () => {
     await playground.writeDockerfile(`FROM scratch\n# ${noise}\n`);
     assert.ok((await copied(playground)).length > 8_000);
     await said(playground, /Many programs cut such long links off/);
+    await playground.close();
+  });
+
+  it("what is too much for any link is not copied, and the page says why", async () => {
+    const playground = await open("");
+    await playground.writeDockerfile(`FROM scratch\n# ${"x".repeat(1 << 20)}\n`);
+    await playground.page.evaluate(() => navigator.clipboard.writeText("before"));
+    await playground.get("share").click();
+    await playground.get("copy-link").click();
+    await said(playground, /more than the 1 MiB that a link holds/);
+    assert.equal(await playground.page.evaluate(() => navigator.clipboard.readText()), "before");
     await playground.close();
   });
 

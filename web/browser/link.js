@@ -2,12 +2,13 @@
 // fields. The browser itself deflates, so a link costs nothing but these lines.
 
 const VERSION = 1;
-/** Longer ones are not inflated to their end, whatever they are: this is far more than a link holds. */
+/** Longer texts are not packed, nor inflated to their end, whatever they are: `core/src/link.rs` has the same number. */
 const MOST = 1 << 20;
 
-/** Text as it stands behind `#s=`. */
+/** Text as it stands behind `#s=`; an error says what the writer can do. */
 export async function pack(text) {
   const bytes = new TextEncoder().encode(text);
+  if (bytes.length > MOST) throw new RangeError("These files are more than the 1 MiB that a link holds. Take large ones out, or send the files instead.");
   const deflated = await through(bytes, new CompressionStream("deflate-raw"));
   const whole = new Uint8Array(5 + deflated.length);
   whole[0] = VERSION;
