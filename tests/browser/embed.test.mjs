@@ -143,6 +143,38 @@ describe("the element", () => {
     await page.end();
   });
 
+  it("a link that is drawn with other choices leads to these, and keeps all else that it carries", async () => {
+    const { unpack } = await import(join(places.root, "web/browser/link.js"));
+    const { fragment, link } = kept[1];
+    const at = (id, attributes) => `<stagewright-plan id="${id}" ${attributes}></stagewright-plan>`;
+    const page = await open(
+      at("other", `link="https://play.example/${fragment}" target="ship" build-args="V=3"`) +
+        at("same", `link="https://play.example/?a${fragment}&amp;token=secret" target="build" platform="linux/arm64" build-args="V=2 &#252; &#10003;"`) +
+        at("bare", `link="${fragment.slice(3)}" playground="https://mine.example/"`),
+      { viewport: { width: 1000, height: 3000 } },
+    );
+    await drawn(page, 3);
+    const leads = (id) => page.locator(`#${id} a`).getAttribute("href");
+    const other = new URL(await leads("other"));
+    assert.deepEqual(JSON.parse(await unpack(other.hash.slice(3))), { ...link, target: "ship", buildArgs: { ...link.buildArgs, V: "3" } });
+    assert.equal(await leads("same"), `https://play.example/?a${fragment}`, "what is not changed is not packed anew, and no token goes along");
+    assert.equal(await leads("bare"), `https://mine.example/${fragment}`);
+    await page.end();
+  });
+
+  it("what is wrong with the link does not take the drawing away", async () => {
+    const { pack } = await import(join(places.root, "web/browser/link.js"));
+    const odd = await pack(JSON.stringify({ files: [null, 7, { path: "x", text: "FROM a AS one\n" }], dockerfile: "x" }));
+    const page = await open(
+      `${inside(two, 'playground="https://["')}${inside(`${two}#${"x".repeat(1 << 20)}\n`, 'playground="https://play.example/"')}<stagewright-plan link="${odd}"></stagewright-plan>`,
+      { viewport: { width: 1000, height: 3000 } },
+    );
+    await drawn(page, 3);
+    assert.equal(await page.locator("stagewright-plan a").count(), 0);
+    assert.equal(await page.locator("stagewright-plan [role=alert]").count(), 0);
+    await page.end();
+  });
+
   it("thirty on a page fetch the planner once, and only those that are seen are drawn", async () => {
     const page = await open(`<p>Far above.</p><div class="far"></div>${inside().repeat(30)}`, {
       css: ".far { height: 3000px } stagewright-plan { min-height: 400px }",
@@ -176,6 +208,10 @@ describe("the element", () => {
       [":root { color-scheme: light dark }", { colorScheme: "light" }, light],
       [":root { color-scheme: dark }", { colorScheme: "light" }, dark],
       ["body { background: #111; color: #eee }", { colorScheme: "light" }, dark],
+      ["body { background: oklch(0.2 0.03 260); color: oklch(0.95 0.01 260) }", { colorScheme: "light" }, dark],
+      ["body { background: oklch(0.97 0.01 350); color: oklch(0.3 0.1 350) }", { colorScheme: "dark" }, light],
+      ["body { background: black; color: color(display-p3 0.9 0.9 0.8) }", { colorScheme: "light" }, dark],
+      ["body { background: black; color: color-mix(in oklab, white 90%, red) }", { colorScheme: "light" }, dark],
       ["", { colorScheme: "dark" }, light],
     ]) {
       const page = await open(inside(), { css, ...options });

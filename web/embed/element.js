@@ -87,7 +87,8 @@ export class StagewrightPlan extends Base {
         direction: this.#narrow ? "topToBottom" : "leftToRight",
         title: this.getAttribute("label"),
       });
-      const address = await this.#address(asked);
+      // A drawing is worth as much without a link.
+      const address = await this.#address(asked).catch((error) => console.warn(`stagewright-plan: there is no link to the playground: ${error.message}`));
       if (turn !== this.#turn) return;
       this.#show(analysis, svg, asked, address);
       this.dispatchEvent(new CustomEvent("plan", { detail: { analysis } }));
@@ -98,39 +99,40 @@ export class StagewrightPlan extends Base {
     }
   }
 
-  /** The Dockerfile and what is planned of it. */
+  /** The Dockerfile and what is planned of it; of a share link also the link, and whether something else is planned here. */
   async #asked() {
     const options = {};
-    const link = this.getAttribute("link");
+    let link = null;
     let source;
-    if (link !== null) {
-      const packed = link.match(/(?:^|[#&])s=([^&]*)/)?.[1] ?? link.trim();
-      source = read(await unpack(packed), options);
+    if (this.hasAttribute("link")) {
+      link = await opened(this.getAttribute("link"));
+      source = read(link.carried, options);
     } else if (this.hasAttribute("src")) {
       source = await fetched(new URL(this.getAttribute("src"), this.baseURI));
     } else {
       source = written(this);
     }
+    const before = JSON.stringify(options);
     if (this.getAttribute("target")) options.target = this.getAttribute("target");
     if (this.getAttribute("platform")) options.platform = this.getAttribute("platform");
     for (const line of (this.getAttribute("build-args") ?? "").split("\n").filter((line) => line.trim())) {
       const [name, ...value] = line.trim().split("=");
       options.buildArgs = { ...options.buildArgs, [name]: value.join("=") };
     }
-    return { source, options, link };
+    return { source, options, link, changed: JSON.stringify(options) !== before };
   }
 
   /** Where the same can be tried out; `null` where there is no playground. */
-  async #address({ source, options, link }) {
-    const [page, fragment] = (link ?? "").split("#");
-    const playground = this.getAttribute("playground") ?? (fragment === undefined ? "" : page);
+  async #address({ source, options, link, changed }) {
+    const playground = this.getAttribute("playground") ?? link?.page;
     if (!playground) return null;
     const address = new URL(playground, this.baseURI);
     // Whatever an attribute says, a press on the link runs nothing.
     if (!["http:", "https:"].includes(address.protocol)) return null;
-    const { target, platform, buildArgs } = options;
-    const shared = { files: [{ path: "Dockerfile", text: source }], dockerfile: "Dockerfile", target, platform, buildArgs };
-    address.hash = fragment ?? `s=${await pack(JSON.stringify(shared))}`;
+    // A link carries more than the Dockerfile, and all of it goes on with it.
+    const carried = link?.carried ?? { files: [{ path: "Dockerfile", text: source }], dockerfile: "Dockerfile" };
+    const packed = link && !changed ? link.packed : await pack(JSON.stringify({ ...carried, ...options }));
+    address.hash = `s=${packed}`;
     return address.href;
   }
 
@@ -189,10 +191,24 @@ export class StagewrightPlan extends Base {
   #isDark() {
     const theme = this.getAttribute("theme");
     if (theme === "light" || theme === "dark") return theme === "dark";
-    const [red, green, blue] = getComputedStyle(this).color.match(/[\d.]+/g).map(Number);
+    const [red, green, blue] = painted(getComputedStyle(this).color);
     return 0.299 * red + 0.587 * green + 0.114 * blue > 140;
   }
 }
+
+/** What a colour is on the screen: red, green and blue, up to 255. */
+function painted(colour) {
+  // Most are told as that; there a browser that keeps pages from reading pixels is right, too.
+  if (colour.startsWith("rgb")) return colour.match(/[\d.]+/g).map(Number);
+  // Others, such as oklch(), are painted and looked at.
+  canvas ??= Object.assign(document.createElement("canvas"), { width: 1, height: 1 }).getContext("2d", { willReadFrequently: true });
+  canvas.clearRect(0, 0, 1, 1);
+  canvas.fillStyle = colour;
+  canvas.fillRect(0, 0, 1, 1);
+  return canvas.getImageData(0, 0, 1, 1).data;
+}
+
+let canvas = null;
 
 /** What stands inside of an element, without the indentation that it has in the page. */
 function written(element) {
@@ -220,11 +236,17 @@ async function fetched(address) {
   return answer.text();
 }
 
-/** The Dockerfile in what a link carries; its choices go into `options`. */
-function read(json, options) {
-  const { files, dockerfile, target, platform, buildArgs } = JSON.parse(json);
-  const file = files.find(({ path }) => path === dockerfile) ?? files[0];
-  if (typeof file?.text !== "string") throw new Error("There is no Dockerfile in this link.");
+/** A share link: the page that it leads to, and what it carries. */
+async function opened(link) {
+  const [fragment, page] = link.trim().split("#").reverse();
+  const packed = fragment.match(/(?:^|&)s=([^&]*)/)?.[1] ?? fragment;
+  return { page, packed, carried: JSON.parse(await unpack(packed)) };
+}
+
+/** The Dockerfile in what a link carries, whatever else is in it; its choices go into `options`. */
+function read({ files, dockerfile, target, platform, buildArgs }, options) {
+  const file = files?.find?.((file) => file?.path === dockerfile) ?? files?.[0];
+  if (typeof file?.text !== "string" || file.encoded) throw new Error("There is no Dockerfile in this link.");
   if (target) options.target = target;
   if (platform) options.platform = platform;
   if (buildArgs) options.buildArgs = buildArgs;
