@@ -1,9 +1,9 @@
 //! Proof that a message comes from whoever shares a key, and is as it was sent: HMAC-SHA256.
 
 use std::fmt;
-use std::fmt::Write as _;
 
 use ring::hmac;
+use stagewright_core::digest::Digest;
 use subtle::ConstantTimeEq as _;
 
 use crate::source::secret::Secret;
@@ -33,41 +33,26 @@ impl SigningKey {
 
     /// `sha256=` and the digits for the parts of a message, one after the other.
     pub fn sign(&self, parts: &[&[u8]]) -> String {
-        let mut text = SCHEME.to_owned();
-        for byte in self.mac(parts).as_ref() {
-            // Writing to a text cannot fail.
-            _ = write!(text, "{byte:02x}");
-        }
-        text
+        format!("{SCHEME}{}", self.mac(parts).hex())
     }
 
     /// Whether `signature` is that of the message. How long it takes says nothing of how much of it is right.
     pub fn verifies(&self, parts: &[&[u8]], signature: &str) -> bool {
-        let given = signature.strip_prefix(SCHEME).and_then(decoded);
         // Worked out in any case, so that a text that is none takes as long.
         let right = self.mac(parts);
-        given.is_some_and(|given| given.ct_eq(right.as_ref()).into())
+        let given = signature.strip_prefix(SCHEME).map(str::to_ascii_lowercase);
+        given.is_some_and(|given| given.as_bytes().ct_eq(right.hex().as_bytes()).into())
     }
 
-    fn mac(&self, parts: &[&[u8]]) -> hmac::Tag {
+    fn mac(&self, parts: &[&[u8]]) -> Digest {
         let key = hmac::Key::new(hmac::HMAC_SHA256, self.reveal());
         let mut context = hmac::Context::with_key(&key);
         for part in parts {
             context.update(part);
         }
-        context.sign()
+        // 32 bytes of SHA-256, as those of a content are.
+        Digest::from_raw(context.sign().as_ref())
     }
-}
-
-fn decoded(digits: &str) -> Option<Vec<u8>> {
-    let plain = digits.len() == 64 && digits.bytes().all(|digit| digit.is_ascii_hexdigit());
-    if !plain {
-        return None;
-    }
-    (0..64)
-        .step_by(2)
-        .map(|at| u8::from_str_radix(digits.get(at..at + 2)?, 16).ok())
-        .collect()
 }
 
 #[cfg(test)]
