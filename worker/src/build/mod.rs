@@ -4,8 +4,8 @@
 //! the build's record before anyone sees it, so that a client which comes back gets what it missed, in order.
 //!
 //! What a build does when its turn comes is its work: to carry out a plan that is ready, or all that a request asks for
-//! ([`crate::request`]). What was asked for is then kept beside the record, and such a build outlives the worker: it is
-//! queued again, in its place and under its number, when the next one starts.
+//! ([`crate::request`]). What was asked for is then kept beside the record until it has ended, and such a build outlives the
+//! worker: it is queued again, in its place and under its number, when the next one starts.
 
 pub mod history;
 mod record;
@@ -37,7 +37,7 @@ use crate::export::{Naming, name_for};
 use crate::source::local::Contexts;
 
 pub use record::EventStream;
-use record::Record;
+use record::{Asked, Record};
 use tally::Figures;
 use totals::{Counted, Totals};
 
@@ -170,8 +170,10 @@ pub struct Queued {
     pub title: String,
     /// Stands for what is asked for until there is a plan.
     pub digest: Digest,
-    /// What was asked for, as it is kept beside the record; for the owner's eyes only.
+    /// What it takes to begin anew: kept beside the record until the build has ended, for the owner's eyes only.
     pub kept: Vec<u8>,
+    /// What was asked for as it may be told, for as long as there is a record.
+    pub told: Vec<u8>,
     /// Whether what is kept is all that it takes to begin anew.
     pub resumable: bool,
     /// A build that need not begin any more where this one is there.
@@ -183,7 +185,7 @@ pub struct Queued {
 pub struct Unfinished {
     /// The build.
     pub id: BuildId,
-    /// What was asked for.
+    /// What was kept of it.
     pub kept: Vec<u8>,
 }
 
@@ -308,10 +310,14 @@ impl Builds {
             .replaces
             .as_deref()
             .and_then(|id| self.shared.find(id).ok());
-        let kept = Some((queued.kept.as_slice(), queued.resumable));
+        let asked = Some(Asked {
+            kept: &queued.kept,
+            told: &queued.told,
+            resumable: queued.resumable,
+        });
         let record = self
             .shared
-            .create(queued.title, queued.digest, kept, replaced.as_ref())?;
+            .create(queued.title, queued.digest, asked, replaced.as_ref())?;
         let id = record.id();
         if let Some(replaced) = replaced {
             replaced.supersede(&id);
@@ -442,9 +448,9 @@ impl Builds {
         Ok(())
     }
 
-    /// What the build was asked for, where that was kept beside its record.
-    pub fn kept(&self, id: &str) -> Result<Option<Vec<u8>>, BuildsError> {
-        Ok(self.shared.find(id)?.kept())
+    /// What the build was asked for as it may be told, where that was kept beside its record.
+    pub fn asked(&self, id: &str) -> Result<Option<Vec<u8>>, BuildsError> {
+        Ok(self.shared.find(id)?.asked())
     }
 
     /// The build that was asked for in the place of this one, before it began.
@@ -568,13 +574,13 @@ impl Shared {
         Ok(())
     }
 
-    /// Records a new build, and forgets old ones where there are too many. `kept` is what was asked for, and whether that
-    /// is enough to begin anew. The one that it replaces is not counted among those that wait.
+    /// Records a new build, and forgets old ones where there are too many. The one that it replaces is not counted among those
+    /// that wait.
     fn create(
         &self,
         title: String,
         digest: Digest,
-        kept: Option<(&[u8], bool)>,
+        asked: Option<Asked<'_>>,
         replaces: Option<&Arc<Record>>,
     ) -> Result<Arc<Record>, StartError> {
         let mut records = self.write();
@@ -604,7 +610,7 @@ impl Shared {
             title,
             digest,
             self.limits.record_bytes,
-            kept,
+            asked,
         )
         .map_err(|error| StartError::Record(error.to_string()))?;
         records.by_number.insert(number, Arc::clone(&record));

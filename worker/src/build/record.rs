@@ -1,8 +1,9 @@
 //! The record of one build: a summary, and its events, numbered from 1 without gaps.
 //!
 //! On disk a build is a folder named by its number, with `build.json` (the summary and the image) and `events.jsonl`
-//! (one event a line), and where it can be asked for anew `request.json`, which is its asker's. While a build is at work its
-//! events are also kept in memory; afterwards they are read from disk when someone asks.
+//! (one event a line). Where it was asked for by a request, that is kept in two forms, which are the asker's: `asked.json` as it may
+//! be told, and `request.json` with all that it takes to begin anew, which is there until the build has ended. While a build is at
+//! work its events are also kept in memory; afterwards they are read from disk when someone asks.
 //!
 //! Beside the folders, `next` has the number of the next build, where that does not follow from them: others name builds by
 //! their numbers after those are forgotten.
@@ -35,7 +36,19 @@ use crate::whole_file;
 pub(super) const SUMMARY_FILE: &str = "build.json";
 pub(super) const EVENTS_FILE: &str = "events.jsonl";
 pub(super) const KEPT_FILE: &str = "request.json";
+const ASKED_FILE: &str = "asked.json";
 const NEXT_FILE: &str = "next";
+
+/// What a build was asked for.
+#[derive(Clone, Copy)]
+pub(super) struct Asked<'a> {
+    /// All that it takes to begin anew.
+    pub(super) kept: &'a [u8],
+    /// As it may be told.
+    pub(super) told: &'a [u8],
+    /// Whether the first is enough by itself.
+    pub(super) resumable: bool,
+}
 
 /// What `build.json` holds.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -91,7 +104,7 @@ impl Record {
         title: String,
         digest: Digest,
         limit: u64,
-        kept: Option<(&[u8], bool)>,
+        asked: Option<Asked<'_>>,
     ) -> Result<Arc<Self>, BuildsError> {
         let directory = root.join(number.to_string());
         let failed = |error: std::io::Error| records_error(&directory, &error);
@@ -111,7 +124,7 @@ impl Record {
             failure: None,
         };
         fs::create_dir(&directory).map_err(failed)?;
-        let begun = begin(root, &directory, &stored, kept.map(|(kept, _)| kept));
+        let begun = begin(root, &directory, &stored, asked);
         let file = begun.map_err(|error| {
             // Its asker is told that there is no such build, so the next worker must not find one.
             remove(root, number);
@@ -133,7 +146,7 @@ impl Record {
             }),
             newest: watch::Sender::new(0),
             cancel: CancellationToken::new(),
-            resumable: kept.is_some_and(|(_, resumable)| resumable),
+            resumable: asked.is_some_and(|asked| asked.resumable),
             interrupted: AtomicBool::new(false),
         }))
     }
@@ -193,9 +206,14 @@ impl Record {
         self.lock().stored.failure.clone()
     }
 
-    /// What was asked for, where that was kept.
+    /// What it takes to begin anew, until it has ended.
     pub(super) fn kept(&self) -> Option<Vec<u8>> {
         fs::read(self.directory.join(KEPT_FILE)).ok()
+    }
+
+    /// What was asked for as it may be told, where that was kept.
+    pub(super) fn asked(&self) -> Option<Vec<u8>> {
+        fs::read(self.directory.join(ASKED_FILE)).ok()
     }
 
     /// It is the build's turn. Says whether it still wants it.
@@ -303,6 +321,7 @@ impl Record {
         };
         current.write(&event, &self.directory);
         current.events.push(Arc::new(event));
+        let mut is_recorded = terminal.is_some();
         if let Some(state) = terminal {
             stored.summary.state = state;
             stored.tally = Some(current.tally.clone());
@@ -310,6 +329,7 @@ impl Record {
                 Ok(()) if current.file.is_some() => *live = None,
                 Ok(()) => {}
                 Err(error) => {
+                    is_recorded = false;
                     tracing::warn!(directory = %self.directory.display(), %error, "a build's end cannot be recorded");
                 }
             }
@@ -317,8 +337,8 @@ impl Record {
         drop(inner);
         self.newest.send_replace(seq);
         // Nobody has to wait for the disk: a worker that is killed loses nothing that was written.
-        if terminal.is_some()
-            && let Err(error) = flush(&self.directory)
+        if is_recorded
+            && let Err(error) = flush(&self.directory).and_then(|()| drop_kept(&self.directory))
             // One that was forgotten meanwhile is missed by nobody.
             && error.kind() != std::io::ErrorKind::NotFound
         {
@@ -512,6 +532,9 @@ fn open(directory: &Path, limit: u64) -> std::io::Result<Record> {
             close(directory, &mut stored, mended)?;
         }
     }
+    if live.is_none() {
+        drop_kept(directory)?;
+    }
     let newest = watch::Sender::new(stored.summary.last_seq);
     let inner = Mutex::new(Inner { stored, live });
     Ok(Record {
@@ -614,13 +637,14 @@ fn lost(why: &str) -> BuildFailure {
 }
 
 /// Writes what a build's folder begins with. Gives the file for its events.
-fn begin(root: &Path, directory: &Path, stored: &Stored, kept: Option<&[u8]>) -> std::io::Result<File> {
-    if let Some(kept) = kept {
-        keep(directory, kept)?;
+fn begin(root: &Path, directory: &Path, stored: &Stored, asked: Option<Asked<'_>>) -> std::io::Result<File> {
+    if let Some(asked) = asked {
+        keep(&directory.join(ASKED_FILE), asked.told)?;
+        keep(&directory.join(KEPT_FILE), asked.kept)?;
     }
     write_summary(directory, stored)?;
     let file = File::create_new(directory.join(EVENTS_FILE))?;
-    if kept.is_some() {
+    if asked.is_some() {
         // Whoever asked is told that it is in the queue, and does not ask again.
         flush(directory)?;
         File::open(root)?.sync_all()?;
@@ -629,14 +653,22 @@ fn begin(root: &Path, directory: &Path, stored: &Stored, kept: Option<&[u8]>) ->
 }
 
 /// Keeps what was asked for, for the owner's eyes only.
-fn keep(directory: &Path, kept: &[u8]) -> std::io::Result<()> {
+fn keep(path: &Path, kept: &[u8]) -> std::io::Result<()> {
     let mut file = OpenOptions::new()
         .write(true)
         .create_new(true)
         .mode(0o600)
-        .open(directory.join(KEPT_FILE))?;
+        .open(path)?;
     file.write_all(kept)?;
     file.sync_all()
+}
+
+/// Drops what it took to begin anew, in which there are passwords of addresses and keys: the build has ended.
+fn drop_kept(directory: &Path) -> std::io::Result<()> {
+    match fs::remove_file(directory.join(KEPT_FILE)) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+        Ok(()) | Err(_) => Ok(()),
+    }
 }
 
 /// Where the line that ends at `end` begins.

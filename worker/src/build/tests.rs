@@ -109,6 +109,12 @@ impl Backend for Puppet {
     }
 }
 
+const ASKED: Option<Asked<'_>> = Some(Asked {
+    kept: b"{}",
+    told: b"{}",
+    resumable: true,
+});
+
 fn warning(number: usize) -> SolveStatus {
     let short = format!("event {number}").into_bytes();
     let warnings = vec![VertexWarning {
@@ -408,8 +414,7 @@ fn of_a_build_that_cannot_be_recorded_nothing_is_left() {
         root.push("d".repeat((left - 1).clamp(1, 200)));
     }
     fs::create_dir_all(&root).unwrap();
-    let kept = Some((&b"{}"[..], true));
-    assert!(Record::create(&root, 1, "title".into(), Digest::of(b""), u64::MAX, kept).is_err());
+    assert!(Record::create(&root, 1, "title".into(), Digest::of(b""), u64::MAX, ASKED).is_err());
     assert_eq!(fs::read_dir(&root).unwrap().count(), 0);
 }
 
@@ -509,9 +514,8 @@ async fn what_a_client_may_not_ask_for_is_refused() {
 fn build_that_was_cancelled_is_not_taken_up_by_the_next_worker_and_one_that_was_not_is() {
     let folder = tempfile::tempdir().unwrap();
     for (number, cancelled, state) in [(1, true, BuildState::Cancelled), (2, false, BuildState::Queued)] {
-        let kept = Some((&b"{}"[..], true));
         let digest = Digest::of(b"");
-        let record = Record::create(folder.path(), number, "title".into(), digest, u64::MAX, kept).unwrap();
+        let record = Record::create(folder.path(), number, "title".into(), digest, u64::MAX, ASKED).unwrap();
         assert!(record.started());
         if cancelled {
             record.cancel.cancel();
@@ -520,5 +524,27 @@ fn build_that_was_cancelled_is_not_taken_up_by_the_next_worker_and_one_that_was_
         assert!(record.cancel.is_cancelled());
         record.give_up();
         assert_eq!(record.summary().state, state);
+    }
+}
+
+#[test]
+fn what_it_took_to_begin_anew_is_dropped_once_a_build_has_ended_and_what_may_be_told_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    let create = |number| {
+        let digest = Digest::of(b"");
+        Record::create(folder.path(), number, "title".into(), digest, u64::MAX, ASKED).unwrap()
+    };
+    create(1).append(Event::Done(image()));
+    create(2).lose("It cannot begin anew.");
+    let dead = create(3);
+    // Killed after its end was recorded, and before the rest was done.
+    let kept = fs::read(dead.directory().join(record::KEPT_FILE)).unwrap();
+    dead.append(Event::Cancelled);
+    fs::write(dead.directory().join(record::KEPT_FILE), kept).unwrap();
+    create(4);
+    let (_, records) = record::open_all(folder.path(), u64::MAX).unwrap();
+    for (number, record) in records {
+        let waits = record.kept().is_some();
+        assert_eq!((waits, record.asked().is_some()), (number == 4, true), "{number}");
     }
 }

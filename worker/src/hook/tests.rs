@@ -128,9 +128,9 @@ async fn each_push_of_a_branch_builds_where_the_name_of_a_delivery_is_signed_and
     let again = desk.send_plain("1", &body);
     assert_eq!((again.outcome, again.build), (Outcome::Known, first.build));
     let id = second.build.unwrap();
-    let kept = desk.worker.requests.builds().kept(&id).unwrap().unwrap();
+    let kept = std::fs::read(state.path().join(format!("callbacks/{id}.json"))).unwrap();
     let kept: Value = serde_json::from_slice(&kept).unwrap();
-    let told = &kept["callback"]["pushed"];
+    let told = &kept["telling"]["callback"]["pushed"];
     assert_eq!((&told["delivery"], &told["commit"]), (&json!("2"), &Value::Null));
 }
 

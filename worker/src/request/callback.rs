@@ -2,7 +2,8 @@
 //! next worker.
 //!
 //! ```text
-//! <state>/callbacks/<build>.json    who is to be told, how often it was tried, and what came of it; for the owner's eyes only
+//! <state>/callbacks/<build>.json    how often it was tried, and what came of it; until it is over also who is to be told, and what;
+//!                                   for the owner's eyes only
 //! ```
 
 use std::collections::BTreeMap;
@@ -15,9 +16,10 @@ use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use stagewright_core::digest::Digest;
-use stagewright_core::protocol::{BuildId, BuildState, base64_bytes};
+use stagewright_core::protocol::{BuildId, BuildState};
 use tokio_util::sync::CancellationToken;
 
+use super::life::blocking;
 use super::sign::SigningKey;
 use crate::backend::timestamp;
 use crate::build::Builds;
@@ -42,15 +44,46 @@ const ANSWER: Duration = Duration::from_secs(20);
 /// Callbacks that are remembered once they are over.
 const REMEMBERED: usize = 1000;
 
-/// Who is told that a build has ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Who is told that a build has ended. Written out it is whole, with its key: for files that are their owner's alone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Callback {
     /// The address, which gets a `POST`.
     pub url: String,
-    /// What the message is signed with. It is kept with the callback, since it may take days.
+    /// What the message is signed with. It is kept until it was told, which may take days.
+    #[serde(default, with = "written_key")]
     pub key: Option<SigningKey>,
     /// What was pushed that the build is for.
+    #[serde(default)]
     pub pushed: Option<Pushed>,
+}
+
+/// A key as base64.
+mod written_key {
+    use serde::{Deserialize, Deserializer, Serialize as _, Serializer};
+    use stagewright_core::protocol::base64_bytes;
+
+    use super::SigningKey;
+
+    #[derive(Deserialize)]
+    struct Bytes(#[serde(with = "base64_bytes")] Vec<u8>);
+
+    #[expect(clippy::ref_option, reason = "serde hands over the field as it is")]
+    pub(super) fn serialize<S: Serializer>(
+        key: &Option<SigningKey>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        match key {
+            Some(key) => base64_bytes::serialize(key.reveal(), serializer),
+            None => None::<()>.serialize(serializer),
+        }
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<SigningKey>, D::Error> {
+        let bytes = Option::<Bytes>::deserialize(deserializer)?;
+        Ok(bytes.map(|Bytes(bytes)| SigningKey::new(bytes)))
+    }
 }
 
 /// What was pushed.
@@ -103,22 +136,22 @@ pub enum CallbackState {
 #[serde(rename_all = "camelCase")]
 struct Kept {
     build: BuildId,
-    url: String,
-    #[serde(default)]
-    key: Option<Key>,
-    /// Whether the worker's owner wrote its address.
-    owner: bool,
-    names: Vec<String>,
-    #[serde(default)]
-    pushed: Option<Pushed>,
     report: CallbackReport,
-    /// What is said, once the build has ended: the same at each attempt.
-    #[serde(default)]
-    message: Option<String>,
+    /// What it takes to tell; nothing once it is over.
+    telling: Option<Telling>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
-struct Key(#[serde(with = "base64_bytes")] Vec<u8>);
+#[serde(rename_all = "camelCase")]
+struct Telling {
+    callback: Callback,
+    /// Whether the worker's owner wrote its address.
+    owner: bool,
+    /// What the image is going to be called.
+    names: Vec<String>,
+    /// What is said, once the build has ended: the same at each attempt.
+    message: Option<String>,
+}
 
 /// The callbacks of one worker. Cheap to clone.
 #[derive(Clone)]
@@ -167,7 +200,7 @@ impl Callbacks {
         }
         let waiting: Vec<u64> = known
             .iter()
-            .filter(|(_, kept)| kept.report.state == CallbackState::Waiting)
+            .filter(|(_, kept)| kept.telling.is_some())
             .map(|(number, _)| *number)
             .collect();
         let callbacks = Self {
@@ -190,20 +223,18 @@ impl Callbacks {
     pub(crate) fn add(
         &self,
         build: &str,
-        callback: &Callback,
+        callback: Callback,
         owner: bool,
         names: Vec<String>,
     ) -> std::io::Result<()> {
         let Ok(number) = build.parse::<u64>() else {
             return Ok(());
         };
+        if self.shared.known().contains_key(&number) {
+            return Ok(());
+        }
         let kept = Kept {
             build: build.to_owned(),
-            url: callback.url.clone(),
-            key: callback.key.as_ref().map(|key| Key(key.reveal().to_vec())),
-            owner,
-            names,
-            pushed: callback.pushed.clone(),
             report: CallbackReport {
                 url: shown(&callback.url),
                 state: CallbackState::Waiting,
@@ -211,23 +242,17 @@ impl Callbacks {
                 said: None,
                 tried: None,
             },
-            message: None,
+            telling: Some(Telling {
+                callback,
+                owner,
+                names,
+                message: None,
+            }),
         };
-        {
-            let mut known = self.shared.known();
-            if known.contains_key(&number) {
-                return Ok(());
-            }
-            self.shared.write(number, &kept)?;
-            known.insert(number, kept);
-            let over = known
-                .iter()
-                .filter(|(_, kept)| kept.report.state != CallbackState::Waiting);
-            let over: Vec<u64> = over.map(|(number, _)| *number).collect();
-            for old in over.iter().take(over.len().saturating_sub(REMEMBERED)) {
-                known.remove(old);
-                _ = fs::remove_file(self.shared.place(*old));
-            }
+        // Others are told meanwhile: what is known is not held while the disk is waited for.
+        self.shared.write(number, &kept)?;
+        for old in self.shared.learn(number, kept) {
+            _ = fs::remove_file(self.shared.place(old));
         }
         self.follow(number);
         Ok(())
@@ -269,49 +294,69 @@ impl Shared {
         whole_file::replace(&self.place(number), &serde_json::to_vec(kept)?)
     }
 
-    /// Changes what is known, and keeps it.
-    fn change(&self, number: u64, change: impl FnOnce(&mut Kept)) -> Option<Kept> {
+    /// Takes in one more. Gives those that are forgotten for it.
+    fn learn(&self, number: u64, kept: Kept) -> Vec<u64> {
         let mut known = self.known();
-        let kept = known.get_mut(&number)?;
-        change(kept);
-        if let Err(error) = self.write(number, kept) {
-            tracing::warn!(build = kept.build, %error, "what came of a callback cannot be kept");
+        known.insert(number, kept);
+        let over = known.iter().filter(|(_, kept)| kept.telling.is_none());
+        let mut over: Vec<u64> = over.map(|(number, _)| *number).collect();
+        over.truncate(over.len().saturating_sub(REMEMBERED));
+        for old in &over {
+            known.remove(old);
         }
-        Some(kept.clone())
+        over
+    }
+
+    /// Changes what is kept of one, and then what is known. Only the one task that sees to it does.
+    fn change(&self, number: u64, change: impl FnOnce(&mut Kept)) {
+        blocking(|| {
+            let Some(mut kept) = self.known().get(&number).cloned() else {
+                return;
+            };
+            change(&mut kept);
+            if let Err(error) = self.write(number, &kept) {
+                tracing::warn!(build = kept.build, %error, "what came of a callback cannot be kept");
+            }
+            self.known().insert(number, kept);
+        });
     }
 
     /// Waits for the build's end and tells of it until that is taken, or was tried often enough.
     async fn see_to(&self, number: u64) {
-        let Some(kept) = self.known().get(&number).cloned() else {
+        let Some(Kept {
+            build,
+            report,
+            telling: Some(telling),
+        }) = self.known().get(&number).cloned()
+        else {
             return;
         };
-        let message = if let Some(message) = kept.message.clone() {
+        let message = if let Some(message) = telling.message.clone() {
             message
         } else {
-            self.builds.ended(&kept.build).await;
-            let message = self.message(&kept).to_string();
-            self.change(number, |kept| kept.message = Some(message.clone()));
+            self.builds.ended(&build).await;
+            let message = self.message(&build, &telling).to_string();
+            self.change(number, |kept| {
+                if let Some(telling) = &mut kept.telling {
+                    telling.message = Some(message.clone());
+                }
+            });
             message
         };
-        let mut attempts = kept.report.attempts;
+        let mut attempts = report.attempts;
         loop {
             // The next worker does not begin anew.
             if let Some(wait) = attempts.checked_sub(1).and_then(|last| self.waits.get(last)) {
                 tokio::time::sleep(*wait).await;
             }
-            let said = self.tell(&kept, &message).await;
+            let said = self.tell(&build, &telling, &message).await;
             attempts += 1;
             let delivered = said.is_ok();
             let over = delivered || attempts > self.waits.len();
             let said = match said {
                 Ok(said) | Err(said) => said,
             };
-            tracing::info!(
-                build = kept.build,
-                url = kept.report.url,
-                said,
-                "told of a build's end"
-            );
+            tracing::info!(build, url = report.url, said, "told of a build's end");
             self.change(number, |kept| {
                 kept.report.attempts = attempts;
                 kept.report.said = Some(said);
@@ -321,6 +366,9 @@ impl Shared {
                     (false, true) => CallbackState::Failed,
                     (false, false) => CallbackState::Waiting,
                 };
+                if over {
+                    kept.telling = None;
+                }
             });
             if over {
                 return;
@@ -328,37 +376,40 @@ impl Shared {
         }
     }
 
-    fn message(&self, kept: &Kept) -> serde_json::Value {
-        let ended = timestamp();
-        // A build that is forgotten by now has ended, and nobody knows how.
-        let Some(summary) = self.builds.summary(&kept.build) else {
-            return json!({ "build": kept.build, "state": "forgotten", "names": kept.names, "ended": ended });
+    fn message(&self, build: &str, telling: &Telling) -> serde_json::Value {
+        let summary = self.builds.summary(build);
+        let state = summary.as_ref().map(|summary| summary.state);
+        let image = self.builds.image(build).ok();
+        let failure = self.builds.failure(build).ok().flatten();
+        let pushed = telling.callback.pushed.as_ref();
+        let names = if state == Some(BuildState::Done) {
+            telling.names.as_slice()
+        } else {
+            &[]
         };
-        let image = self.builds.image(&kept.build).ok();
-        let failure = self.builds.failure(&kept.build).ok().flatten();
-        let superseded = self.builds.superseded_by(&kept.build).ok().flatten();
-        let done = summary.state == BuildState::Done;
         json!({
-            "build": kept.build,
-            "state": summary.state,
+            "build": build,
+            // One that is forgotten by now has ended, and nobody knows how.
+            "state": state.map_or(json!("forgotten"), |state| json!(state)),
             "image": image.map(|image| image.digest),
-            "names": if done { kept.names.as_slice() } else { &[] },
-            "ref": kept.pushed.as_ref().map(|pushed| &pushed.reference),
-            "commit": kept.pushed.as_ref().and_then(|pushed| pushed.commit.as_ref()),
-            "hook": kept.pushed.as_ref().map(|pushed| &pushed.hook),
-            "delivery": kept.pushed.as_ref().map(|pushed| &pushed.delivery),
+            "names": names,
+            "ref": pushed.map(|pushed| &pushed.reference),
+            "commit": pushed.and_then(|pushed| pushed.commit.as_ref()),
+            "hook": pushed.map(|pushed| &pushed.hook),
+            "delivery": pushed.map(|pushed| &pushed.delivery),
             "error": failure.map(|failure| failure.message),
-            "supersededBy": superseded,
-            "created": summary.created,
-            "ended": ended,
+            "supersededBy": self.builds.superseded_by(build).ok().flatten(),
+            "created": summary.map(|summary| summary.created),
+            "ended": timestamp(),
         })
     }
 
     /// Tells once. Gives what came of it, as good or bad news.
-    async fn tell(&self, kept: &Kept, message: &str) -> Result<String, String> {
+    async fn tell(&self, build: &str, telling: &Telling, message: &str) -> Result<String, String> {
+        let callback = &telling.callback;
         let seconds = time::OffsetDateTime::now_utc().unix_timestamp().to_string();
         // The same at each attempt, so that whoever got it twice can tell.
-        let delivery = Digest::of(format!("callback of build {} {message}", kept.build).as_bytes());
+        let delivery = Digest::of(format!("callback of build {build} {message}").as_bytes());
         let delivery = delivery.hex().chars().take(32).collect::<String>();
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -369,14 +420,13 @@ impl Shared {
         };
         set(DELIVERY_HEADER, &delivery);
         set(TIMESTAMP_HEADER, &seconds);
-        if let Some(Key(key)) = &kept.key {
-            let key = SigningKey::new(key.clone());
+        if let Some(key) = &callback.key {
             let signature = key.sign(&signed(&seconds, &delivery, message.as_bytes()));
             set(SIGNATURE_HEADER, &signature);
         }
         let web = Web::new(0, &self.networks);
-        let telling = web.tell(&kept.url, headers, message.as_bytes().to_vec(), kept.owner);
-        match tokio::time::timeout(ANSWER, telling).await {
+        let told = web.tell(&callback.url, headers, message.as_bytes().to_vec(), telling.owner);
+        match tokio::time::timeout(ANSWER, told).await {
             Ok(Ok(status)) if status.is_success() => Ok(format!("the server answered {status}")),
             Ok(Ok(status)) => Err(format!("the server answered {status}")),
             Ok(Err(error)) => Err(error.to_string()),
@@ -453,9 +503,24 @@ mod tests {
     fn to(url: &str) -> Callback {
         Callback {
             url: url.to_owned(),
-            key: None,
+            key: Some(SigningKey::new(KEY.to_vec())),
             pushed: None,
         }
+    }
+
+    /// Of a callback that is over, what came of it is all that is known: here, and on the disk.
+    fn nothing_is_left_of_what_was_told(callbacks: &Callbacks, build: &str) {
+        let number = build.parse().unwrap();
+        assert!(callbacks.shared.known()[&number].telling.is_none());
+        let text = fs::read_to_string(callbacks.shared.place(number)).unwrap();
+        let kept: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(kept["telling"], json!(null));
+        assert_eq!(
+            kept["report"],
+            json!(callbacks.report(build)),
+            "what came of it is known to the next worker"
+        );
+        assert!(!text.contains("hunter2"), "{text}");
     }
 
     fn callbacks(state: &Path, worker: &Worker, waits: &[Duration]) -> Callbacks {
@@ -472,6 +537,7 @@ mod tests {
         }
     }
 
+    const KEY: &[u8] = b"the key of whoever is told";
     const SOON: Duration = Duration::from_millis(1);
 
     #[tokio::test(flavor = "multi_thread")]
@@ -482,8 +548,10 @@ mod tests {
         let (url, messages) = receiving(&[500, 302, 204]);
         let first = callbacks(state.path(), &worker, &[SOON, Duration::from_hours(1)]);
         first
-            .add(&build, &to(&url), true, vec!["r.io/a:1".into()])
+            .add(&build, to(&url), true, vec!["r.io/a:1".into()])
             .unwrap();
+        let place = state.path().join("callbacks").join(format!("{build}.json"));
+        assert_eq!(fs::metadata(&place).unwrap().permissions().mode() & 0o777, 0o600);
         while first.report(&build).unwrap().attempts < 2 {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
@@ -502,8 +570,8 @@ mod tests {
             (&json!("done"), &json!("r.io/a:1"))
         );
         assert!(!report.url.contains("hunter2") && !told[0].1.contains("hunter2"));
-        let kept = state.path().join("callbacks").join(format!("{build}.json"));
-        assert_eq!(fs::metadata(kept).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(fs::metadata(&place).unwrap().permissions().mode() & 0o777, 0o600);
+        nothing_is_left_of_what_was_told(&second, &build);
     }
 
     #[tokio::test(flavor = "multi_thread")]
@@ -513,14 +581,98 @@ mod tests {
         let callbacks = callbacks(state.path(), &worker, &[SOON]);
         let (first, second) = (built(&worker).await, built(&worker).await);
         let (url, messages) = receiving(&[500, 404]);
-        callbacks.add(&first, &to(&url), true, Vec::new()).unwrap();
+        callbacks.add(&first, to(&url), true, Vec::new()).unwrap();
         let report = over(&callbacks, &first).await;
         assert_eq!((report.state, report.attempts), (CallbackState::Failed, 2));
+        nothing_is_left_of_what_was_told(&callbacks, &first);
         assert!(report.said.unwrap().contains("404"));
         assert_eq!(messages.iter().count(), 2);
-        callbacks.add(&second, &to(&url), false, Vec::new()).unwrap();
+        callbacks.add(&second, to(&url), false, Vec::new()).unwrap();
         let report = over(&callbacks, &second).await;
         assert_eq!(report.state, CallbackState::Failed);
         assert!(report.said.unwrap().contains("private network"));
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn of_a_build_that_was_forgotten_it_is_told_that_nobody_knows_how_it_ended() {
+        let state = tempfile::tempdir().unwrap();
+        let worker = configured(state.path(), &Config::default());
+        let build = built(&worker).await;
+        worker.builds().forget(&build).unwrap();
+        let callbacks = callbacks(state.path(), &worker, &[]);
+        let (url, messages) = receiving(&[204]);
+        let callback = Callback {
+            pushed: Some(Pushed {
+                hook: "app".into(),
+                delivery: "1".into(),
+                reference: "refs/heads/main".into(),
+                commit: None,
+            }),
+            ..to(&url)
+        };
+        callbacks
+            .add(&build, callback, true, vec!["r.io/a:1".into()])
+            .unwrap();
+        over(&callbacks, &build).await;
+        let mut message: serde_json::Value = serde_json::from_str(&messages.recv().unwrap().1).unwrap();
+        assert!(message["ended"].take().is_string(), "{message}");
+        let told = json!({
+            "build": build, "state": "forgotten", "image": null, "names": [], "ref": "refs/heads/main", "commit": null,
+            "hook": "app", "delivery": "1", "error": null, "supersededBy": null, "created": null, "ended": null,
+        });
+        assert_eq!(message, told);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn what_a_killed_worker_had_not_given_its_name_is_no_callback_and_one_that_waits_is_read_whole() {
+        let state = tempfile::tempdir().unwrap();
+        let worker = configured(state.path(), &Config::default());
+        let build = built(&worker).await;
+        let first = callbacks(state.path(), &worker, &[Duration::from_hours(1)]);
+        let callback = to("http://127.0.0.1:1/");
+        first.add(&build, callback.clone(), true, Vec::new()).unwrap();
+        while first.report(&build).unwrap().attempts == 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        first.stop();
+        let place = |name: &str| state.path().join("callbacks").join(name);
+        fs::copy(place(&format!("{build}.json")), place("77.json.new")).unwrap();
+        let second = callbacks(state.path(), &worker, &[Duration::from_hours(1)]);
+        assert_eq!(second.report("77"), None);
+        let known = second.shared.known()[&build.parse().unwrap()].clone();
+        assert_eq!(known.telling.unwrap().callback, callback);
+        second.stop();
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+    async fn others_go_on_while_the_disk_is_waited_for() {
+        let state = tempfile::tempdir().unwrap();
+        let worker = configured(state.path(), &Config::default());
+        let request = serde_json::from_value(json!({ "dockerfile": "FROM scratch\nLABEL a=b\n" })).unwrap();
+        let build = worker.requests.start(&request, Asked::default()).unwrap();
+        let (url, messages) = receiving(&[204]);
+        let callbacks = callbacks(state.path(), &worker, &[]);
+        callbacks.add(&build, to(&url), true, Vec::new()).unwrap();
+        // A disk that is in no hurry: who opens it to write waits until somebody reads.
+        let disk = state.path().join("callbacks").join(format!("{build}.json.new"));
+        rustix::fs::mknodat(
+            rustix::fs::CWD,
+            &disk,
+            rustix::fs::FileType::Fifo,
+            rustix::fs::Mode::RWXU,
+            0,
+        )
+        .unwrap();
+        worker.let_go(1);
+        assert_eq!(worker.end(&build).await, BuildState::Done);
+        std::thread::sleep(Duration::from_millis(200));
+        let (send, done) = channel();
+        tokio::spawn(async move { send.send(()) });
+        let went_on = done.recv_timeout(Duration::from_secs(10));
+        // The message, and what came of it.
+        let written = [(); 2].map(|()| fs::read_to_string(&disk).unwrap());
+        assert!(went_on.is_ok(), "the one thread waits for the disk");
+        assert!(written[0].contains("waiting") && written[1].contains("delivered"));
+        assert_eq!(messages.iter().count(), 1);
     }
 }

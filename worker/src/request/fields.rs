@@ -8,6 +8,9 @@ use std::fmt;
 use serde::de::{self, Deserializer};
 use serde::{Deserialize, Serialize};
 
+use super::remote;
+use crate::source::http;
+
 /// A build as somebody asks for it who is not at this machine. Every field may be left out.
 #[derive(Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
@@ -122,7 +125,7 @@ pub struct BuildRequest {
 }
 
 impl BuildRequest {
-    /// The same without what is secret, as it may be kept and told.
+    /// The same without what is secret, as it may be kept until it is built.
     #[must_use]
     pub fn without_secrets(&self) -> Self {
         Self {
@@ -130,6 +133,35 @@ impl BuildRequest {
             github_token: None,
             ..self.clone()
         }
+    }
+
+    /// The same as it may be told: also without what proves in its addresses who asks, and of a repository on this machine
+    /// only what it is called.
+    #[must_use]
+    pub fn told(&self) -> Self {
+        let mut told = self.without_secrets();
+        if let Some(context) = &mut told.context {
+            *context = remote::told(context);
+        }
+        let texts = [
+            &mut told.context,
+            &mut told.dockerfile,
+            &mut told.dockerignore,
+            &mut told.file,
+        ];
+        let lists = [
+            &mut told.build_args,
+            &mut told.build_contexts,
+            &mut told.labels,
+            &mut told.annotations,
+            &mut told.outputs,
+            &mut told.cache_from,
+            &mut told.cache_to,
+        ];
+        for text in texts.into_iter().flatten().chain(lists.into_iter().flatten()) {
+            *text = http::told(text);
+        }
+        told
     }
 
     /// Whether it brings along what may not be kept.
@@ -140,7 +172,7 @@ impl BuildRequest {
 
 impl fmt::Debug for BuildRequest {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let told = serde_json::to_string(&self.without_secrets()).map_err(|_| fmt::Error)?;
+        let told = serde_json::to_string(&self.told()).map_err(|_| fmt::Error)?;
         write!(formatter, "BuildRequest {told}")
     }
 }
@@ -231,6 +263,37 @@ mod tests {
             let error = read(value).unwrap_err();
             assert!(error.contains(said), "{error}");
         }
+    }
+
+    #[test]
+    fn what_proves_in_an_address_who_asks_is_not_told_wherever_it_stands() {
+        let asked = read(json!({
+            "context": "https://me:hunter2@git.example/app.git#main:sub",
+            "dockerfile": "FROM scratch\nADD https://hunter2@files.example/a https://me:hunter2@files.example/b /\n",
+            "build-args": ["A=https://me:hunter2@x.example/", "B=plain@x.example"],
+            "build-contexts": "lib=ssh://git:hunter2@git.example/lib.git",
+            "labels": "source=https://hunter2@git.example/app",
+            "cache-from": "type=registry,ref=r.example/cache",
+        }))
+        .unwrap();
+        let told = asked.told();
+        let text = serde_json::to_string(&told).unwrap();
+        assert!(
+            !text.contains("hunter") && !format!("{asked:?}").contains("hunter"),
+            "{text}"
+        );
+        assert_eq!(
+            told.context.as_deref(),
+            Some("https://git.example/app.git#main:sub")
+        );
+        assert_eq!(
+            told.dockerfile.as_deref(),
+            Some("FROM scratch\nADD https://files.example/a https://files.example/b /\n")
+        );
+        assert_eq!(told.build_args, ["A=https://x.example/", "B=plain@x.example"]);
+        assert_eq!(told.build_contexts, ["lib=ssh://git.example/lib.git"]);
+        // It is built with all of it, also by the next worker.
+        assert_eq!(asked.without_secrets(), asked);
     }
 
     #[test]

@@ -12,7 +12,8 @@
 //! ```
 //!
 //! **Invariants.** Whoever asks from afar learns and uses nothing of this machine but what its owner allows. A request is kept
-//! beside its build's record before it is answered, without its secrets: a worker that is killed loses none.
+//! beside its build's record before it is answered, without its secrets: a worker that is killed loses none. What of it proves
+//! who asks is kept no longer than until the build has ended, and told to nobody.
 
 pub(crate) mod allow;
 pub(crate) mod annotation;
@@ -58,7 +59,7 @@ use stagewright_core::analysis::Analysis;
 use stagewright_core::digest::Digest;
 use stagewright_core::lint::Finding;
 use stagewright_core::platform::Platform;
-use stagewright_core::protocol::{BuildId, base64_bytes};
+use stagewright_core::protocol::BuildId;
 
 pub use self::callback::{Callback, CallbackReport, CallbackState, Pushed};
 pub use self::error::RequestError;
@@ -126,7 +127,7 @@ pub struct KeptFiles {
     pub path: PathBuf,
 }
 
-/// What is kept of a request beside its build's record.
+/// What is kept of a request beside its build's record, until that has ended.
 #[derive(Serialize, Deserialize)]
 struct Kept {
     request: BuildRequest,
@@ -138,18 +139,8 @@ struct Kept {
     #[serde(default)]
     secrets: bool,
     #[serde(default)]
-    callback: Option<KeptCallback>,
+    callback: Option<Callback>,
 }
-
-#[derive(Serialize, Deserialize)]
-struct KeptCallback {
-    url: String,
-    key: Option<Bytes>,
-    pushed: Option<Pushed>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct Bytes(#[serde(with = "base64_bytes")] Vec<u8>);
 
 /// The requests of one worker. Cheap to clone.
 #[derive(Clone)]
@@ -217,18 +208,17 @@ impl Requests {
             supersedes: supersedes.clone(),
             hook,
             secrets: brought,
-            callback: callback.as_ref().map(|callback| KeptCallback {
-                url: callback.url.clone(),
-                key: callback.key.as_ref().map(|key| Bytes(key.reveal().to_vec())),
-                pushed: callback.pushed.clone(),
-            }),
+            callback: callback.clone(),
         };
-        let kept = serde_json::to_vec(&kept).map_err(|error| RequestError::Place(error.to_string()))?;
+        let failed = |error: serde_json::Error| RequestError::Place(error.to_string());
+        let kept = serde_json::to_vec(&kept).map_err(failed)?;
+        let told = serde_json::to_vec(&request.told()).map_err(failed)?;
         let mut newest = self.shared.newest.lock().unwrap_or_else(PoisonError::into_inner);
         let queued = Queued {
             title: understood.order.wanted.title(),
-            digest: Digest::of(&kept),
+            digest: Digest::of(&told),
             kept,
+            told,
             resumable: !brought,
             replaces: supersedes.as_ref().and_then(|key| newest.get(key).cloned()),
         };
@@ -240,7 +230,7 @@ impl Requests {
             newest.retain(|_, id| self.builds().is_waiting(id));
         }
         drop(newest);
-        if let Some(callback) = &callback {
+        if let Some(callback) = callback {
             self.tell(&id, callback, owner, names);
         }
         Ok(id)
@@ -290,15 +280,8 @@ impl Requests {
 
     /// The request of a build as it may be told, without its secrets. `None` where it was started in another way.
     pub fn request(&self, id: &str) -> Result<Option<BuildRequest>, RequestError> {
-        let kept = self.builds().kept(id)?;
-        let kept = kept.and_then(|kept| serde_json::from_slice::<Kept>(&kept).ok());
-        Ok(kept.map(|kept| {
-            let mut request = kept.request;
-            if let Some(context) = &mut request.context {
-                *context = remote::told(context);
-            }
-            request
-        }))
+        let asked = self.builds().asked(id)?;
+        Ok(asked.and_then(|asked| serde_json::from_slice(&asked).ok()))
     }
 
     /// The files that are kept with a build.
@@ -466,12 +449,7 @@ impl Requests {
         }
         let understood = Understood::of(&request, &Secrets::default(), &self.rules(owner));
         if let (Some(callback), Ok(understood)) = (kept.callback, &understood) {
-            let callback = Callback {
-                url: callback.url,
-                key: callback.key.map(|Bytes(key)| SigningKey::new(key)),
-                pushed: callback.pushed,
-            };
-            self.tell(id, &callback, owner, names(understood));
+            self.tell(id, callback, owner, names(understood));
         }
         if kept.secrets {
             return Err("The worker stopped before this build was done. It was given secrets, which are kept nowhere, so it \
@@ -491,7 +469,7 @@ impl Requests {
         self.builds().resume(id, work).map_err(|error| error.to_string())
     }
 
-    fn tell(&self, id: &str, callback: &Callback, owner: bool, names: Vec<String>) {
+    fn tell(&self, id: &str, callback: Callback, owner: bool, names: Vec<String>) {
         if let Err(error) = self.shared.callbacks.add(id, callback, owner, names) {
             tracing::warn!(build = id, %error, "who is to be told of a build's end cannot be kept");
         }

@@ -423,10 +423,32 @@ async fn worker_that_is_killed_keeps_the_queue_in_its_order_and_its_numbers() {
     );
     let next = worker.start(&inline("next"));
     assert_eq!(next, "5");
-    // What is kept is for the owner alone, and no secret is in it.
-    let kept = state.path().join("builds").join(&secretive).join("request.json");
-    assert_eq!(fs::metadata(&kept).unwrap().permissions().mode() & 0o777, 0o600);
-    assert!(!fs::read_to_string(&kept).unwrap().contains("hunter2"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_proves_who_asks_is_kept_for_the_owner_alone_until_the_build_has_ended_and_told_to_nobody() {
+    let state = tempfile::tempdir().unwrap();
+    let worker = worker(state.path());
+    let build = worker.start(&json!({
+        "dockerfile": "FROM scratch\nLABEL a=b\n", "build-args": "A=https://me:hunter2@x.example/",
+        "secrets": "token=hunter3",
+    }));
+    worker.at_work(&build).await;
+    let folder = worker.builds().folder(&build).unwrap();
+    let (asked, kept) = (folder.join("asked.json"), folder.join("request.json"));
+    for file in [&asked, &kept] {
+        assert_eq!(fs::metadata(file).unwrap().permissions().mode() & 0o777, 0o600);
+        assert!(!fs::read_to_string(file).unwrap().contains("hunter3"));
+    }
+    assert!(fs::read_to_string(&kept).unwrap().contains("hunter2"));
+    worker.let_go(1);
+    assert_eq!(worker.end(&build).await, BuildState::Done);
+    while kept.exists() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let told = worker.requests.request(&build).unwrap().unwrap();
+    assert_eq!(told.build_args, ["A=https://x.example/"]);
+    assert!(!fs::read_to_string(&asked).unwrap().contains("hunter"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
