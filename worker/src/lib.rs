@@ -28,7 +28,6 @@ pub mod source;
 mod stamp;
 pub mod storage;
 pub mod token;
-
 mod trust;
 mod whole_file;
 
