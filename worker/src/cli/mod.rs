@@ -145,13 +145,17 @@ const FULL: &str = "No space left on device";
 
 /// Reads the process's arguments and does what they ask for.
 pub fn run() -> ExitCode {
+    // Reading all arguments takes a while, and is done but once where the name of the command is enough to know.
+    let command = std::env::args_os().nth(1);
+    if command.is_some_and(|command| command == "build" || command == "serve") {
+        start_safely();
+    }
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => return unreadable(&error),
     };
     if matches!(arguments.command, Command::Serve(_) | Command::Build(_)) {
-        // Before anything is read or begun. Where it cannot be done, nothing else fails for that.
-        _ = crate::sandbox::run_from_a_read_only_mount();
+        start_safely();
     }
     let result = match arguments.command {
         Command::Serve(arguments) => serve::run(&arguments),
@@ -184,6 +188,12 @@ pub fn run() -> ExitCode {
             ExitCode::from(failure.code)
         }
     }
+}
+
+/// Starts the program again where steps cannot write to it, before anything is read or begun; a second time it does nothing.
+/// Where it cannot be done, nothing else fails for that.
+fn start_safely() {
+    _ = crate::sandbox::run_from_a_read_only_mount();
 }
 
 /// Says what is wrong with the arguments, or helps where help was asked for.

@@ -11,10 +11,13 @@ use tar::{Builder, EntryType, Header};
 
 use super::assemble::{INDEX_TYPE, ImageIndex};
 use super::stored::Stored;
-use super::{ExportError, LayerIndex, NewFile};
+use super::{ExportError, LayerIndex, NewFile, ahead};
 use crate::content::ContentStore;
 use crate::source::image::reference::Reference;
 use crate::source::image::{LayerDescriptor, layer_reader};
+
+/// What the length of everything in a tar is a multiple of.
+const BLOCK: usize = 512;
 
 /// What is said of an image where it is written to.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -176,7 +179,7 @@ trait Layout {
     fn directory(&mut self, path: &str) -> Result<(), ExportError>;
 
     /// Adds a file of exactly `size` bytes.
-    fn stream(&mut self, path: &str, size: u64, content: &mut dyn Read) -> Result<(), ExportError>;
+    fn stream(&mut self, path: &str, size: u64, content: &mut (dyn Read + Send)) -> Result<(), ExportError>;
 }
 
 /// A layout as a folder. Its blobs are known by their content, so one that is there is not written again.
@@ -190,27 +193,19 @@ impl Layout for Folder<'_> {
         Ok(fs::create_dir_all(self.path.join(path))?)
     }
 
-    fn stream(&mut self, path: &str, size: u64, content: &mut dyn Read) -> Result<(), ExportError> {
+    fn stream(&mut self, path: &str, size: u64, content: &mut (dyn Read + Send)) -> Result<(), ExportError> {
         let place = self.path.join(path);
         let is_blob = path.starts_with("blobs/");
         if is_blob && fs::metadata(&place).is_ok_and(|there| there.len() == size) {
             return Ok(());
         }
         let mut file = NewFile::create(&place)?;
-        let mut buffer = vec![0; 1 << 18];
-        let mut count = 0;
-        loop {
+        let count = ahead::pieces(content, |piece| {
             if !(self.wanted)() {
-                return Err(io::Error::from(io::ErrorKind::Interrupted).into());
+                return Err(io::ErrorKind::Interrupted.into());
             }
-            let read = match content.read(&mut buffer) {
-                Ok(0) => break,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                read => read?,
-            };
-            file.file().write_all(buffer.get(..read).unwrap_or_default())?;
-            count += read as u64;
-        }
+            file.file().write_all(piece)
+        })?;
         if count != size {
             let reason = format!("{path} has {count} bytes instead of {size}");
             return Err(ExportError::Malformed(reason));
@@ -243,18 +238,19 @@ impl<W: Write> Layout for Archive<W> {
     }
 
     /// A tar cannot take back what it announced.
-    fn stream(&mut self, path: &str, size: u64, content: &mut dyn Read) -> Result<(), ExportError> {
+    fn stream(&mut self, path: &str, size: u64, content: &mut (dyn Read + Send)) -> Result<(), ExportError> {
         let mut header = header(EntryType::Regular, 0o644, size);
-        let mut content = Counted {
-            inner: content.take(size),
-            count: 0,
-        };
-        self.builder.append_data(&mut header, path, &mut content)?;
-        if content.count == size {
-            return Ok(());
+        header.set_path(path)?;
+        header.set_cksum();
+        let out = self.builder.get_mut();
+        out.write_all(header.as_bytes())?;
+        let count = ahead::pieces(&mut content.take(size), |piece| out.write_all(piece))?;
+        if count != size {
+            let reason = format!("{path} has {count} bytes instead of {size}");
+            return Err(ExportError::Malformed(reason));
         }
-        let reason = format!("{path} has {} bytes instead of {size}", content.count);
-        Err(ExportError::Malformed(reason))
+        let padding = usize::try_from(size.wrapping_neg() % BLOCK as u64).unwrap_or(0);
+        Ok(out.write_all([0; BLOCK].get(..padding).unwrap_or_default())?)
     }
 }
 
@@ -267,19 +263,6 @@ fn header(kind: EntryType, mode: u32, size: u64) -> Header {
     header.set_mtime(0);
     header.set_size(size);
     header
-}
-
-struct Counted<R> {
-    inner: R,
-    count: u64,
-}
-
-impl<R: Read> Read for Counted<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.inner.read(buffer)?;
-        self.count += count as u64;
-        Ok(count)
-    }
 }
 
 #[cfg(test)]

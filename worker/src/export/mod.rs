@@ -13,6 +13,7 @@
 //! The same layers and configuration give the same bytes, whatever the machine and however many threads: nothing
 //! here reads a clock or asks for the number of processors where it could be seen in the result.
 
+mod ahead;
 mod archive;
 mod assemble;
 mod attestation;

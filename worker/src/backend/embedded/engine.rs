@@ -81,11 +81,14 @@ impl Engine {
     pub(crate) fn open(state: &Path, config: &Config, contexts: Contexts) -> Result<Self, OpenError> {
         let scratch = state.join("scratch");
         let prepare = || {
-            // What a killed worker left there is of no use to anyone.
-            if scratch.exists() {
+            std::fs::create_dir_all(&scratch)?;
+            // What a killed worker left there is of no use to anyone. An empty folder stays: making it anew is felt where all
+            // else is cached.
+            if std::fs::read_dir(&scratch)?.next().is_some() {
                 crate::snapshot::remove_all(&scratch)?;
+                std::fs::create_dir(&scratch)?;
             }
-            std::fs::create_dir_all(&scratch)
+            Ok::<_, std::io::Error>(())
         };
         let content = contexts.content().clone();
         let cache = Cache::open(&state.join("cache.redb")).map_err(OpenError::of)?;

@@ -1,6 +1,6 @@
 //! From the layers of a build to an image.
 
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write};
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -206,13 +206,9 @@ impl Export<'_> {
             source_date_epoch: epoch,
             ..DiffOptions::default()
         };
-        let mut out = BufWriter::with_capacity(1 << 20, out);
         let lowers = snapshots.layer_paths(lowers)?;
         let place = snapshots.layer_path(&layer.snapshot);
-        let stats = diff(&place, &lowers, &options, &mut out)?;
-        out.flush()
-            .map_err(crate::snapshot::SnapshotError::io("write the archive of", &place))?;
-        Ok(stats)
+        diff(&place, &lowers, &options, out)
     }
 }
 
