@@ -7,11 +7,18 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Mutex, PoisonError};
 
 use libdeflater::{CompressionLvl, Compressor};
+use zstd::zstd_safe::CParameter;
 
 use super::Encoding;
 
 /// Bytes in one gzip member. It is part of the format here: another value gives other digests.
 const MEMBER: usize = 1 << 20;
+
+/// Binary logarithms of the lengths of Zstandard's two tables, in entries of four bytes, at the level that is used where none
+/// is asked for. Half of what the library takes there: what several threads look up at once stays in the processor's nearer
+/// caches. Programs and libraries take an eighth less time, and become 2% larger. Part of the format as above.
+const HASH_LOG: u32 = 16;
+const CHAIN_LOG: u32 = 15;
 
 type Compressed = io::Result<Vec<u8>>;
 
@@ -45,6 +52,10 @@ fn zstd<T>(
     fill: impl FnOnce(&mut dyn Write) -> io::Result<T>,
 ) -> io::Result<T> {
     let mut encoder = zstd::Encoder::new(output, i32::from(level))?;
+    if level == Encoding::ZSTD_LEVEL {
+        encoder.set_parameter(CParameter::HashLog(HASH_LOG))?;
+        encoder.set_parameter(CParameter::ChainLog(CHAIN_LOG))?;
+    }
     // With workers at all, even one, the bytes do not depend on how many; without, they are others.
     encoder.multithread(u32::try_from(threads()).unwrap_or(1))?;
     let given = fill(&mut encoder)?;
