@@ -372,9 +372,12 @@ pub fn told(text: &str) -> String {
             end -= 1;
         }
         let (authority, behind) = after.split_at(end);
-        let web = ["http://", "https://"]
-            .iter()
-            .any(|scheme| told.ends_with(scheme));
+        let web = ["http://", "https://"].iter().any(|scheme| {
+            let before = told.len().checked_sub(scheme.len());
+            before
+                .and_then(|before| told.get(before..))
+                .is_some_and(|written| written.eq_ignore_ascii_case(scheme))
+        });
         // Over the web whoever is named alone is named by a token; elsewhere it is only a user.
         match authority.rsplit_once('@') {
             Some((who, host)) if web || who.contains(':') => told.push_str(host),
@@ -567,6 +570,10 @@ mod tests {
                 "[2/3] ADD https://example.com/a https://example.com /b/",
             ),
             ("ADD https://me:a,'b@h/x /", "ADD https://h/x /"),
+            (
+                "ADD HTTPS://t0ken@h/x Http://t0ken@h/",
+                "ADD HTTPS://h/x Http://h/",
+            ),
             (
                 "RUN fetch 'http://h','http://t0ken@i,https://me:word@j'",
                 "RUN fetch 'http://h','http://i,https://j'",
