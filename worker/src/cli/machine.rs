@@ -12,7 +12,9 @@ use std::sync::Arc;
 
 use clap::ArgAction;
 use tokio_util::sync::CancellationToken;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use super::Failure;
 use super::state::{Look, State};
@@ -212,23 +214,34 @@ impl Arguments {
 
 /// Messages for the worker's owner go to standard error, so that standard output is for programs to read.
 fn log(verbose: u8) -> Result<(), Failure> {
-    let filter = match std::env::var("STAGEWRIGHT_LOG") {
-        Ok(filter) => EnvFilter::try_new(&filter).map_err(|error| {
+    let named = std::env::var("STAGEWRIGHT_LOG")
+        .ok()
+        .filter(|text| !text.is_empty());
+    let filter = match named {
+        Some(text) => text.parse::<Targets>().map_err(|error| {
             Failure::new(
                 Failure::USAGE,
-                format!("STAGEWRIGHT_LOG={filter:?} is no filter: {error}"),
+                format!("STAGEWRIGHT_LOG={text:?} is no filter: {error}"),
             )
             .hint("write levels, such as stagewright=debug or stagewright::build=debug,warn")
         })?,
-        Err(_) => EnvFilter::new(match verbose {
-            0 => "warn",
-            1 => "warn,stagewright=info",
-            _ => "info,stagewright=debug",
-        }),
+        None => {
+            let (all, ours) = match verbose {
+                0 => (LevelFilter::WARN, LevelFilter::WARN),
+                1 => (LevelFilter::WARN, LevelFilter::INFO),
+                _ => (LevelFilter::INFO, LevelFilter::DEBUG),
+            };
+            Targets::new()
+                .with_default(all)
+                .with_target("stagewright", ours)
+        }
     };
+    // Which messages there are to be is the filter's alone to say.
     tracing_subscriber::fmt()
-        .with_env_filter(filter)
+        .with_max_level(LevelFilter::TRACE)
         .with_writer(std::io::stderr)
+        .finish()
+        .with(filter)
         .init();
     Ok(())
 }
