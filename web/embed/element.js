@@ -74,9 +74,9 @@ export class StagewrightPlan extends Base {
 
   async #draw() {
     const turn = ++this.#turn;
-    this.#narrow = this.#isNarrow();
-    this.#dark = this.#isDark();
     try {
+      this.#narrow = this.#isNarrow();
+      this.#dark = this.#isDark();
       const asked = await this.#asked();
       const { analyze, renderSvg } = await planner();
       if (turn !== this.#turn) return;
@@ -240,7 +240,7 @@ async function fetched(address) {
 async function opened(link) {
   const [fragment, page] = link.trim().split("#").reverse();
   const packed = fragment.match(/(?:^|&)s=([^&]*)/)?.[1] ?? fragment;
-  return { page, packed, carried: JSON.parse(await unpack(packed)) };
+  return { page, packed, carried: JSON.parse(await unpack(packed)) ?? {} };
 }
 
 /** The Dockerfile in what a link carries, whatever else is in it; its choices go into `options`. */

@@ -231,9 +231,7 @@ fn log(verbose: u8) -> Result<(), Failure> {
                 1 => (LevelFilter::WARN, LevelFilter::INFO),
                 _ => (LevelFilter::INFO, LevelFilter::DEBUG),
             };
-            Targets::new()
-                .with_default(all)
-                .with_target("stagewright", ours)
+            Targets::new().with_default(all).with_target("stagewright", ours)
         }
     };
     // Which messages there are to be is the filter's alone to say.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use hyper::body::Bytes;
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
@@ -10,6 +10,8 @@ use reqwest::{Method, Request, Response, StatusCode, Url, redirect};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use stagewright_core::protocol::{BuildId, BuildStarted, ContextAnswer, ContextEntry, OutputFormat};
+use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::ClientError;
 use super::address::{Address, Token};
@@ -20,11 +22,11 @@ use crate::trust;
 /// How long the worker may take to answer the phone.
 const CONNECT: Duration = Duration::from_secs(10);
 
-/// How long it may be silent in the middle of an answer. A stream of events says that it is there every fifteen seconds.
+/// How long it may be silent in the middle of an answer. A stream of events says that it is there every twenty seconds.
 const SILENCE: Duration = Duration::from_mins(1);
 
 /// How long it may think of an answer: a plan may ask registries and fetch a repository first.
-const THINKING: Duration = Duration::from_mins(10);
+pub(super) const THINKING: Duration = Duration::from_mins(10);
 
 /// How long the line may be down before the command gives up.
 pub(super) const PATIENCE: Duration = Duration::from_mins(2);
@@ -167,7 +169,16 @@ impl Client {
 
     /// Asks once. What the worker refuses is an error.
     pub(super) async fn asked(&self, question: Request) -> Result<Response, ClientError> {
-        let answer = self.executed(question).await?;
+        self.asked_until(question, tokio::time::sleep(THINKING)).await
+    }
+
+    /// The same, for as long as `patience` lasts.
+    pub(super) async fn asked_until(
+        &self,
+        question: Request,
+        patience: impl Future<Output = ()>,
+    ) -> Result<Response, ClientError> {
+        let answer = self.executed(question, patience).await?;
         self.met.store(true, Ordering::Relaxed);
         if answer.status().is_success() {
             return Ok(answer);
@@ -183,7 +194,7 @@ impl Client {
             let Some(copy) = question.try_clone() else {
                 return self.asked(question).await;
             };
-            let (passes, least, failed) = match self.executed(copy).await {
+            let (passes, least, failed) = match self.executed(copy, tokio::time::sleep(THINKING)).await {
                 Ok(answer) => {
                     self.met.store(true, Ordering::Relaxed);
                     if answer.status().is_success() {
@@ -201,16 +212,14 @@ impl Client {
     }
 
     /// What comes back, whatever it says. A machine that is gone is noticed by the system, in whatever is under way.
-    async fn executed(&self, question: Request) -> Result<Response, ClientError> {
-        // How long content takes on its way is the line's matter.
-        let patience = if question.method() == Method::PUT {
-            Duration::MAX
-        } else {
-            THINKING
-        };
-        match tokio::time::timeout(patience, self.web.execute(question)).await {
-            Ok(answer) => answer.map_err(|error| self.unreachable(&error)),
-            Err(_) => Err(self.gone("it does not answer")),
+    async fn executed(
+        &self,
+        question: Request,
+        patience: impl Future<Output = ()>,
+    ) -> Result<Response, ClientError> {
+        tokio::select! {
+            answer = self.web.execute(question) => answer.map_err(|error| self.unreachable(&error)),
+            () = patience => Err(self.gone("it does not answer")),
         }
     }
 
@@ -313,26 +322,52 @@ fn retry_after(answer: &Response) -> Option<Duration> {
 /// The waits between one try and the next.
 pub(super) struct Waits {
     next: Duration,
-    until: Instant,
+    /// When patience ends that began with the first wait.
+    until: Option<Instant>,
 }
 
 impl Waits {
     pub(super) fn new() -> Self {
         Self {
             next: FIRST_WAIT,
-            until: Instant::now() + PATIENCE,
+            until: None,
         }
+    }
+
+    /// The line is good at the moment: should it drop, patience begins anew. Not so the waits, which are for lines that drop over
+    /// and over.
+    pub(super) fn good(&mut self) {
+        self.until = None;
     }
 
     /// Waits, at least so long; `false`, at once, where there is no patience for it left.
     pub(super) async fn wait(&mut self, least: Option<Duration>) -> bool {
-        let wait = self.next.max(least.unwrap_or_default());
-        if Instant::now() + wait > self.until {
+        let Some(wait) = self.at(Instant::now(), least.unwrap_or_default()) else {
             return false;
-        }
-        self.next = (self.next * 2).min(LONGEST_WAIT);
+        };
         tokio::time::sleep(wait).await;
         true
+    }
+
+    /// How long to wait, where the time is `now`.
+    fn at(&mut self, now: Instant, least: Duration) -> Option<Duration> {
+        let wait = self.next.max(least);
+        let until = *self.until.get_or_insert(now + PATIENCE);
+        if now.checked_add(wait).is_none_or(|then| then > until) {
+            return None;
+        }
+        self.next = (self.next * 2).min(LONGEST_WAIT);
+        Some(wait)
+    }
+}
+
+/// Returns when nothing of a body was taken for so long, or so long after all of it was. `taken` tells
+/// of each piece. How long content takes on its way otherwise is the line's matter.
+pub(super) async fn stalled(mut taken: watch::Receiver<()>, within: Duration) {
+    while let Ok(told) = tokio::time::timeout(within, taken.changed()).await {
+        if told.is_err() {
+            return tokio::time::sleep(within).await;
+        }
     }
 }
 
@@ -349,4 +384,59 @@ fn certificates(pem: &[u8]) -> Result<Vec<reqwest::Certificate>, ClientError> {
         ));
     }
     Ok(read)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// All waits of a line that is down from `now` on, together.
+    fn all(waits: &mut Waits, mut now: Instant) -> Duration {
+        let began = now;
+        while let Some(wait) = waits.at(now, Duration::ZERO) {
+            now += wait;
+        }
+        now - began
+    }
+
+    #[test]
+    fn patience_begins_when_the_line_drops_and_not_before() {
+        let mut waits = Waits::new();
+        let now = Instant::now();
+        for later in [PATIENCE * 5, PATIENCE * 50] {
+            let waited = all(&mut waits, now + later);
+            assert!(
+                waited <= PATIENCE && waited + LONGEST_WAIT >= PATIENCE,
+                "{waited:?}"
+            );
+            assert_eq!(waits.at(now + later * 2, Duration::ZERO), None);
+            // A line that was good meanwhile has all of it once more.
+            waits.good();
+        }
+        // And no short waits.
+        assert_eq!(waits.at(now, Duration::ZERO), Some(LONGEST_WAIT));
+    }
+
+    #[test]
+    fn who_is_to_wait_longer_than_there_is_patience_does_not_wait() {
+        for least in [PATIENCE * 2, Duration::from_secs(u64::MAX)] {
+            assert_eq!(Waits::new().at(Instant::now(), least), None);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_body_that_nobody_takes_is_given_up() {
+        let (told, taken) = watch::channel(());
+        let within = Duration::from_millis(20);
+        let mut given_up = Box::pin(stalled(taken, within));
+        // However long it takes altogether.
+        let began = Instant::now();
+        while began.elapsed() < within * 3 {
+            told.send_replace(());
+            assert!(futures_util::poll!(&mut given_up).is_pending());
+            tokio::task::yield_now().await;
+        }
+        given_up.await;
+        drop(told);
+    }
 }

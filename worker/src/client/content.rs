@@ -3,15 +3,17 @@
 use std::fs::File;
 use std::io::SeekFrom;
 
+use futures_util::StreamExt as _;
 use reqwest::header::CONTENT_LENGTH;
 use reqwest::{Body, Method};
 use serde::Deserialize;
 use stagewright_core::digest::Digest;
 use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
+use tokio::sync::watch;
 use tokio_util::io::ReaderStream;
 
 use super::ClientError;
-use super::call::{Client, Waits, may_pass};
+use super::call::{Client, THINKING, Waits, may_pass, stalled};
 
 /// What a worker lacks of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,11 +86,11 @@ impl Client {
         let url = self.address.of(&["blobs", &digest], &[("offset", &offset)]);
         let mut question = self.question(Method::PUT, url);
         question.headers_mut().insert(CONTENT_LENGTH, length.into());
-        *question.body_mut() = Some(Body::wrap_stream(ReaderStream::with_capacity(
-            file.take(length),
-            256 << 10,
-        )));
-        let answer = self.asked(question).await?;
+        let (told, taken) = watch::channel(());
+        let pieces = ReaderStream::with_capacity(file.take(length), 256 << 10);
+        let pieces = pieces.inspect(move |_| told.send_replace(()));
+        *question.body_mut() = Some(Body::wrap_stream(pieces));
+        let answer = self.asked_until(question, stalled(taken, THINKING)).await?;
         self.json(answer).await
     }
 

@@ -69,7 +69,10 @@ impl Listener {
         let mut waits = Waits::new();
         while !self.over {
             let failed = match self.read().await {
-                Ok(None) => continue,
+                Ok(None) => {
+                    waits.good();
+                    continue;
+                }
                 Ok(Some(event)) => {
                     waits = Waits::new();
                     // Where nobody listens any more, this task ends with its listener.

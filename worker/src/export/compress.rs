@@ -231,6 +231,25 @@ mod tests {
         }
     }
 
+    /// Each is what earlier versions made, too: a layer that is pushed again is known where it is already.
+    #[test]
+    fn bytes_are_those_of_earlier_versions() {
+        let data: Vec<u8> = (0..3_000_000_u64)
+            .map(|number| (number * number >> (number % 7) & 255) as u8)
+            .collect();
+        let digests = ALL.map(|encoding| Digest::of(&round_trip(encoding, &data)).hex().to_owned());
+        assert_eq!(
+            digests,
+            [
+                "1a04eddd1a03e73813bd9d801dae27c1c5af66d8341396d2717ae4409ca098c0",
+                "af9d4b689f37e24d1d97a748a3a4972bc5825693800d2af51fbc6a50aa531cce",
+                "e06783b1f5df03733d4f0d5652a63f72325655ded4ebb1bbb635b4a8a7dfbb24",
+                "b8343f61472028a93b1f04afd797bbef4d98b08e44263e8b28222dba43f08dbb",
+                "1118c812b13c2628f0f57402fcd7484ebbdcfafee93c2d31dc4aaa38d24cac30"
+            ]
+        );
+    }
+
     #[test]
     fn level_decides_the_size() {
         let data: Vec<u8> = (0..2_000_000_u32)

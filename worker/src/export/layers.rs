@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! <root>/gzip/<diff id>       JSON: digest and size of the blob in the content store, and the tar's length
-//! <root>/zstd-3/<diff id>     the same for another encoding
+//! <root>/zstd-9/<diff id>     the same for another encoding
 //! <root>/size/<diff id>       JSON: the tar's length, for layers that came compressed
 //! <root>/at-<epoch>/<diff id> JSON: the diff id of the same layer without files younger than that
 //! ```

@@ -61,6 +61,7 @@ impl Encoding {
         match self {
             Self::Gzip(Self::GZIP_LEVEL) => "gzip".to_owned(),
             Self::Gzip(level) => format!("gzip-{level}"),
+            Self::Zstd(Self::ZSTD_LEVEL) => "zstd".to_owned(),
             Self::Zstd(level) => format!("zstd-{level}"),
             Self::Plain => "plain".to_owned(),
         }

@@ -298,10 +298,13 @@ impl Solving<'_> {
         let (_, unpacked) = self.received(session, exporting::files(), unpacking).await?;
         unpacked.map_err(said)?;
         if let Some(draft) = &extras.provenance {
-            let (folder, draft) = (folder.clone(), Arc::clone(draft));
-            reading(move || files::state(&folder, &draft))
-                .await
-                .map_err(said)?;
+            let (folder, draft, held) = (folder.clone(), Arc::clone(draft), Arc::clone(&scratch));
+            let stated = reading(move || {
+                let stated = files::state(&folder, &draft);
+                drop(held);
+                stated
+            });
+            stated.await.map_err(said)?;
         }
         for output in extras.files.iter() {
             let (output, epoch) = (output.clone(), extras.image.epoch);

@@ -2,6 +2,8 @@
 //! way lead to.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
+use std::rc::Rc;
 
 use stagewright_core::glob;
 use stagewright_core::protocol::ContextEntryKind;
@@ -11,9 +13,12 @@ use crate::source::local::ManifestEntry;
 /// Links that one path may lead over.
 const MOST_LINKS: usize = 255;
 
-/// Steps that all paths together may take. Patterns over links that lead to patterns have more ways than anybody can go; all
-/// of the context is right for any of them.
-const MOST_STEPS: u32 = 100_000;
+/// Parts that a path may have, with those of the links on its way: more than there is room for in what the system follows.
+const MOST_PARTS: usize = 2048;
+
+/// Steps that all paths together may take, and names they may be compared with. Patterns over links that lead to patterns have
+/// more ways than anybody can go; all of the context is right for any of them.
+const MOST_STEPS: u32 = 1_000_000;
 
 /// What of a context's entries is needed; `None` where that is all.
 pub(super) fn needed<'e>(
@@ -24,13 +29,10 @@ pub(super) fn needed<'e>(
         entries,
         roots: BTreeSet::new(),
         links: BTreeSet::new(),
-        all: false,
-        steps: MOST_STEPS,
     };
-    for path in paths {
-        needed.follow(String::new(), &parts_of(path), MOST_LINKS);
-    }
-    (!paths.is_empty() && !needed.all).then_some(needed)
+    let mut steps = MOST_STEPS;
+    let followed = paths.iter().try_for_each(|path| needed.follow(path, &mut steps));
+    (!paths.is_empty() && followed.is_some()).then_some(needed)
 }
 
 /// What is needed of a context.
@@ -40,12 +42,44 @@ pub(super) struct Needed<'e> {
     roots: BTreeSet<String>,
     /// Links on the way there.
     links: BTreeSet<String>,
-    all: bool,
-    /// That are left.
-    steps: u32,
 }
 
-impl Needed<'_> {
+/// Where a path has led so far.
+struct Way<'p> {
+    at: String,
+    left: Parts<'p>,
+    /// Links that it may lead over yet.
+    links: usize,
+}
+
+/// The parts of a path that are left, the next one first. Ways that part share what is left.
+#[derive(Clone, Default)]
+struct Parts<'p>(Option<Rc<Part<'p>>>);
+
+struct Part<'p> {
+    name: &'p str,
+    rest: Parts<'p>,
+    /// How many there are, with this one.
+    count: usize,
+}
+
+impl<'p> Parts<'p> {
+    /// These parts behind those of `path`; `None` where that is more than any path has.
+    fn behind(self, path: &'p str) -> Option<Self> {
+        let parts = path.split('/').filter(|part| !part.is_empty() && *part != ".");
+        let mut rest = self;
+        for name in parts.rev() {
+            let count = rest.0.as_ref().map_or(0, |part| part.count) + 1;
+            if count > MOST_PARTS {
+                return None;
+            }
+            rest = Self(Some(Rc::new(Part { name, rest, count })));
+        }
+        Some(rest)
+    }
+}
+
+impl<'e> Needed<'e> {
     /// Whether the entry at `path` is one of them, or a directory above one.
     pub(super) fn has(&self, path: &str) -> bool {
         let under = |above: &str| self.roots.contains(above);
@@ -66,73 +100,90 @@ impl Needed<'_> {
         above(&self.roots) || above(&self.links)
     }
 
-    fn follow(&mut self, from: String, parts: &[String], links: usize) {
-        if self.all {
-            return;
-        }
-        let Some(left) = self.steps.checked_sub(1) else {
-            self.all = true;
-            return;
-        };
-        self.steps = left;
-        let Some((part, rest)) = parts.split_first() else {
-            if from.is_empty() {
-                self.all = true;
-            }
-            self.roots.insert(from);
-            return;
-        };
-        if part == ".." {
-            let above = from.rsplit_once('/').map_or("", |(above, _)| above).to_owned();
-            return self.follow(above, rest, links);
-        }
-        if part.contains("**") {
-            // What it names may lie at any depth.
-            return self.follow(from, &[], links);
-        }
-        if glob::has_wildcards(part) {
-            for name in self.children(&from) {
-                if glob::matches(part, &name) {
-                    self.step(joined(&from, &name), rest, links);
+    /// Goes all ways that a path leads; `None` where it needs all of the context, or may.
+    fn follow(&mut self, path: &str, steps: &mut u32) -> Option<()> {
+        let mut ways = vec![Way {
+            at: String::new(),
+            left: Parts::default().behind(path)?,
+            links: MOST_LINKS,
+        }];
+        while let Some(Way { at, left, links }) = ways.pop() {
+            *steps = steps.checked_sub(1)?;
+            let Some(part) = left.0 else {
+                if at.is_empty() {
+                    return None;
                 }
+                self.roots.insert(at);
+                continue;
+            };
+            let (name, left) = (part.name, part.rest.clone());
+            if name == ".." {
+                let at = at.rsplit_once('/').map_or("", |(above, _)| above).to_owned();
+                ways.push(Way { at, left, links });
+            } else if name.contains("**") {
+                // What it names may lie at any depth.
+                let left = Parts::default();
+                ways.push(Way { at, left, links });
+            } else if glob::has_wildcards(name) {
+                for child in children(self.entries, &at) {
+                    *steps = steps.checked_sub(1)?;
+                    if glob::matches(name, child) {
+                        ways.extend(self.step(joined(&at, child), left.clone(), links)?);
+                    }
+                }
+            } else {
+                ways.extend(self.step(joined(&at, name), left, links)?);
             }
-            return;
         }
-        self.step(joined(&from, part), rest, links);
+        Some(())
     }
 
-    fn step(&mut self, at: String, rest: &[String], links: usize) {
-        match self.entries.get(&at).map(|entry| &entry.kind) {
+    /// Where the way leads on from an entry, if anywhere; `None` as above.
+    fn step<'p>(&mut self, at: String, left: Parts<'p>, links: usize) -> Option<Option<Way<'p>>>
+    where
+        'e: 'p,
+    {
+        let entries = self.entries;
+        Some(match entries.get(&at).map(|entry| &entry.kind) {
             Some(ContextEntryKind::Symlink { target }) if links > 0 => {
                 let above = at.rsplit_once('/').map_or("", |(above, _)| above);
                 let above = if target.starts_with('/') { "" } else { above }.to_owned();
-                let onward = [parts_of(target), rest.to_vec()].concat();
                 self.links.insert(at);
-                self.follow(above, &onward, links - 1);
+                Some(Way {
+                    at: above,
+                    left: left.behind(target)?,
+                    links: links - 1,
+                })
             }
-            Some(_) => self.follow(at, rest, links),
-            None => {}
-        }
-    }
-
-    fn children(&self, of: &str) -> Vec<String> {
-        let start = if of.is_empty() {
-            String::new()
-        } else {
-            format!("{of}/")
-        };
-        let under = self
-            .entries
-            .range(start.clone()..)
-            .take_while(|(path, _)| path.starts_with(&start));
-        let names = under.filter_map(|(path, _)| path.get(start.len()..).filter(|name| !name.contains('/')));
-        names.map(str::to_owned).collect()
+            Some(_) => Some(Way { at, left, links }),
+            None => None,
+        })
     }
 }
 
-fn parts_of(path: &str) -> Vec<String> {
-    let parts = path.split('/').filter(|part| !part.is_empty() && *part != ".");
-    parts.map(str::to_owned).collect()
+/// The names in a directory, whatever lies below them.
+fn children<'e>(
+    entries: &'e BTreeMap<String, ManifestEntry>,
+    directory: &str,
+) -> impl Iterator<Item = &'e str> {
+    let start = if directory.is_empty() {
+        String::new()
+    } else {
+        format!("{directory}/")
+    };
+    let mut next = Bound::Included(start.clone());
+    std::iter::from_fn(move || {
+        loop {
+            let (path, _) = entries.range((next.clone(), Bound::Unbounded)).next()?;
+            let name = path.strip_prefix(&start)?;
+            let Some((name, _)) = name.split_once('/') else {
+                next = Bound::Excluded(path.clone());
+                return Some(name);
+            };
+            // A directory comes before what is in it, which is passed over as a whole: 0 follows on the slash.
+            next = Bound::Included(format!("{start}{name}0"));
+        }
+    })
 }
 
 fn joined(above: &str, name: &str) -> String {
@@ -222,5 +273,37 @@ mod tests {
         for path in ["a", "*/*/*/*/*/*/*/*/*/*/*/*/*/*/*/*/*/*/*/*/*/*/*/*/*/*/*/*"] {
             assert!(needed(&entries, &[path.to_owned()]).is_none(), "{path}");
         }
+    }
+
+    #[test]
+    fn a_link_of_more_parts_than_any_path_has_ends_in_all_of_the_context() {
+        let long = "d/../".repeat(50_000);
+        let entries = context(&[("d", Some("/")), ("l", Some(&long))]);
+        assert!(needed(&entries, &["l".to_owned()]).is_none());
+        let long = "d/../".repeat(1000);
+        let entries = context(&[("d", Some("/")), ("d/one", None), ("l", Some(&long))]);
+        let path = "l/d/*".to_owned();
+        assert!(needed(&entries, &[path]).unwrap().has("d/one"));
+    }
+
+    #[test]
+    fn names_in_a_directory_are_told_whatever_lies_below_and_beside_them() {
+        let entries = context(&[
+            ("a", Some("/")),
+            ("a!", None),
+            ("a-b", None),
+            ("a/b", Some("/")),
+            ("a/b/c", None),
+            ("a/b/c0", None),
+            ("a/b-c", None),
+            ("a/c", None),
+            ("a0", None),
+            ("z", None),
+        ]);
+        let told = |directory| children(&entries, directory).collect::<Vec<_>>();
+        assert_eq!(told(""), ["a", "a!", "a-b", "a0", "z"]);
+        assert_eq!(told("a"), ["b", "b-c", "c"]);
+        assert_eq!(told("a/b"), ["c", "c0"]);
+        assert_eq!(told("z"), [""; 0]);
     }
 }
