@@ -217,22 +217,21 @@ fn log(verbose: u8) -> Result<(), Failure> {
     let named = std::env::var("STAGEWRIGHT_LOG")
         .ok()
         .filter(|text| !text.is_empty());
-    let filter = match named {
-        Some(text) => text.parse::<Targets>().map_err(|error| {
+    let filter = if let Some(text) = named {
+        text.parse::<Targets>().map_err(|error| {
             Failure::new(
                 Failure::USAGE,
                 format!("STAGEWRIGHT_LOG={text:?} is no filter: {error}"),
             )
             .hint("write levels, such as stagewright=debug or stagewright::build=debug,warn")
-        })?,
-        None => {
-            let (all, ours) = match verbose {
-                0 => (LevelFilter::WARN, LevelFilter::WARN),
-                1 => (LevelFilter::WARN, LevelFilter::INFO),
-                _ => (LevelFilter::INFO, LevelFilter::DEBUG),
-            };
-            Targets::new().with_default(all).with_target("stagewright", ours)
-        }
+        })?
+    } else {
+        let (all, ours) = match verbose {
+            0 => (LevelFilter::WARN, LevelFilter::WARN),
+            1 => (LevelFilter::WARN, LevelFilter::INFO),
+            _ => (LevelFilter::INFO, LevelFilter::DEBUG),
+        };
+        Targets::new().with_default(all).with_target("stagewright", ours)
     };
     // Which messages there are to be is the filter's alone to say.
     tracing_subscriber::fmt()

@@ -235,7 +235,7 @@ mod tests {
     #[test]
     fn bytes_are_those_of_earlier_versions() {
         let data: Vec<u8> = (0..3_000_000_u64)
-            .map(|number| (number * number >> (number % 7) & 255) as u8)
+            .map(|number| (((number * number) >> (number % 7)) & 255) as u8)
             .collect();
         let digests = ALL.map(|encoding| Digest::of(&round_trip(encoding, &data)).hex().to_owned());
         assert_eq!(

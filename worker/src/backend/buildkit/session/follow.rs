@@ -128,36 +128,37 @@ impl<'e> Needed<'e> {
                 for child in children(self.entries, &at) {
                     *steps = steps.checked_sub(1)?;
                     if glob::matches(name, child) {
-                        ways.extend(self.step(joined(&at, child), left.clone(), links)?);
+                        self.step(&mut ways, joined(&at, child), left.clone(), links)?;
                     }
                 }
             } else {
-                ways.extend(self.step(joined(&at, name), left, links)?);
+                self.step(&mut ways, joined(&at, name), left, links)?;
             }
         }
         Some(())
     }
 
-    /// Where the way leads on from an entry, if anywhere; `None` as above.
-    fn step<'p>(&mut self, at: String, left: Parts<'p>, links: usize) -> Option<Option<Way<'p>>>
+    /// Adds where the way leads on from an entry, if anywhere; `None` as above.
+    fn step<'p>(&mut self, ways: &mut Vec<Way<'p>>, at: String, left: Parts<'p>, links: usize) -> Option<()>
     where
         'e: 'p,
     {
         let entries = self.entries;
-        Some(match entries.get(&at).map(|entry| &entry.kind) {
+        match entries.get(&at).map(|entry| &entry.kind) {
             Some(ContextEntryKind::Symlink { target }) if links > 0 => {
                 let above = at.rsplit_once('/').map_or("", |(above, _)| above);
                 let above = if target.starts_with('/') { "" } else { above }.to_owned();
                 self.links.insert(at);
-                Some(Way {
+                ways.push(Way {
                     at: above,
                     left: left.behind(target)?,
                     links: links - 1,
-                })
+                });
             }
-            Some(_) => Some(Way { at, left, links }),
-            None => None,
-        })
+            Some(_) => ways.push(Way { at, left, links }),
+            None => {}
+        }
+        Some(())
     }
 }
 
