@@ -143,20 +143,76 @@ impl BuildRequest {
         if let Some(context) = &mut told.context {
             *context = remote::told(context);
         }
+        // Each by its name, so that none that is added later is told unseen.
+        let Self {
+            context,
+            dockerfile,
+            dockerignore,
+            file,
+            target,
+            tags,
+            build_args,
+            build_contexts,
+            labels,
+            annotations,
+            platforms,
+            outputs,
+            push: _,
+            load: _,
+            no_cache: _,
+            no_cache_filters,
+            pull: _,
+            cache_from,
+            cache_to,
+            secrets: _,
+            secret_files,
+            secret_envs,
+            ssh,
+            github_token: _,
+            network,
+            add_hosts,
+            shm_size,
+            ulimit,
+            allow,
+            attests,
+            provenance,
+            sbom,
+            call,
+            builder,
+            cgroup_parent,
+        } = &mut told;
         let texts = [
-            &mut told.context,
-            &mut told.dockerfile,
-            &mut told.dockerignore,
-            &mut told.file,
+            context,
+            dockerfile,
+            dockerignore,
+            file,
+            target,
+            network,
+            shm_size,
+            provenance,
+            sbom,
+            call,
+            builder,
+            cgroup_parent,
         ];
         let lists = [
-            &mut told.build_args,
-            &mut told.build_contexts,
-            &mut told.labels,
-            &mut told.annotations,
-            &mut told.outputs,
-            &mut told.cache_from,
-            &mut told.cache_to,
+            tags,
+            build_args,
+            build_contexts,
+            labels,
+            annotations,
+            platforms,
+            outputs,
+            no_cache_filters,
+            cache_from,
+            cache_to,
+            secret_files,
+            secret_envs,
+            ssh,
+            add_hosts,
+            ulimit,
+            allow,
+            attests,
         ];
         for text in texts.into_iter().flatten().chain(lists.into_iter().flatten()) {
             *text = http::told(text);
@@ -294,6 +350,50 @@ mod tests {
         assert_eq!(told.build_contexts, ["lib=ssh://git.example/lib.git"]);
         // It is built with all of it, also by the next worker.
         assert_eq!(asked.without_secrets(), asked);
+    }
+
+    #[test]
+    fn no_field_tells_what_proves_in_an_address_who_asks() {
+        for field in [
+            "context",
+            "dockerfile",
+            "dockerignore",
+            "file",
+            "target",
+            "tags",
+            "build-args",
+            "build-contexts",
+            "labels",
+            "annotations",
+            "platforms",
+            "outputs",
+            "no-cache-filters",
+            "cache-from",
+            "cache-to",
+            "secret-files",
+            "secret-envs",
+            "ssh",
+            "network",
+            "add-hosts",
+            "shm-size",
+            "ulimit",
+            "allow",
+            "attests",
+            "provenance",
+            "sbom",
+            "call",
+            "builder",
+            "cgroup-parent",
+        ] {
+            let told =
+                |text: &str| serde_json::to_string(&read(json!({ field: text })).unwrap().told()).unwrap();
+            let text = told("type=provenance,builder-id=https://me:hunter2@ci.example/");
+            assert_eq!(
+                text,
+                told("type=provenance,builder-id=https://ci.example/"),
+                "{field}"
+            );
+        }
     }
 
     #[test]
