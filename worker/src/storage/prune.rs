@@ -14,6 +14,7 @@ use stagewright_core::digest::Digest;
 
 use super::usage::{Item, Kind, Usage};
 use super::{Storage, StorageError};
+use crate::build::BuildsError;
 use crate::snapshot::{SnapshotId, remove_all};
 
 /// How many things are removed before builds may go on.
@@ -160,7 +161,7 @@ impl Storage {
         });
         clear(remains, &mut pruned);
         self.each(of(Kind::Build), &mut pruned, |item| {
-            Ok(self.builds.forget(&item.id).is_ok())
+            went(self.builds.forget(&item.id))
         });
         self.backend.forget_missing_blobs();
         pruned.freed = pruned
@@ -260,6 +261,15 @@ fn clear(remains: Vec<PathBuf>, pruned: &mut Pruned) {
     }
 }
 
+/// Whether a build was forgotten; one that is gone already, or is still at work, is none that could not be.
+fn went(forgotten: Result<(), BuildsError>) -> Result<bool, String> {
+    match forgotten {
+        Ok(()) => Ok(true),
+        Err(BuildsError::Unknown(_) | BuildsError::AtWork(_)) => Ok(false),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
 fn digest(item: &Item) -> Result<Digest, String> {
     format!("sha256:{}", item.id)
         .parse()
@@ -268,6 +278,7 @@ fn digest(item: &Item) -> Result<Digest, String> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::time::Duration;
 
     use super::*;
@@ -357,5 +368,25 @@ mod tests {
         };
         let ids: Vec<_> = policy.choose(&usage).into_iter().map(|item| item.id).collect();
         assert_eq!(ids, ["top", "middle"]);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn it_is_told_where_a_record_cannot_be_removed_and_what_is_at_work_is_left_out() {
+        let state = tempfile::tempdir().unwrap();
+        let worker = crate::request::tests::configured(state.path(), &crate::config::Config::default());
+        let request =
+            serde_json::from_value(serde_json::json!({ "dockerfile": "FROM scratch\nLABEL a=b\n" })).unwrap();
+        let asked = crate::request::Asked::default();
+        let id = worker.requests.start(&request, asked).unwrap();
+        assert_eq!(went(worker.builds().forget(&id)), Ok(false), "it is at work");
+        worker.let_go(1);
+        worker.end(&id).await;
+        let obstacle = state.path().join("builds/next");
+        fs::create_dir(&obstacle).unwrap();
+        let reason = went(worker.builds().forget(&id)).unwrap_err();
+        assert!(reason.contains("builds/next"), "{reason}");
+        fs::remove_dir(&obstacle).unwrap();
+        assert_eq!(went(worker.builds().forget(&id)), Ok(true));
+        assert_eq!(went(worker.builds().forget(&id)), Ok(false), "it is gone");
     }
 }
