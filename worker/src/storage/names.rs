@@ -5,7 +5,7 @@
 //! ```
 //!
 //! A name is the user's wish that the image stays: what it is made of is in use as long as it has the name. Each name
-//! is a file of its own, written beside its place and renamed, so that it stands for the old image or for the new one.
+//! is a file of its own that is replaced as a whole, so that it stands for the old image or for the new one.
 
 use std::fs;
 use std::io;
@@ -16,6 +16,7 @@ use stagewright_core::digest::Digest;
 
 use crate::backend::timestamp;
 use crate::source::image::reference::Reference;
+use crate::whole_file;
 
 /// A name and its image.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,14 +61,9 @@ impl ImageNames {
             digest: digest.clone(),
             created: timestamp(),
         };
-        let path = self.place(&named.name);
         let write = || {
             fs::create_dir_all(&self.directory)?;
-            let beside = path.with_extension("new");
-            fs::write(&beside, serde_json::to_vec(&named)?)?;
-            fs::File::open(&beside)?.sync_all()?;
-            fs::rename(&beside, &path)?;
-            fs::File::open(&self.directory)?.sync_all()
+            whole_file::replace(&self.place(&named.name), &serde_json::to_vec(&named)?)
         };
         write().map_err(|source| self.error("write", source))?;
         Ok(named)
@@ -138,7 +134,7 @@ mod tests {
         names.give(&tool, &first).unwrap();
         names.give(&app, &second).unwrap();
         // What a killed worker left half written is no name.
-        fs::write(state.path().join("images/abc.new"), "{").unwrap();
+        fs::write(state.path().join("images/abc.json.new"), "{").unwrap();
         fs::write(state.path().join("images/abc.json"), "{").unwrap();
         let listed: Vec<_> = names.list().unwrap();
         let listed: Vec<_> = listed
