@@ -185,16 +185,10 @@ impl Callbacks {
         let directory = state.join("callbacks");
         fs::create_dir_all(&directory)?;
         let mut known = BTreeMap::new();
-        for entry in fs::read_dir(&directory)? {
-            let path = entry?.path();
-            // What a killed worker had not given its name is none.
-            let number = path
-                .file_name()
-                .and_then(|name| name.to_str()?.strip_suffix(".json")?.parse::<u64>().ok());
-            let kept = fs::read(&path)
-                .ok()
-                .and_then(|text| serde_json::from_slice::<Kept>(&text).ok());
-            if let (Some(number), Some(kept)) = (number, kept) {
+        // All of them first: one that is written anew would come up in between by the name that it has meanwhile.
+        let entries = fs::read_dir(&directory)?.collect::<std::io::Result<Vec<_>>>()?;
+        for entry in entries {
+            if let Some((number, kept)) = kept_in(&entry.path()) {
                 known.insert(number, kept);
             }
         }
@@ -219,7 +213,8 @@ impl Callbacks {
         Ok(callbacks)
     }
 
-    /// Sees to it that a build's end is told. `owner` is whether the worker's owner wrote the address.
+    /// Sees to it that a build's end is told. `owner` is whether the worker's owner wrote the address. An error says that the
+    /// next worker may not know of it; this one tells it all the same.
     pub(crate) fn add(
         &self,
         build: &str,
@@ -250,12 +245,12 @@ impl Callbacks {
             }),
         };
         // Others are told meanwhile: what is known is not held while the disk is waited for.
-        self.shared.write(number, &kept)?;
+        let written = self.shared.write(number, &kept);
         for old in self.shared.learn(number, kept) {
             _ = fs::remove_file(self.shared.place(old));
         }
         self.follow(number);
-        Ok(())
+        written
     }
 
     /// What came of a build's callback, where it has one.
@@ -278,6 +273,47 @@ impl Callbacks {
                 () = shared.see_to(number) => {}
             }
         });
+    }
+}
+
+/// The callback in a file of the folder, where it is one. Of what is none no key stays behind.
+fn kept_in(path: &Path) -> Option<(u64, Kept)> {
+    let name = path.file_name()?.to_str()?;
+    if name.ends_with(".json.new") {
+        // A killed worker had not given it its name: what it was to replace counts.
+        removed(path);
+        return None;
+    }
+    let number = name.strip_suffix(".json")?.parse::<u64>().ok()?;
+    let text = fs::read(path)
+        .inspect_err(|error| tracing::warn!(path = %path.display(), %error, "a callback cannot be read"))
+        .ok()?;
+    let kept = serde_json::from_slice::<Kept>(&text)
+        .ok()
+        .filter(|kept| kept.telling.is_some() || kept.report.state != CallbackState::Waiting);
+    let Some(kept) = kept else {
+        tracing::warn!(path = %path.display(), "a callback that does not say who is to be told is removed");
+        removed(path);
+        return None;
+    };
+    // Of one that is over only what came of it is kept, also where it was written when more was.
+    let rewritten = serde_json::to_vec(&kept)
+        .map_err(std::io::Error::other)
+        .and_then(|whole| {
+            if kept.telling.is_some() || whole == text {
+                return Ok(());
+            }
+            whole_file::replace(path, &whole)
+        });
+    if let Err(error) = rewritten {
+        tracing::warn!(path = %path.display(), %error, "a callback that is over cannot be written anew");
+    }
+    Some((number, kept))
+}
+
+fn removed(path: &Path) {
+    if let Err(error) = fs::remove_file(path) {
+        tracing::warn!(path = %path.display(), %error, "what is left of a callback cannot be removed");
     }
 }
 
@@ -636,12 +672,79 @@ mod tests {
         }
         first.stop();
         let place = |name: &str| state.path().join("callbacks").join(name);
-        fs::copy(place(&format!("{build}.json")), place("77.json.new")).unwrap();
+        for left in ["77.json.new", &format!("{build}.json.new")] {
+            fs::copy(place(&format!("{build}.json")), place(left)).unwrap();
+        }
         let second = callbacks(state.path(), &worker, &[Duration::from_hours(1)]);
         assert_eq!(second.report("77"), None);
+        assert_eq!(fs::read_dir(place("")).unwrap().count(), 1);
         let known = second.shared.known()[&build.parse().unwrap()].clone();
         assert_eq!(known.telling.unwrap().callback, callback);
         second.stop();
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn nothing_is_kept_of_what_can_be_told_to_nobody_and_of_what_is_over_only_what_came_of_it() {
+        let state = tempfile::tempdir().unwrap();
+        let worker = configured(state.path(), &Config::default());
+        let place = |number: u64| state.path().join(format!("callbacks/{number}.json"));
+        let written = |number: u64, standing: &str| {
+            let report = json!({ "url": "http://127.0.0.1:1/", "state": standing, "attempts": 1 });
+            let kept = json!({ "build": number.to_string(), "url": "http://me:hunter2@127.0.0.1:1/", "report": report });
+            fs::write(place(number), kept.to_string()).unwrap();
+        };
+        written(1, "waiting");
+        written(2, "delivered");
+        fs::write(place(3), "{\"url\":\"http://me:hunter2@").unwrap();
+        let callbacks = callbacks(state.path(), &worker, &[SOON]);
+        assert_eq!((callbacks.report("1"), callbacks.report("3")), (None, None));
+        assert!(!place(1).exists() && !place(3).exists());
+        assert_eq!(callbacks.report("2").unwrap().state, CallbackState::Delivered);
+        nothing_is_left_of_what_was_told(&callbacks, "2");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn who_is_to_be_told_is_told_also_where_that_could_not_be_kept_at_first() {
+        let state = tempfile::tempdir().unwrap();
+        let worker = configured(state.path(), &Config::default());
+        let request = serde_json::from_value(json!({ "dockerfile": "FROM scratch\nLABEL a=b\n" })).unwrap();
+        let build = worker.requests.start(&request, Asked::default()).unwrap();
+        let (url, messages) = receiving(&[204]);
+        let callbacks = callbacks(state.path(), &worker, &[]);
+        let obstacle = state.path().join(format!("callbacks/{build}.json.new"));
+        fs::create_dir(&obstacle).unwrap();
+        assert!(callbacks.add(&build, to(&url), true, Vec::new()).is_err());
+        fs::remove_dir(&obstacle).unwrap();
+        assert_eq!(callbacks.report(&build).unwrap().state, CallbackState::Waiting);
+        worker.let_go(1);
+        assert_eq!(over(&callbacks, &build).await.state, CallbackState::Delivered);
+        assert_eq!(messages.iter().count(), 1);
+        nothing_is_left_of_what_was_told(&callbacks, &build);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn it_is_told_of_a_build_that_cannot_begin_anew_since_its_hook_is_gone() {
+        let state = tempfile::tempdir().unwrap();
+        let dead = configured(state.path(), &Config::default());
+        let request = serde_json::from_value(json!({ "dockerfile": "FROM scratch\nLABEL a=b\n" })).unwrap();
+        let (url, messages) = receiving(&[204]);
+        let asked = Asked {
+            hook: Some("app".into()),
+            callback: Some(to(&url)),
+            ..Asked::default()
+        };
+        let build = dead.requests.start(&request, asked).unwrap();
+        // Killed before it was kept on its own who is to be told.
+        fs::remove_file(state.path().join(format!("callbacks/{build}.json"))).unwrap();
+        let worker = configured(state.path(), &Config::default());
+        assert_eq!(worker.end(&build).await, BuildState::Lost);
+        let (_, message) = messages.recv_timeout(Duration::from_secs(20)).unwrap();
+        let message: serde_json::Value = serde_json::from_str(&message).unwrap();
+        assert_eq!(message["state"], json!("lost"));
+        assert!(
+            message["error"].as_str().unwrap().contains("no hook \"app\""),
+            "{message}"
+        );
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 1)]

@@ -438,18 +438,24 @@ impl Requests {
         })?;
         let owner = kept.hook.is_some();
         let mut request = kept.request;
-        if let Some(hook) = &kept.hook {
-            let Some(configured) = self.shared.hooks.iter().find(|known| known.name == *hook) else {
-                return Err(format!(
-                    "The worker stopped before this build was done, and there is no hook {hook:?} in its configuration any more."
-                ));
-            };
+        let configured = kept
+            .hook
+            .as_ref()
+            .and_then(|hook| self.shared.hooks.iter().find(|known| known.name == *hook));
+        if let Some(configured) = configured {
             request.secrets.clone_from(&configured.build.secrets);
             request.github_token.clone_from(&configured.build.github_token);
         }
         let understood = Understood::of(&request, &Secrets::default(), &self.rules(owner));
-        if let (Some(callback), Ok(understood)) = (kept.callback, &understood) {
-            self.tell(id, callback, owner, names(understood));
+        // Before anything is given up: whoever waits for the end is told of that one, too.
+        if let Some(callback) = kept.callback {
+            let names = understood.as_ref().map(names).unwrap_or_default();
+            self.tell(id, callback, owner, names);
+        }
+        if let (Some(hook), None) = (&kept.hook, configured) {
+            return Err(format!(
+                "The worker stopped before this build was done, and there is no hook {hook:?} in its configuration any more."
+            ));
         }
         if kept.secrets {
             return Err("The worker stopped before this build was done. It was given secrets, which are kept nowhere, so it \
