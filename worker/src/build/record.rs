@@ -10,7 +10,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::{self, File, OpenOptions};
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader, ErrorKind, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
@@ -340,7 +340,7 @@ impl Record {
         if is_recorded
             && let Err(error) = flush(&self.directory).and_then(|()| drop_kept(&self.directory))
             // One that was forgotten meanwhile is missed by nobody.
-            && error.kind() != std::io::ErrorKind::NotFound
+            && error.kind() != ErrorKind::NotFound
         {
             tracing::warn!(directory = %self.directory.display(), %error, "a build's record could not be flushed");
         }
@@ -464,8 +464,11 @@ fn flush(directory: &Path) -> std::io::Result<()> {
 
 /// Removes a build's record from disk.
 pub(super) fn remove(root: &Path, number: u64) {
-    let directory = root.join(number.to_string());
-    if let Err(error) = fs::remove_dir_all(&directory) {
+    remove_folder(&root.join(number.to_string()));
+}
+
+fn remove_folder(directory: &Path) {
+    if let Err(error) = fs::remove_dir_all(directory) {
         tracing::warn!(directory = %directory.display(), %error, "a forgotten build's record could not be removed");
     }
 }
@@ -475,7 +478,7 @@ pub(super) fn noted(root: &Path) -> Result<u64, BuildsError> {
     let path = root.join(NEXT_FILE);
     let text = match fs::read_to_string(&path) {
         Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(1),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(1),
         Err(error) => return Err(records_error(&path, &error)),
     };
     text.trim().parse().map_err(|error| {
@@ -507,13 +510,25 @@ pub(super) fn open_all(root: &Path, limit: u64) -> Result<(u64, BTreeMap<u64, Ar
             continue;
         };
         next = next.max(number.saturating_add(1));
-        match open(&entry.path(), limit) {
+        let directory = entry.path();
+        // Killed before the record was there, and so before anybody was told of the build: what was kept of it is all there is.
+        if matches!(directory.join(SUMMARY_FILE).try_exists(), Ok(false)) {
+            remove_folder(&directory);
+            continue;
+        }
+        match open(&directory, limit) {
             Ok(record) => {
                 records.insert(number, Arc::new(record));
             }
             // One unreadable record must not keep the worker from starting.
             Err(error) => {
-                tracing::warn!(directory = %entry.path().display(), %error, "a build's record is unreadable");
+                tracing::warn!(directory = %directory.display(), %error, "a build's record is unreadable");
+                // What the system fails to read may be whole at the next start; what is damaged never begins anew.
+                if matches!(error.kind(), ErrorKind::InvalidData | ErrorKind::UnexpectedEof)
+                    && let Err(error) = drop_kept(&directory)
+                {
+                    tracing::warn!(directory = %directory.display(), %error, "what was kept of a build cannot be removed");
+                }
             }
         }
     }
@@ -666,7 +681,7 @@ fn keep(path: &Path, kept: &[u8]) -> std::io::Result<()> {
 /// Drops what it took to begin anew, in which there are passwords of addresses and keys: the build has ended.
 fn drop_kept(directory: &Path) -> std::io::Result<()> {
     match fs::remove_file(directory.join(KEPT_FILE)) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
         Ok(()) | Err(_) => Ok(()),
     }
 }

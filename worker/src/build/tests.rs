@@ -548,3 +548,36 @@ fn what_it_took_to_begin_anew_is_dropped_once_a_build_has_ended_and_what_may_be_
         assert_eq!((waits, record.asked().is_some()), (number == 4, true), "{number}");
     }
 }
+
+#[test]
+fn of_what_nobody_was_told_of_nothing_stays_and_of_a_damaged_record_nothing_secret() {
+    let folder = tempfile::tempdir().unwrap();
+    let create = |number| {
+        let digest = Digest::of(b"");
+        let record = Record::create(folder.path(), number, "title".into(), digest, u64::MAX, ASKED).unwrap();
+        (
+            record.directory().to_owned(),
+            record.directory().join(record::SUMMARY_FILE),
+        )
+    };
+    let (begun, summary) = create(1);
+    fs::remove_file(summary).unwrap();
+    fs::remove_file(begun.join(record::EVENTS_FILE)).unwrap();
+    // Another's name for the same number is not that build.
+    fs::create_dir(folder.path().join("02")).unwrap();
+    let (damaged, summary) = create(2);
+    fs::write(summary, "").unwrap();
+    // What the system cannot read now may be whole at the next start.
+    let (unreadable, summary) = create(3);
+    fs::remove_file(&summary).unwrap();
+    fs::create_dir(&summary).unwrap();
+    let (next, records) = record::open_all(folder.path(), u64::MAX).unwrap();
+    assert_eq!((next, records.len()), (4, 0));
+    assert!(!begun.exists());
+    let stays =
+        |directory: &Path| [record::EVENTS_FILE, record::KEPT_FILE].map(|name| directory.join(name).exists());
+    assert_eq!(
+        (stays(&damaged), stays(&unreadable)),
+        ([true, false], [true, true])
+    );
+}
