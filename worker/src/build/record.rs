@@ -75,6 +75,8 @@ pub(super) struct Record {
     newest: watch::Sender<u64>,
     /// Cancelled when someone asks for it.
     pub(super) cancel: CancellationToken,
+    /// Whether it was kept what was asked for, so that the next worker goes by the record.
+    is_kept: bool,
     /// Whether what is kept is enough to begin anew.
     resumable: bool,
     /// Whether it is to stay in the queue for the next worker.
@@ -146,9 +148,19 @@ impl Record {
             }),
             newest: watch::Sender::new(0),
             cancel: CancellationToken::new(),
+            is_kept: asked.is_some(),
             resumable: asked.is_some_and(|asked| asked.resumable),
             interrupted: AtomicBool::new(false),
         }))
+    }
+
+    fn write_summary(&self, stored: &Stored) -> std::io::Result<()> {
+        if self.is_kept {
+            // After a power loss an empty file in its place would be the end of a build that somebody waits for.
+            write_summary_through(&self.directory, stored)
+        } else {
+            write_summary(&self.directory, stored)
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -230,7 +242,7 @@ impl Record {
     pub(super) fn planned(&self, digest: Digest) {
         let mut inner = self.lock();
         inner.stored.summary.digest = digest;
-        if let Err(error) = write_summary(&self.directory, &inner.stored) {
+        if let Err(error) = self.write_summary(&inner.stored) {
             tracing::warn!(directory = %self.directory.display(), %error, "a build's plan cannot be recorded");
         }
     }
@@ -274,7 +286,9 @@ impl Record {
             return;
         }
         inner.stored.summary.state = BuildState::Queued;
-        let written = write_summary(&self.directory, &inner.stored).and_then(|()| flush(&self.directory));
+        let written = self
+            .write_summary(&inner.stored)
+            .and_then(|()| flush(&self.directory));
         if let Err(error) = written {
             tracing::warn!(directory = %self.directory.display(), %error, "a waiting build cannot be recorded");
         }
@@ -325,7 +339,7 @@ impl Record {
         if let Some(state) = terminal {
             stored.summary.state = state;
             stored.tally = Some(current.tally.clone());
-            match write_summary(&self.directory, stored) {
+            match self.write_summary(stored) {
                 Ok(()) if current.file.is_some() => *live = None,
                 Ok(()) => {}
                 Err(error) => {
@@ -454,6 +468,11 @@ fn write_summary(directory: &Path, stored: &Stored) -> std::io::Result<()> {
     fs::rename(&temporary, directory.join(SUMMARY_FILE))
 }
 
+/// The same, and on the disk before it takes the old one's place.
+fn write_summary_through(directory: &Path, stored: &Stored) -> std::io::Result<()> {
+    whole_file::replace(&directory.join(SUMMARY_FILE), &serde_json::to_vec(stored)?)
+}
+
 /// Sees to it that a record is on the disk.
 fn flush(directory: &Path) -> std::io::Result<()> {
     for name in [EVENTS_FILE, SUMMARY_FILE] {
@@ -550,6 +569,7 @@ fn open(directory: &Path, limit: u64) -> std::io::Result<Record> {
     if live.is_none() {
         drop_kept(directory)?;
     }
+    let is_kept = live.is_some();
     let newest = watch::Sender::new(stored.summary.last_seq);
     let inner = Mutex::new(Inner { stored, live });
     Ok(Record {
@@ -558,6 +578,7 @@ fn open(directory: &Path, limit: u64) -> std::io::Result<Record> {
         inner,
         newest,
         cancel: CancellationToken::new(),
+        is_kept,
         resumable: true,
         interrupted: AtomicBool::new(false),
     })
@@ -639,7 +660,7 @@ fn close(directory: &Path, stored: &mut Stored, mut live: Live) -> std::io::Resu
         };
         live.write(&event, directory);
     }
-    write_summary(directory, stored)?;
+    write_summary_through(directory, stored)?;
     flush(directory)
 }
 

@@ -581,3 +581,44 @@ fn of_what_nobody_was_told_of_nothing_stays_and_of_a_damaged_record_nothing_secr
         ([true, false], [true, true])
     );
 }
+
+#[test]
+fn a_record_that_the_next_worker_goes_by_gives_way_only_to_what_is_on_the_disk() {
+    let folder = tempfile::tempdir().unwrap();
+    let changes: [fn(&Record); 3] = [
+        |record| record.planned(Digest::of(b"plan")),
+        |record| {
+            record.interrupt();
+            record.give_up();
+        },
+        |record| record.append(Event::Done(image())),
+    ];
+    let mut number = 0;
+    for (asked, reopened) in [(ASKED, false), (ASKED, true), (None, false)] {
+        for change in changes {
+            number += 1;
+            let digest = Digest::of(b"");
+            let mut record =
+                Record::create(folder.path(), number, "title".into(), digest, u64::MAX, asked).unwrap();
+            if reopened {
+                let (_, mut records) = record::open_all(folder.path(), u64::MAX).unwrap();
+                record = records.remove(&number).unwrap();
+            }
+            assert!(record.started());
+            // A disk that takes what is written, and can never say that it is there.
+            let summary = record.directory().join(record::SUMMARY_FILE);
+            let disk = record.directory().join("build.json.new");
+            let (kind, mode) = (rustix::fs::FileType::Fifo, rustix::fs::Mode::RWXU);
+            rustix::fs::mknodat(rustix::fs::CWD, &disk, kind, mode, 0).unwrap();
+            let _open = fs::File::options().read(true).write(true).open(&disk).unwrap();
+            change(&record);
+            let is_old = fs::symlink_metadata(&summary).unwrap().is_file();
+            assert_eq!(
+                is_old,
+                asked.is_some(),
+                "{number}: only what nobody keeps does not wait"
+            );
+            fs::remove_dir_all(record.directory()).unwrap();
+        }
+    }
+}

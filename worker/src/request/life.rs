@@ -156,7 +156,7 @@ async fn begin(
         }
         let (request, mut extras) = order.ready(plan, &contexts)?;
         if solves.is_empty() {
-            job.planned(request.digest.clone());
+            blocking(|| job.planned(request.digest.clone()));
         }
         if several {
             extras.part = plan.platform.to_string();
