@@ -121,6 +121,8 @@ fn read(path: &Path) -> Option<NamedImage> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
 
     #[test]
@@ -149,6 +151,11 @@ mod tests {
             ]
         );
         assert_eq!(names.get(&app).unwrap().digest, second);
+        let mode = fs::metadata(names.place("docker.io/library/app:latest"))
+            .unwrap()
+            .permissions()
+            .mode();
+        assert_eq!(mode & 0o777, 0o600, "for its owner alone, as all small files are");
         assert!(names.take(&app).unwrap());
         assert!(!names.take(&app).unwrap());
         assert_eq!(names.get(&app), None);
