@@ -129,6 +129,22 @@ describe("the examples, drawn", () => {
     }
   });
 
+  it("it is as dark as the system, also when that changes, until somebody chooses", async () => {
+    const other = await Playground.open(browser, await worker.invitation(), { colorScheme: "light" });
+    const theme = () => other.page.evaluate(() => document.documentElement.dataset.theme);
+    assert.equal(await theme(), "light");
+    await other.page.emulateMedia({ colorScheme: "dark" });
+    await eventually("it is dark with the system", async () => (await theme()) === "dark");
+    await other.page.getByRole("button", { name: "Light colours" }).click();
+    assert.equal(await theme(), "light");
+    for (const colorScheme of ["light", "dark"]) {
+      await other.page.emulateMedia({ colorScheme });
+      await other.page.evaluate(() => new Promise(requestAnimationFrame));
+      assert.equal(await theme(), "light", `as was chosen, and not ${colorScheme}`);
+    }
+    await other.close();
+  });
+
   it("nothing went wrong in the page", () => {
     assert.deepEqual(playground.errors, []);
   });

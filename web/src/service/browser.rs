@@ -15,13 +15,12 @@ pub(crate) fn stopwatch() -> f64 {
 
 /// The media query that tells whether the page is narrow.
 pub(crate) fn narrow_query() -> Option<web_sys::MediaQueryList> {
-    web_sys::window()?.match_media(NARROW).ok()?
+    query(NARROW)
 }
 
-/// Whether a media query holds.
-pub(crate) fn matches(query: &str) -> bool {
-    let list = web_sys::window().and_then(|window| window.match_media(query).ok()?);
-    list.is_some_and(|list| list.matches())
+/// A media query, to ask and to listen to.
+pub(crate) fn query(text: &str) -> Option<web_sys::MediaQueryList> {
+    web_sys::window()?.match_media(text).ok()?
 }
 
 /// Takes `name=…` out of the address's fragment, at once: a token must not stay where it could be copied or logged, and

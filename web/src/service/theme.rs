@@ -5,19 +5,24 @@ use gloo::storage::{LocalStorage, Storage as _};
 /// What the person said, `light` or `dark`.
 const CHOICE: &str = "stagewright.theme";
 
+/// What the system says, which may be otherwise in the evening.
+pub(crate) fn system() -> Option<web_sys::MediaQueryList> {
+    super::browser::query("(prefers-color-scheme: dark)")
+}
+
 /// Whether the page is dark now.
 pub(crate) fn is_dark() -> bool {
     match LocalStorage::raw().get_item(CHOICE).ok().flatten().as_deref() {
         Some("dark") => true,
         Some("light") => false,
-        _ => super::browser::matches("(prefers-color-scheme: dark)"),
+        _ => system().is_some_and(|system| system.matches()),
     }
 }
 
 /// Makes the page dark or light. What equals the system's choice is not kept, so that the page follows it again.
 pub(crate) fn choose(dark: bool) {
     let name = if dark { "dark" } else { "light" };
-    if dark == super::browser::matches("(prefers-color-scheme: dark)") {
+    if dark == system().is_some_and(|system| system.matches()) {
         LocalStorage::delete(CHOICE);
     } else {
         let _ = LocalStorage::raw().set_item(CHOICE, name);

@@ -6,6 +6,7 @@ mod examples;
 mod share;
 mod target;
 
+use gloo::events::EventListener;
 use yew::prelude::*;
 
 use super::{Desk, icons};
@@ -64,6 +65,18 @@ fn ThemeButton() -> Html {
             dark.set(theme::is_dark());
         })
     };
+    {
+        let dark = dark.clone();
+        use_effect_with((), move |()| {
+            let follow = theme::system().map(|system| {
+                EventListener::new(&system, "change", move |_| {
+                    theme::apply();
+                    dark.set(theme::is_dark());
+                })
+            });
+            move || drop(follow)
+        });
+    }
     let label = if *dark { "Light colours" } else { "Dark colours" };
     html! { <button class="bare" data-testid="theme" aria-label={label} title={label} onclick={toggle}>{ icons::theme(*dark) }</button> }
 }
