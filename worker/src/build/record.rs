@@ -65,6 +65,13 @@ pub(super) struct Stored {
     /// Why it did not end well.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) failure: Option<BuildFailure>,
+    /// Whether something was kept of what it was asked for. Whoever does not say may have.
+    #[serde(default = "yes")]
+    pub(super) asked: bool,
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// One build, at work or past.
@@ -124,6 +131,7 @@ impl Record {
             tally: None,
             superseded_by: None,
             failure: None,
+            asked: asked.is_some(),
         };
         fs::create_dir(&directory).map_err(failed)?;
         let begun = begin(root, &directory, &stored, asked);
@@ -530,12 +538,13 @@ pub(super) fn open_all(root: &Path, limit: u64) -> Result<(u64, BTreeMap<u64, Ar
         };
         next = next.max(number.saturating_add(1));
         let directory = entry.path();
+        let summary = fs::read(directory.join(SUMMARY_FILE));
         // Killed before the record was there, and so before anybody was told of the build: what was kept of it is all there is.
-        if matches!(directory.join(SUMMARY_FILE).try_exists(), Ok(false)) {
+        if matches!(&summary, Err(error) if error.kind() == ErrorKind::NotFound) {
             remove_folder(&directory);
             continue;
         }
-        match open(&directory, limit) {
+        match summary.and_then(|summary| open(&directory, &summary, limit)) {
             Ok(record) => {
                 records.insert(number, Arc::new(record));
             }
@@ -554,8 +563,8 @@ pub(super) fn open_all(root: &Path, limit: u64) -> Result<(u64, BTreeMap<u64, Ar
     Ok((next, records))
 }
 
-fn open(directory: &Path, limit: u64) -> std::io::Result<Record> {
-    let mut stored: Stored = serde_json::from_slice(&fs::read(directory.join(SUMMARY_FILE))?)?;
+fn open(directory: &Path, summary: &[u8], limit: u64) -> std::io::Result<Record> {
+    let mut stored: Stored = serde_json::from_slice(summary)?;
     let mut live = None;
     if matches!(stored.summary.state, BuildState::Queued | BuildState::Running) {
         let mended = mend(directory, &mut stored)?;
@@ -566,7 +575,8 @@ fn open(directory: &Path, limit: u64) -> std::io::Result<Record> {
             close(directory, &mut stored, mended)?;
         }
     }
-    if live.is_none() {
+    // Not looked for in vain: a command opens all records that there are.
+    if live.is_none() && stored.asked {
         drop_kept(directory)?;
     }
     let is_kept = live.is_some();

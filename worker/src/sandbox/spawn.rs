@@ -5,6 +5,7 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Mutex, PoisonError};
 
 use rustix::io::Errno;
 use tokio::sync::oneshot;
@@ -13,9 +14,11 @@ use super::child::{ChildPlan, NetworkPlan, enter};
 use super::kernel::Linux;
 use super::syscall::{self, Clone};
 
-/// Asks the thread for a child. The thread ends with the last one of these.
+/// Asks the thread for a child. The thread begins with the first one, since a build that is all cached makes none, and ends with
+/// this.
+#[derive(Default)]
 pub(super) struct Spawner {
-    jobs: Sender<Job>,
+    jobs: Mutex<Option<Sender<Job>>>,
 }
 
 struct Job {
@@ -24,21 +27,27 @@ struct Job {
 }
 
 impl Spawner {
-    pub(super) fn start() -> std::io::Result<Self> {
-        let (jobs, inbox) = channel();
-        std::thread::Builder::new()
-            .name("spawner".to_owned())
-            .spawn(move || serve(&inbox))?;
-        Ok(Self { jobs })
-    }
-
     /// Makes the child and gives its process handle. Everything in `plan` is closed in the worker afterwards.
     pub(super) async fn spawn(&self, plan: ChildPlan) -> Result<OwnedFd, Errno> {
         let (reply, answer) = oneshot::channel();
-        if self.jobs.send(Job { plan, reply }).is_err() {
+        if self.thread()?.send(Job { plan, reply }).is_err() {
             return Err(Errno::SRCH);
         }
         answer.await.unwrap_or(Err(Errno::SRCH))
+    }
+
+    /// The way to the thread.
+    fn thread(&self) -> Result<Sender<Job>, Errno> {
+        let mut jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(jobs) = &*jobs {
+            return Ok(jobs.clone());
+        }
+        let (sender, inbox) = channel();
+        std::thread::Builder::new()
+            .name("spawner".to_owned())
+            .spawn(move || serve(&inbox))
+            .map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::AGAIN))?;
+        Ok(jobs.insert(sender).clone())
     }
 }
 
