@@ -16,8 +16,8 @@ const WATCHERS: usize = 100;
 /// Builds that are asked for at once.
 const BUILDS: usize = 30;
 
-/// What a worker may take up for all of them together: a megabyte and more for each, twice of what was seen. A log of 4 MB that
-/// was held for each would be 400.
+/// What a worker may take up for all of them together: a megabyte and more for each, half as much again as what was seen where the
+/// output came in thousands of pieces. A log of 4 MB that was held for each would be 400.
 const MOST_GROWTH: u64 = 128 << 20;
 
 /// Two steps that talk a lot, some 4 MB together.
