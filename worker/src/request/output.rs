@@ -436,7 +436,7 @@ mod tests {
             agreed(&outputs)
         };
         let zstd = "type=oci,dest=a,compression=zstd";
-        assert_eq!(read(&[zstd, "out"]).unwrap().encoding, Encoding::Zstd(3));
+        assert_eq!(read(&[zstd, "out"]).unwrap().encoding, Encoding::Zstd(2));
         assert!(
             read(&[zstd, "type=image"])
                 .unwrap_err()
