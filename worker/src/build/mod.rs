@@ -9,13 +9,14 @@
 
 pub mod history;
 mod record;
+mod shelf;
 pub mod tally;
 #[cfg(test)]
 mod tests;
 pub mod totals;
 pub mod validate;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -38,6 +39,7 @@ use crate::source::local::Contexts;
 
 pub use record::EventStream;
 use record::{Asked, Record};
+use shelf::Shelf;
 use tally::Figures;
 use totals::{Counted, Totals};
 
@@ -212,10 +214,9 @@ struct Shared {
     stopping: CancellationToken,
 }
 
-#[derive(Default)]
 struct Records {
     next: u64,
-    by_number: BTreeMap<u64, Arc<Record>>,
+    shelf: Shelf,
     /// Those that had not ended when the last worker did, and that nobody has taken up yet.
     unfinished: BTreeSet<u64>,
 }
@@ -231,14 +232,13 @@ impl Builds {
         limits: BuildLimits,
     ) -> Result<Self, BuildsError> {
         let directory = state.join("builds");
-        let (next, by_number) = record::open_all(&directory, limits.record_bytes)?;
+        let (next, shelf) = Shelf::open(&directory, limits.record_bytes)?;
         let noted = record::noted(&directory)?;
         let turn = Arc::new(Semaphore::new(limits.running.max(1)));
-        let unfinished = by_number.iter().filter(|(_, record)| !record.ended());
         let records = RwLock::new(Records {
             next,
-            unfinished: unfinished.map(|(number, _)| *number).collect(),
-            by_number,
+            unfinished: shelf.under_way().map(|(number, _)| number).collect(),
+            shelf,
         });
         Ok(Self {
             shared: Arc::new(Shared {
@@ -350,7 +350,7 @@ impl Builds {
         let found = records
             .unfinished
             .iter()
-            .filter_map(|number| records.by_number.get(number));
+            .filter_map(|number| records.shelf.get(*number));
         found
             .map(|record| Unfinished {
                 id: record.id(),
@@ -387,8 +387,12 @@ impl Builds {
     /// cancelled. No new builds are taken from here on.
     pub async fn stop(&self) {
         self.shared.stopping.cancel();
-        let records: Vec<_> = self.shared.read().by_number.values().cloned().collect();
-        for record in records.into_iter().filter(|record| !record.ended()) {
+        let under_way: Vec<_> = {
+            let records = self.shared.read();
+            let records = records.shelf.under_way();
+            records.map(|(_, record)| Arc::clone(record)).collect()
+        };
+        for record in under_way {
             record.interrupt();
         }
         self.shared.tracker.close();
@@ -399,8 +403,8 @@ impl Builds {
     pub fn list(&self) -> Vec<BuildSummary> {
         self.shared
             .read()
-            .by_number
-            .values()
+            .shelf
+            .all()
             .rev()
             .map(|record| record.summary())
             .collect()
@@ -508,9 +512,9 @@ impl Builds {
         };
         let mut records = self.shared.write();
         // With the newest goes what its number could be told by.
-        let is_newest = records.by_number.last_key_value().map(|(newest, _)| *newest) == Some(number);
+        let is_newest = records.shelf.newest() == Some(number);
         let next = is_newest.then_some(records.next);
-        let removed = records.by_number.remove(&number);
+        let removed = records.shelf.take(number);
         drop(records);
         let Some(removed) = removed else {
             return Ok(());
@@ -518,7 +522,7 @@ impl Builds {
         if let Some(next) = next
             && let Err(error) = self.shared.note(next)
         {
-            self.shared.write().by_number.insert(number, removed);
+            self.shared.write().shelf.insert(number, removed);
             return Err(error);
         }
         record::remove(&self.shared.directory, number);
@@ -560,7 +564,7 @@ impl Shared {
         let record = id
             .parse()
             .ok()
-            .and_then(|number: u64| self.read().by_number.get(&number).cloned());
+            .and_then(|number: u64| self.read().shelf.get(number));
         record.ok_or_else(|| BuildsError::Unknown(id.to_owned()))
     }
 
@@ -589,10 +593,9 @@ impl Shared {
                 .is_some_and(|old| Arc::ptr_eq(old, record) && record.summary().state == BuildState::Queued)
         };
         let waiting = records
-            .by_number
-            .iter()
-            .filter(|(number, _)| !records.unfinished.contains(number))
-            .filter(|(_, record)| !record.ended() && !leaves(record))
+            .shelf
+            .under_way()
+            .filter(|(number, record)| !records.unfinished.contains(number) && !leaves(record))
             .count();
         let limit = self.limits.queued.saturating_add(self.limits.running);
         if waiting >= limit {
@@ -613,21 +616,8 @@ impl Shared {
             asked,
         )
         .map_err(|error| StartError::Record(error.to_string()))?;
-        records.by_number.insert(number, Arc::clone(&record));
-        let surplus = records
-            .by_number
-            .len()
-            .saturating_sub(self.limits.remembered.max(1));
-        let old: Vec<u64> = records
-            .by_number
-            .iter()
-            .filter(|(_, record)| record.ended())
-            .map(|(number, _)| *number)
-            .take(surplus)
-            .collect();
-        for number in &old {
-            records.by_number.remove(number);
-        }
+        records.shelf.insert(number, Arc::clone(&record));
+        let old = records.shelf.take_surplus(self.limits.remembered.max(1));
         drop(records);
         // The newest is never among them, so that their numbers need not be noted.
         for number in old {

@@ -8,7 +8,7 @@
 //! Beside the folders, `next` has the number of the next build, where that does not follow from them: others name builds by
 //! their numbers after those are forgotten.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufRead as _, BufReader, ErrorKind, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -462,7 +462,7 @@ fn terminal_state(event: &Event) -> Option<BuildState> {
     }
 }
 
-fn records_error(path: &Path, error: &std::io::Error) -> BuildsError {
+pub(super) fn records_error(path: &Path, error: &std::io::Error) -> BuildsError {
     BuildsError::Records {
         path: path.to_owned(),
         reason: error.to_string(),
@@ -491,11 +491,8 @@ fn flush(directory: &Path) -> std::io::Result<()> {
 
 /// Removes a build's record from disk.
 pub(super) fn remove(root: &Path, number: u64) {
-    remove_folder(&root.join(number.to_string()));
-}
-
-fn remove_folder(directory: &Path) {
-    if let Err(error) = fs::remove_dir_all(directory) {
+    let directory = root.join(number.to_string());
+    if let Err(error) = fs::remove_dir_all(&directory) {
         tracing::warn!(directory = %directory.display(), %error, "a forgotten build's record could not be removed");
     }
 }
@@ -520,62 +517,21 @@ pub(super) fn note(root: &Path, next: u64) -> Result<(), BuildsError> {
     whole_file::replace(&path, next.to_string().as_bytes()).map_err(|error| records_error(&path, &error))
 }
 
-/// Reads the records of past builds. Those that had not ended are closed as lost, but for those of which it was kept what
-/// was asked for: they wait. Also gives the next free number.
-pub(super) fn open_all(root: &Path, limit: u64) -> Result<(u64, BTreeMap<u64, Arc<Record>>), BuildsError> {
-    let failed = |error: std::io::Error| records_error(root, &error);
-    fs::create_dir_all(root).map_err(failed)?;
-    let mut records = BTreeMap::new();
-    let mut next = noted(root)?;
-    for entry in fs::read_dir(root).map_err(failed)? {
-        let entry = entry.map_err(failed)?;
-        let Some(number) = entry
-            .file_name()
-            .to_str()
-            .and_then(|name| name.parse::<u64>().ok())
-        else {
-            continue;
-        };
-        next = next.max(number.saturating_add(1));
-        let directory = entry.path();
-        let summary = fs::read(directory.join(SUMMARY_FILE));
-        // Killed before the record was there, and so before anybody was told of the build: what was kept of it is all there is.
-        if matches!(&summary, Err(error) if error.kind() == ErrorKind::NotFound) {
-            remove_folder(&directory);
-            continue;
-        }
-        match summary.and_then(|summary| open(&directory, &summary, limit)) {
-            Ok(record) => {
-                records.insert(number, Arc::new(record));
-            }
-            // One unreadable record must not keep the worker from starting.
-            Err(error) => {
-                tracing::warn!(directory = %directory.display(), %error, "a build's record is unreadable");
-                // What the system fails to read may be whole at the next start; what is damaged never begins anew.
-                if matches!(error.kind(), ErrorKind::InvalidData | ErrorKind::UnexpectedEof)
-                    && let Err(error) = drop_kept(&directory)
-                {
-                    tracing::warn!(directory = %directory.display(), %error, "what was kept of a build cannot be removed");
-                }
-            }
-        }
-    }
-    Ok((next, records))
-}
-
-fn open(directory: &Path, summary: &[u8], limit: u64) -> std::io::Result<Record> {
+/// Takes up a record that begins with `summary`. A build that had not ended is closed as lost, but where it `may_wait` and it was
+/// kept what was asked for: then it is queued.
+pub(super) fn open(directory: &Path, summary: &[u8], limit: u64, may_wait: bool) -> std::io::Result<Record> {
     let mut stored: Stored = serde_json::from_slice(summary)?;
     let mut live = None;
     if matches!(stored.summary.state, BuildState::Queued | BuildState::Running) {
         let mended = mend(directory, &mut stored)?;
-        if stored.tally.is_none() && directory.join(KEPT_FILE).is_file() {
+        if may_wait && stored.tally.is_none() && directory.join(KEPT_FILE).is_file() {
             stored.summary.state = BuildState::Queued;
             live = Some(mended);
         } else {
             close(directory, &mut stored, mended)?;
         }
     }
-    // Not looked for in vain: a command opens all records that there are.
+    // Not looked for in vain: most builds are not asked for by a request.
     if live.is_none() && stored.asked {
         drop_kept(directory)?;
     }
@@ -710,7 +666,7 @@ fn keep(path: &Path, kept: &[u8]) -> std::io::Result<()> {
 }
 
 /// Drops what it took to begin anew, in which there are passwords of addresses and keys: the build has ended.
-fn drop_kept(directory: &Path) -> std::io::Result<()> {
+pub(super) fn drop_kept(directory: &Path) -> std::io::Result<()> {
     match fs::remove_file(directory.join(KEPT_FILE)) {
         Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
         Ok(()) | Err(_) => Ok(()),

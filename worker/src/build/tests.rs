@@ -542,8 +542,8 @@ fn what_it_took_to_begin_anew_is_dropped_once_a_build_has_ended_and_what_may_be_
     dead.append(Event::Cancelled);
     fs::write(dead.directory().join(record::KEPT_FILE), kept).unwrap();
     create(4);
-    let (_, records) = record::open_all(folder.path(), u64::MAX).unwrap();
-    for (number, record) in records {
+    let (_, shelf) = Shelf::open(folder.path(), u64::MAX).unwrap();
+    for (number, record) in (1..).zip(shelf.all()) {
         let waits = record.kept().is_some();
         assert_eq!((waits, record.asked().is_some()), (number == 4, true), "{number}");
     }
@@ -571,8 +571,8 @@ fn of_what_nobody_was_told_of_nothing_stays_and_of_a_damaged_record_nothing_secr
     let (unreadable, summary) = create(3);
     fs::remove_file(&summary).unwrap();
     fs::create_dir(&summary).unwrap();
-    let (next, records) = record::open_all(folder.path(), u64::MAX).unwrap();
-    assert_eq!((next, records.len()), (4, 0));
+    let (next, shelf) = Shelf::open(folder.path(), u64::MAX).unwrap();
+    assert_eq!((next, shelf.all().count()), (4, 0));
     assert!(!begun.exists());
     let stays =
         |directory: &Path| [record::EVENTS_FILE, record::KEPT_FILE].map(|name| directory.join(name).exists());
@@ -601,8 +601,8 @@ fn a_record_that_the_next_worker_goes_by_gives_way_only_to_what_is_on_the_disk()
             let mut record =
                 Record::create(folder.path(), number, "title".into(), digest, u64::MAX, asked).unwrap();
             if reopened {
-                let (_, mut records) = record::open_all(folder.path(), u64::MAX).unwrap();
-                record = records.remove(&number).unwrap();
+                let (_, shelf) = Shelf::open(folder.path(), u64::MAX).unwrap();
+                record = shelf.get(number).unwrap();
             }
             assert!(record.started());
             // A disk that takes what is written, and can never say that it is there.
