@@ -3,6 +3,10 @@
 //! `build-times PROGRAM CONFIG` takes the release build of `stagewright` and the configuration with the stand-in images
 //! (`target/images/stagewright.toml`). Every round measures both, one after the other, so that what else the machine does hits
 //! both alike. Printed is the table of docs/measurements.md: medians, the fastest in brackets, and how the medians compare.
+//!
+//! On ext4 the kernel looks past every inode that was freed within the last five minutes, one by one, whenever it makes a file: after
+//! thousands of files were removed from the same disk, such as by this program at its end, whatever makes files is several times
+//! slower. Wait for so long before it is started.
 
 use std::cell::Cell;
 use std::error::Error;

@@ -38,7 +38,7 @@ use crate::export::{Naming, name_for};
 use crate::source::local::Contexts;
 
 pub use record::EventStream;
-use record::{Asked, Record};
+use record::{KeptRequest, Record};
 use shelf::Shelf;
 use tally::Figures;
 use totals::{Counted, Totals};
@@ -310,7 +310,7 @@ impl Builds {
             .replaces
             .as_deref()
             .and_then(|id| self.shared.find(id).ok());
-        let asked = Some(Asked {
+        let asked = Some(KeptRequest {
             kept: &queued.kept,
             told: &queued.told,
             resumable: queued.resumable,
@@ -584,7 +584,7 @@ impl Shared {
         &self,
         title: String,
         digest: Digest,
-        asked: Option<Asked<'_>>,
+        asked: Option<KeptRequest<'_>>,
         replaces: Option<&Arc<Record>>,
     ) -> Result<Arc<Record>, StartError> {
         let mut records = self.write();

@@ -41,7 +41,7 @@ const NEXT_FILE: &str = "next";
 
 /// What a build was asked for.
 #[derive(Clone, Copy)]
-pub(super) struct Asked<'a> {
+pub(super) struct KeptRequest<'a> {
     /// All that it takes to begin anew.
     pub(super) kept: &'a [u8],
     /// As it may be told.
@@ -113,7 +113,7 @@ impl Record {
         title: String,
         digest: Digest,
         limit: u64,
-        asked: Option<Asked<'_>>,
+        asked: Option<KeptRequest<'_>>,
     ) -> Result<Arc<Self>, BuildsError> {
         let directory = root.join(number.to_string());
         let failed = |error: std::io::Error| records_error(&directory, &error);
@@ -639,7 +639,12 @@ fn lost(why: &str) -> BuildFailure {
 }
 
 /// Writes what a build's folder begins with. Gives the file for its events.
-fn begin(root: &Path, directory: &Path, stored: &Stored, asked: Option<Asked<'_>>) -> std::io::Result<File> {
+fn begin(
+    root: &Path,
+    directory: &Path,
+    stored: &Stored,
+    asked: Option<KeptRequest<'_>>,
+) -> std::io::Result<File> {
     if let Some(asked) = asked {
         keep(&directory.join(ASKED_FILE), asked.told)?;
         keep(&directory.join(KEPT_FILE), asked.kept)?;

@@ -191,16 +191,16 @@ mod tests {
     use stagewright_core::digest::Digest;
     use stagewright_core::protocol::{BuildState, Event};
 
-    use super::super::record::Asked;
+    use super::super::record::KeptRequest;
     use super::*;
 
-    const ASKED: Option<Asked<'_>> = Some(Asked {
+    const ASKED: Option<KeptRequest<'_>> = Some(KeptRequest {
         kept: b"{}",
         told: b"{}",
         resumable: true,
     });
 
-    fn create(root: &Path, number: u64, asked: Option<Asked<'_>>) -> Arc<Record> {
+    fn create(root: &Path, number: u64, asked: Option<KeptRequest<'_>>) -> Arc<Record> {
         Record::create(root, number, "title".into(), Digest::of(b""), u64::MAX, asked).unwrap()
     }
 

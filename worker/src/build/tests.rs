@@ -109,7 +109,7 @@ impl Backend for Puppet {
     }
 }
 
-const ASKED: Option<Asked<'_>> = Some(Asked {
+const ASKED: Option<KeptRequest<'_>> = Some(KeptRequest {
     kept: b"{}",
     told: b"{}",
     resumable: true,

@@ -11,7 +11,7 @@ use super::materials::{Found, Materials};
 
 /// What was asked for of the provenance.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Asked {
+pub struct ProvenanceOptions {
     /// Whether it tells everything: the values of build arguments, names of secrets, the definition and the Dockerfile.
     pub full: bool,
     /// Who built, as an address.
@@ -63,7 +63,7 @@ pub struct Moment {
 /// What is known of a build for one platform. What it finds out as it runs is noted here too.
 #[derive(Debug)]
 pub struct Draft {
-    pub(super) asked: Asked,
+    pub(super) asked: ProvenanceOptions,
     pub(super) origin: Origin,
     pub(super) request: Request,
     pub(super) written: Written,
@@ -75,7 +75,7 @@ pub struct Draft {
 impl Draft {
     /// What is known before the build.
     pub fn new(
-        asked: Asked,
+        asked: ProvenanceOptions,
         origin: Origin,
         request: Request,
         written: Written,

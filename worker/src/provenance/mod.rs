@@ -18,6 +18,6 @@ mod statement;
 #[cfg(test)]
 mod tests;
 
-pub use draft::{Asked, Draft, Moment, Origin, Request, Written};
+pub use draft::{Draft, Moment, Origin, ProvenanceOptions, Request, Written};
 pub use materials::Found;
 pub use statement::{PREDICATE, Subject, statement};

@@ -40,7 +40,7 @@ fn draft(dockerfile: &str, full: bool, moment: Option<Moment>) -> Draft {
     input.options.images.insert(image, facts);
     let definition = calls::llb(&input, "Dockerfile").unwrap();
     let (definition, vertices) = llb::Definition::decode(&definition.to_bytes()).unwrap();
-    let asked = Asked {
+    let asked = ProvenanceOptions {
         full,
         builder: None,
         reproducible: false,

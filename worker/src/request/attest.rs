@@ -17,7 +17,9 @@ use super::planning::Planned;
 use crate::backend::timestamp;
 use crate::content::{ContentStore, LONGEST_DOCUMENT};
 use crate::export::Attestation;
-use crate::provenance::{Asked, Draft, Moment, Origin, PREDICATE, Request, Subject, Written, statement};
+use crate::provenance::{
+    Draft, Moment, Origin, PREDICATE, ProvenanceOptions, Request, Subject, Written, statement,
+};
 use crate::source::image::reference::Reference;
 
 /// What the file is called where the files of the result are put out.
@@ -27,7 +29,7 @@ const FILE: &str = "provenance.json";
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Wish {
     /// There is to be one.
-    With(Asked),
+    With(ProvenanceOptions),
     /// There is to be none.
     Without,
     /// Nothing: it was about another statement.
@@ -38,7 +40,7 @@ pub(crate) enum Wish {
 pub(crate) fn asked<'w>(
     provenance: Option<&'w Wish>,
     attested: impl DoubleEndedIterator<Item = &'w Wish>,
-) -> Option<Asked> {
+) -> Option<ProvenanceOptions> {
     let mut said = provenance.into_iter().chain(attested.rev());
     match said.find(|wish| **wish != Wish::Silent) {
         Some(Wish::With(asked)) => Some(asked.clone()),
@@ -107,7 +109,7 @@ fn read(text: &str) -> Result<Wish, String> {
             "filename is {file_name:?}, and has to be the name of a file, without folders"
         ));
     }
-    let asked = Asked {
+    let asked = ProvenanceOptions {
         full,
         builder: keys.take("builder-id").filter(|id| !id.is_empty()),
         reproducible: keys.flag("reproducible")?.unwrap_or(false),
@@ -123,7 +125,7 @@ fn read(text: &str) -> Result<Wish, String> {
 
 /// What all platforms of a build share.
 pub(crate) struct Common {
-    pub(crate) asked: Asked,
+    pub(crate) asked: ProvenanceOptions,
     pub(crate) origin: Origin,
     /// Labels that were asked for.
     pub(crate) labels: Vec<String>,
@@ -136,7 +138,7 @@ pub(crate) struct Common {
 impl Common {
     /// With `epoch` no clock is seen in what is stated.
     pub(crate) fn new(
-        asked: Asked,
+        asked: ProvenanceOptions,
         origin: Origin,
         labels: &[String],
         machine: Platform,

@@ -15,7 +15,7 @@ use super::planning::Planned;
 use super::wanted::Wanted;
 use crate::backend::Extras;
 use crate::config::Entitlement;
-use crate::provenance::{Asked, Origin};
+use crate::provenance::{Origin, ProvenanceOptions};
 use crate::sandbox::Limits;
 use crate::source::secret::Secrets;
 
@@ -28,7 +28,7 @@ pub(crate) struct Order {
     /// Whether every step is to run again.
     pub(crate) no_cache: bool,
     /// What is stated of the build.
-    pub(crate) provenance: Option<Asked>,
+    pub(crate) provenance: Option<ProvenanceOptions>,
     pub(crate) secrets: Arc<Secrets>,
     /// Sockets of SSH agents, by id.
     pub(crate) agents: Arc<BTreeMap<String, PathBuf>>,

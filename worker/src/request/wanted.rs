@@ -12,7 +12,7 @@ use super::output::{self, Choice, Destination, Kind, Output, Push};
 use super::{deliver, epoch};
 use crate::backend::FilesOutput;
 use crate::export::ImageOptions;
-use crate::provenance::{Asked, Origin};
+use crate::provenance::{Origin, ProvenanceOptions};
 use crate::source::image::reference::Reference;
 
 /// What was asked for about a build's result, piece by piece.
@@ -166,7 +166,7 @@ impl Wanted {
     /// What all platforms share of what is stated about the build.
     pub(crate) fn stated(
         &self,
-        asked: Asked,
+        asked: ProvenanceOptions,
         origin: Origin,
         labels: &[String],
         machine: Platform,

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::provenance::Asked;
+use crate::provenance::ProvenanceOptions;
 use crate::request::attest::{self, Wish, provenance, sbom};
 
 // No group of its own: clap would name it like the group of the command that flattens it.
@@ -25,7 +25,7 @@ pub(super) struct Arguments {
 
 impl Arguments {
     /// What is asked for.
-    pub(super) fn asked(&self) -> Option<Asked> {
+    pub(super) fn asked(&self) -> Option<ProvenanceOptions> {
         attest::asked(self.provenance.as_ref(), self.attest.iter())
     }
 }
