@@ -101,7 +101,7 @@ pub(super) fn in_action(parent: &str, written: String, keep_slash: bool) -> Stri
         return written;
     }
     let path = clean(&written);
-    if keep_slash && written.starts_with('/') && written.len() == path.len() + 1 {
+    if keep_slash && written.starts_with('/') && path != "/" && written.len() == path.len() + 1 {
         return written;
     }
     let mut path = if path.starts_with('/') {
@@ -183,6 +183,9 @@ mod tests {
         assert_eq!(normalize("/w", "/a/../b", "linux", true).unwrap(), "/a/../b");
         assert_eq!(in_action("/", "/a/../b/".into(), true), "/b/");
         assert_eq!(in_action("/", "/.".into(), true), "/.");
+        assert_eq!(in_action("/", "/a/".into(), true), "/a/");
+        assert_eq!(in_action("/", "//".into(), true), "/");
+        assert_eq!(in_action("/", "//a/".into(), true), "/a/");
     }
 
     #[test]
