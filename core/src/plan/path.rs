@@ -101,7 +101,8 @@ pub(super) fn in_action(parent: &str, written: String, keep_slash: bool) -> Stri
         return written;
     }
     let path = clean(&written);
-    if keep_slash && written.starts_with('/') && path != "/" && written.len() == path.len() + 1 {
+    // Nothing but the slash at its end was cleaned away.
+    if keep_slash && written.strip_suffix('/') == Some(&*path) && path.starts_with('/') && path != "/" {
         return written;
     }
     let mut path = if path.starts_with('/') {
@@ -185,7 +186,9 @@ mod tests {
         assert_eq!(in_action("/", "/.".into(), true), "/.");
         assert_eq!(in_action("/", "/a/".into(), true), "/a/");
         assert_eq!(in_action("/", "//".into(), true), "/");
-        assert_eq!(in_action("/", "//a/".into(), true), "/a/");
+        assert_eq!(in_action("/", "//a".into(), true), "/a");
+        assert_eq!(in_action("/", "/a//b".into(), true), "/a/b");
+        assert_eq!(in_action("/", "/a//b/".into(), true), "/a/b/");
     }
 
     #[test]
