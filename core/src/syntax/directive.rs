@@ -1,7 +1,7 @@
 //! Parser directives: `# escape=…` and its like, at the very top of a file.
 
 use nom::Parser as _;
-use nom::bytes::complete::{take_while, take_while1};
+use nom::bytes::complete::take_while;
 use nom::character::complete::{char, satisfy};
 use nom::combinator::{recognize, rest};
 use nom::sequence::{pair, preceded, separated_pair};
@@ -43,14 +43,10 @@ pub(super) fn named(text: &str) -> Option<(String, &str)> {
     (known && !value.is_empty()).then_some((name, value))
 }
 
-/// The text of a comment line after its `#`.
-pub(super) fn comment(line: &str) -> Option<&str> {
-    let blanks = take_while::<_, &str, nom::error::Error<&str>>(char::is_whitespace);
-    let mut comment = preceded((blanks, take_while1(|letter| letter == '#')), rest);
-    comment
-        .parse(line)
-        .ok()
-        .map(|(_, text): (&str, &str)| text.trim())
+/// What `BuildKit` takes for the text of a comment line: all behind the first letter. So the text of an indented comment begins with
+/// its `#`, that of `## a` with the second, and neither describes what comes below.
+pub(super) fn comment(line: &str) -> &str {
+    line.strip_prefix('#').unwrap_or(line).trim()
 }
 
 #[cfg(test)]
@@ -71,5 +67,11 @@ mod tests {
         for none in ["# a comment", "#other=1", "# escape=", "escape=`", "# 1a=b", ""] {
             assert_eq!(read(none), None, "{none}");
         }
+    }
+
+    #[test]
+    fn a_comment_says_what_is_behind_its_first_letter() {
+        let lines = ["#\ta ", "## a", "  # a", "\t#", "#", "#  "];
+        assert_eq!(lines.map(comment), ["a", "# a", "# a", "#", "", ""]);
     }
 }

@@ -229,8 +229,8 @@ impl<'s> Parser<'s> {
         }
         if line.is_comment() {
             match directive::comment(line.text) {
-                Some(comment) if !comment.is_empty() => self.comments.push(comment),
-                _ => self.comments.clear(),
+                "" => self.comments.clear(),
+                comment => self.comments.push(comment),
             }
             return;
         }
