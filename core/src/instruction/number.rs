@@ -18,16 +18,12 @@ pub(super) fn unsigned(text: &str, radix: u32) -> Option<u32> {
     }
 }
 
-/// A size in bytes: `64`, `64m`, `1.5GiB`; a thousand is 1024 here.
+/// A size in bytes: `64`, `64m`, `1.5GiB`; a thousand is 1024 here. The number may be written like `1_000` and `1.5e3`, as in Go.
+/// One that is too large becomes the smallest number there is, as it does for `BuildKit` on amd64.
 pub(super) fn size(text: &str) -> Option<i64> {
     let last = text.rfind(|letter: char| letter.is_ascii_digit() || matches!(letter, '.' | ' '))?;
     let (number, unit) = text.split_at(last + 1);
     let number = number.strip_suffix(' ').unwrap_or(number);
-    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
-    if (whole.is_empty() && fraction.is_empty()) || !fraction.bytes().all(|byte| byte.is_ascii_digit()) {
-        return None;
-    }
-    let whole: u64 = if whole.is_empty() { 0 } else { whole.parse().ok()? };
     let unit = unit.to_ascii_lowercase();
     let (prefix, rest) = unit.split_at(usize::from(!unit.is_empty() && unit.is_char_boundary(1)));
     let shift = match (prefix, rest) {
@@ -39,8 +35,66 @@ pub(super) fn size(text: &str) -> Option<i64> {
         ("p", "" | "b" | "ib") => 50,
         _ => return None,
     };
-    let unit = 1_u64 << shift;
-    i64::try_from(whole.checked_mul(unit)?.checked_add(part(fraction, unit))?).ok()
+    let (digits, tens) = decimal(number)?;
+    let digits = u128::from(digits) << shift;
+    let power = 10_u128.checked_pow(tens.unsigned_abs());
+    let bytes = match power {
+        Some(power) if tens < 0 => digits / power,
+        Some(power) => digits.saturating_mul(power),
+        None if tens < 0 || digits == 0 => 0,
+        None => u128::MAX,
+    };
+    // The largest ones are rounded to what is too large, since the number has a point there.
+    let bytes = i64::try_from(bytes).ok().filter(|bytes| *bytes < i64::MAX - 511);
+    Some(bytes.unwrap_or(i64::MIN))
+}
+
+/// A number that is not below zero, as its digits and the power of ten that they are multiplied with.
+fn decimal(text: &str) -> Option<(u64, i32)> {
+    let (negative, text) = match text.strip_prefix(['-', '+']) {
+        Some(rest) => (text.starts_with('-'), rest),
+        None => (false, text),
+    };
+    let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    if whole.is_empty() && fraction.is_empty() {
+        return None;
+    }
+    let unsigned = exponent.strip_prefix(['-', '+']).unwrap_or(exponent);
+    if exponent.is_empty() || ![whole, fraction, unsigned].into_iter().all(is_grouped) {
+        return None;
+    }
+    let mut tens: i32 = exponent.replace('_', "").parse().ok()?;
+    let mut digits: u64 = 0;
+    let places = whole.bytes().map(|digit| (digit, 0));
+    for (digit, step) in places.chain(fraction.bytes().map(|digit| (digit, 1))) {
+        if digit == b'_' {
+            continue;
+        }
+        let longer = digits
+            .checked_mul(10)
+            .and_then(|digits| digits.checked_add(u64::from(digit - b'0')));
+        // More than nineteen make no difference.
+        match longer {
+            Some(longer) => {
+                digits = longer;
+                tens = tens.saturating_sub(step);
+            }
+            None => tens = tens.saturating_add(1 - step),
+        }
+    }
+    // What is too large for a number with a point is none.
+    let too_large = digits != 0 && tens.saturating_add(digits.ilog10().cast_signed()) > 308;
+    let below_zero = negative && digits != 0;
+    (!too_large && !below_zero).then_some((digits, tens))
+}
+
+/// Whether there is nothing but digits, which may be set apart by `_`.
+fn is_grouped(digits: &str) -> bool {
+    digits.is_empty()
+        || digits
+            .split('_')
+            .all(|group| !group.is_empty() && group.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 /// A length of time in nanoseconds: `1h2m3.5s`, `300ms`, `0`.
@@ -118,10 +172,26 @@ mod tests {
             ("1k", 1024),
             ("1.5 GiB", 1_610_612_736),
             ("2Mb", 2_097_152),
+            ("+1e3t", 1_099_511_627_776_000),
+            ("1E+3", 1000),
+            ("1e-3g", 1_073_741),
+            ("1_000", 1000),
+            (".5", 0),
+            ("5.k", 5120),
+            ("-0k", 0),
+            ("1e-400", 0),
+            ("0e400", 0),
+            ("1.1t", 1_209_462_790_553),
+            ("9223372036854775807", i64::MIN),
+            ("1e300p", i64::MIN),
+            ("123456789012345678901234567890", i64::MIN),
+            ("0.123456789012345678901234567890g", 132_560_717),
         ] {
             assert_eq!(size(text), Some(bytes), "{text}");
         }
-        for bad in ["", "x", "1x", "-1", "1kk", "1 é"] {
+        for bad in [
+            "", "x", "1x", "-1", "1kk", "1 é", "1__0", "_1", "1e", "1e400", ".", "1_.5", "1.2.3", "inf", "+",
+        ] {
             assert_eq!(size(bad), None, "{bad}");
         }
     }

@@ -77,6 +77,18 @@ fn a_build_argument_takes_the_place_of_the_directive() {
 }
 
 #[test]
+fn a_time_that_is_not_known_yet_leaves_the_default_in_its_place() {
+    let mut input = input("FROM scratch\nARG SOURCE_DATE_EPOCH=$UNSET\n");
+    let name = "SOURCE_DATE_EPOCH".to_owned();
+    for (value, count) in [("", 1), ("context", 1), ("0", 0)] {
+        input.options.build_args.insert(name.clone(), value.to_owned());
+        let findings = lint(&input, Scope::Target);
+        let undefined = findings.iter().filter(|finding| finding.rule == "UndefinedVar");
+        assert_eq!(undefined.count(), count, "{value}");
+    }
+}
+
+#[test]
 fn findings_are_errors_where_a_file_says_so() {
     let report = check(&input("# check=error=true\nFROM scratch\nCMD a\n"), Scope::Target);
     assert_eq!(

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::analysis::Base;
 use crate::instruction::{Instruction, Mount, Sources};
+use crate::plan::stays_given;
 use crate::shell::{Lexer, Recorded, Variables};
 use crate::stage::Globals;
 use crate::syntax::{Pair, Word};
@@ -195,6 +196,7 @@ impl InStage {
             let globals: &Globals = &file.study.plan.globals;
             for (index, arg) in arg.declarations.iter().enumerate() {
                 let given = file.study.options.build_args.get(&arg.name);
+                let given = given.filter(|value| stays_given(&arg.name, value));
                 let value = match (given, &arg.default) {
                     (Some(given), _) => Some(given.clone()),
                     (None, Some(default)) => Some(

@@ -107,8 +107,10 @@ pub(super) fn settle(epoch: Option<Epoch>, build_args: &mut BTreeMap<String, Str
     let in_args = build_args.contains_key(NAME);
     let in_globals = globals.get(NAME).is_some();
     let Some(value) = epoch.map(|epoch| epoch.0.to_string()) else {
-        globals.remove(NAME);
-        build_args.remove(NAME);
+        // An empty one is left alone where nobody but the file says so.
+        if build_args.remove(NAME).is_some() || globals.get(NAME).is_some_and(|value| !value.is_empty()) {
+            globals.remove(NAME);
+        }
         return;
     };
     if in_globals {
@@ -117,6 +119,11 @@ pub(super) fn settle(epoch: Option<Epoch>, build_args: &mut BTreeMap<String, Str
     if in_args {
         build_args.insert(NAME.into(), value);
     }
+}
+
+/// Whether a value that is given for the argument `name` stays one: a time that is not known yet is not given.
+pub(crate) fn stays_given(name: &str, value: &str) -> bool {
+    name != NAME || value.parse::<i64>().is_ok()
 }
 
 /// A stage whose time counts starts from nothing and adds one thing from elsewhere.

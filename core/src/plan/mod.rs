@@ -29,6 +29,7 @@ use crate::shell::Lexer;
 use crate::stage::{self, Globals, Origin, Program, Resolved};
 
 pub(crate) use build::{Build, Declared, FoundEdge};
+pub(crate) use epoch::stays_given;
 pub(crate) use graph::{ActionPlan, Graph, Output, Vertex, Work, Written};
 pub(crate) use image::FoundImage;
 pub(crate) use lower::expose::read as read_port;
