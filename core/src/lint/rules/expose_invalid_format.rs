@@ -16,7 +16,12 @@ pub(super) const RULE: Rule = Rule::reference(
 fn check(file: &File<'_>, found: &mut Vec<Found>) {
     for step in file.steps() {
         for port in ports(step) {
-            if port.text.contains(':') {
+            // Nothing but colons names nothing.
+            if port
+                .text
+                .rsplit_once(':')
+                .is_some_and(|(outside, _)| outside.contains(|letter| letter != ':'))
+            {
                 let message = format!(
                     "{} names an address or a port of the host, which is said when it runs.",
                     port.text
@@ -44,7 +49,10 @@ mod tests {
             [2, 2]
         );
         assert_eq!(
-            lines_of("ExposeInvalidFormat", "FROM scratch\nEXPOSE 80 8000-8010/udp\n"),
+            lines_of(
+                "ExposeInvalidFormat",
+                "FROM scratch\nEXPOSE 80 8000-8010/udp ::80 :80\n"
+            ),
             [0; 0]
         );
     }
