@@ -192,14 +192,17 @@ impl Ignore {
             }
         }
         let rooted = path.starts_with('/');
-        let matches = |matcher: &Matcher| {
+        // What lies in the root is in a folder of that name.
+        let in_root = path.rfind('/') == Some(0);
+        let matches = |rule: &Rule, matcher: &Matcher| {
             matcher.matches(&path)
                 || rooted && matcher.matches("")
+                || in_root && rule.pattern == "/"
                 || parents(&path).any(|parent| matcher.matches(parent))
         };
         let mut ignored = false;
         for (rule, matcher) in self.rules.iter().zip(&self.matchers) {
-            if rule.negated == ignored && matches(matcher) {
+            if rule.negated == ignored && matches(rule, matcher) {
                 ignored = !rule.negated;
             }
         }
@@ -222,6 +225,14 @@ mod tests {
         let (ignore, diagnostics) = Ignore::parse(text);
         assert_eq!(diagnostics, [], "{text}");
         ignore
+    }
+
+    #[test]
+    fn the_root_as_a_pattern_is_the_folder_of_what_lies_in_it() {
+        let ignore = ignore("/\n");
+        let written = ["/a", "a", "/a/b", "./a", ".", "/"].map(|path| ignore.ignores_as_written(path));
+        assert_eq!(written, [true, false, false, false, false, false]);
+        assert!(!ignore.ignores("/a"), "it keeps nothing out");
     }
 
     #[test]

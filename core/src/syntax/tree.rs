@@ -99,7 +99,8 @@ pub(crate) fn parse(source: &str) -> Tree<'_> {
 /// `None` where it is not exactly one instruction.
 pub(crate) fn parse_trigger(text: &str, span: Span, lines: LineRange) -> Option<Node<'_>> {
     let mut tree = parse(text);
-    if !tree.diagnostics.is_empty() || tree.nodes.len() != 1 {
+    let is_error = |found: &Diagnostic| found.severity == Severity::Error;
+    if tree.diagnostics.iter().any(is_error) || tree.nodes.len() != 1 {
         return None;
     }
     // Its own offsets mean nothing in the file at hand.
