@@ -94,7 +94,19 @@ impl Format<'_, '_> {
         match row.kind {
             Kind::Directive(directive) => {
                 if let Some(directive) = self.document.tree.directives.get(directive) {
-                    self.set(row.span(), &format!("# {}={}", directive.name, directive.value));
+                    let text = row.text(self.document.source);
+                    let blanks = text.len() - text.trim_start().len();
+                    let (span, leading) = (row.span(), leading(self.document.source, row));
+                    // Behind other blanks than those a directive counts for the parser, but not for the check.
+                    let start = if leading.end - leading.start == blanks {
+                        span.start
+                    } else {
+                        span.start + blanks
+                    };
+                    self.set(
+                        Span::new(start, span.end),
+                        &format!("# {}={}", directive.name, directive.value),
+                    );
                 }
             }
             Kind::Comment => {
@@ -412,6 +424,13 @@ mod tests {
             after
         );
         Ok(())
+    }
+
+    #[test]
+    fn directive_that_only_the_parser_takes_for_one_stays_that() {
+        let source = "#escape=\\\n\u{a0}#check=all\nFROM scratch\n";
+        let wanted = "# escape=\\\n\u{a0}# check=all\nFROM scratch\n";
+        assert_eq!(formatted(source), wanted);
     }
 
     #[test]
