@@ -387,7 +387,7 @@ async fn build(
     lent::lend(&machine, &brought, &mut dockerfile.input.options)?;
     let dockerfile = &dockerfile;
     let builds = &machine.builds;
-    let mut display = Display::new(arguments.manner());
+    let mut display = Display::new(arguments.manner(), stop);
     let names = machine.storage.names();
     let local = arguments.local_images.then_some(&names);
     let mut planned = tokio::select! {

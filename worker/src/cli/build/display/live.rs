@@ -43,9 +43,24 @@ struct Step {
     partial: Vec<u8>,
 }
 
+/// How a build ended, as whoever shows it knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ending {
+    Built,
+    /// It was asked to end.
+    Cancelled,
+    /// It came to nothing, perhaps for a reason that lies in none of its steps.
+    Failed,
+}
+
 impl Step {
     fn is_over(&self) -> bool {
         self.completed.is_some() || self.cached || self.failed || self.stopped
+    }
+
+    /// Whether what it was to do is done.
+    fn is_done(&self) -> bool {
+        self.is_over() && !self.failed && !self.stopped
     }
 
     fn is_running(&self) -> bool {
@@ -154,7 +169,7 @@ impl Live {
         } else {
             output / running.len()
         };
-        let mut lines = vec![self.heading(now, columns)];
+        let mut lines = vec![self.heading(None, now, columns)];
         let hidden = over.len() - past;
         let skipped = if hidden > 0 && past > 0 {
             hidden + 1
@@ -183,11 +198,17 @@ impl Live {
     }
 
     /// Every step as it stands, for the end.
-    pub(super) fn whole(&self, now: OffsetDateTime, columns: usize) -> Vec<String> {
+    pub(super) fn whole(&mut self, ending: Ending, now: OffsetDateTime, columns: usize) -> Vec<String> {
         if self.steps.is_empty() {
             return Vec::new();
         }
-        let mut lines = vec![self.heading(now, columns)];
+        if ending != Ending::Built {
+            // Nothing more is heard of what was still at work.
+            for step in self.steps.iter_mut().filter(|step| step.is_running()) {
+                step.stopped = true;
+            }
+        }
+        let mut lines = vec![self.heading(Some(ending), now, columns)];
         for step in self
             .steps
             .iter()
@@ -202,21 +223,23 @@ impl Live {
         lines
     }
 
-    fn heading(&self, now: OffsetDateTime, columns: usize) -> String {
-        let over = self.steps.iter().filter(|step| step.is_over()).count();
-        let failed = self.steps.iter().any(|step| step.failed);
-        let word = if failed {
-            "Failed after"
-        } else if over == self.steps.len() && !self.steps.is_empty() {
-            "Built in"
-        } else {
-            "Building,"
+    fn heading(&self, ending: Option<Ending>, now: OffsetDateTime, columns: usize) -> String {
+        let done = self.steps.iter().filter(|step| step.is_done()).count();
+        let any = |wanted: fn(&Step) -> bool| self.steps.iter().any(wanted);
+        let word = match ending {
+            Some(Ending::Built) => "Built in",
+            Some(Ending::Failed) => "Failed after",
+            _ if any(|step| step.failed) => "Failed after",
+            Some(Ending::Cancelled) => "Cancelled after",
+            None if any(|step| step.stopped) => "Cancelled after",
+            None if done == self.steps.len() && done > 0 => "Built in",
+            None => "Building,",
         };
         let seconds = self
             .began
             .map_or(0.0, |began| (now - began).as_seconds_f64().max(0.0));
         let text = format!(
-            "{word} {}, {over} of {} steps done",
+            "{word} {}, {done} of {} steps done",
             clock(seconds),
             self.steps.len()
         );
@@ -411,13 +434,45 @@ mod tests {
             }],
             ..SolveStatus::default()
         });
-        let whole = live.whole(at(66), 60).join("\n");
-        assert!(whole.starts_with("Failed after 1m 06s"), "{whole}");
+        let whole = live.whole(Ending::Failed, at(66), 60).join("\n");
+        assert!(
+            whole.starts_with("Failed after 1m 06s, 2 of 5 steps done"),
+            "{whole}"
+        );
         assert!(whole.contains("✗ [3/4] RUN make"), "{whole}");
         assert!(whole.contains("1m 03s"), "{whole}");
         assert!(whole.contains("■ [other 1/1] RUN test"), "{whole}");
         assert!(whole.contains("warning: a stand-in"), "{whole}");
         assert!(!whole.contains("strip"), "it never began: {whole}");
+    }
+
+    #[test]
+    fn a_build_that_was_stopped_says_so_and_counts_no_step_that_was() {
+        // Whether or not the end of its steps was heard of.
+        for heard in [true, false] {
+            let mut live = live();
+            if heard {
+                for name in ["[3/4] RUN make", "[other 1/1] RUN test"] {
+                    let mut stopped = vertex(name, Some(2), Some(4));
+                    stopped.error = STOPPED.into();
+                    live.take(&of(vec![stopped]));
+                }
+            }
+            assert!(!live.frame(at(4), 60, 24)[0].starts_with("Built"));
+            let whole = live.whole(Ending::Cancelled, at(4), 60);
+            assert_eq!(whole[0], "Cancelled after 4.0s, 2 of 5 steps done");
+            assert!(whole[3].starts_with("■ [3/4] RUN make"), "{whole:?}");
+        }
+        let mut done = Live::new(Style::default());
+        done.take(&of(vec![vertex("[1/1] COPY . .", Some(0), Some(2))]));
+        let heading = |done: &mut Live, ending| done.whole(ending, at(2), 60).swap_remove(0);
+        assert_eq!(
+            heading(&mut done, Ending::Built),
+            "Built in 2.0s, 1 of 1 steps done"
+        );
+        // It was stopped between two steps, or is lacking something that none of them makes.
+        assert!(heading(&mut done, Ending::Cancelled).starts_with("Cancelled after 2.0s"));
+        assert!(heading(&mut done, Ending::Failed).starts_with("Failed after 2.0s"));
     }
 
     #[test]

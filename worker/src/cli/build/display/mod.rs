@@ -9,8 +9,9 @@ use clap::ValueEnum;
 use stagewright_core::diagnostic::Diagnostic;
 use stagewright_core::protocol::SolveStatus;
 use time::OffsetDateTime;
+use tokio_util::sync::CancellationToken;
 
-use self::live::Live;
+use self::live::{Ending, Live};
 use self::terminal::Terminal;
 use super::tell;
 use crate::backend::timestamp;
@@ -48,6 +49,8 @@ impl Manner {
 /// Shows progress in one way or another.
 pub(super) struct Display {
     view: View,
+    /// What ends the build before it is done.
+    stop: CancellationToken,
 }
 
 enum View {
@@ -58,7 +61,7 @@ enum View {
 }
 
 impl Display {
-    pub(super) fn new(manner: Manner) -> Self {
+    pub(super) fn new(manner: Manner, stop: &CancellationToken) -> Self {
         let live = || View::Live(Box::new(Live::new(Style::err())), Terminal::default());
         let view = match manner {
             // What cannot move its cursor cannot show anything in its place.
@@ -68,15 +71,22 @@ impl Display {
             Manner::Rawjson => View::Json,
             Manner::Quiet => View::Quiet,
         };
-        Self { view }
+        Self {
+            view,
+            stop: stop.clone(),
+        }
     }
 
-    /// Leaves every step on the terminal as it ended, for those who scroll back. Whatever is said to people afterwards
-    /// stands below.
+    /// The build is done: whatever is said to people afterwards stands below it.
     pub(super) fn finish(&mut self) {
+        self.end(Ending::Built);
+    }
+
+    /// Leaves every step on the terminal as it ended, for those who scroll back.
+    fn end(&mut self, ending: Ending) {
         if let View::Live(live, terminal) = &mut self.view {
             let (columns, _) = Terminal::size();
-            terminal.draw(&live.whole(OffsetDateTime::now_utc(), columns));
+            terminal.draw(&live.whole(ending, OffsetDateTime::now_utc(), columns));
             terminal.leave();
             **live = Live::new(Style::err());
         }
@@ -129,6 +139,10 @@ impl Watcher for Display {
 
 impl Drop for Display {
     fn drop(&mut self) {
-        self.finish();
+        self.end(if self.stop.is_cancelled() {
+            Ending::Cancelled
+        } else {
+            Ending::Failed
+        });
     }
 }

@@ -135,7 +135,7 @@ async fn here(
         Begun::Answered(code) => return Ok(code),
         Begun::Ready(ready) => *ready,
     };
-    let mut display = Display::new(arguments.manner());
+    let mut display = Display::new(arguments.manner(), stop);
     wrong(&ready, &mut display)?;
     let mut request = asking::request(arguments, &ready.dockerfile.input.options)?;
     request.dockerfile = Some(ready.dockerfile.input.source.clone());
@@ -182,7 +182,7 @@ async fn there(
     asking::refuse_lent(&contexts)?;
     let order = arguments.order(&options)?;
     arguments.files.clear()?;
-    let mut display = Display::new(arguments.manner());
+    let mut display = Display::new(arguments.manner(), stop);
     let mut request = asking::request(arguments, &options)?;
     request.context = Some(arguments.dockerfile.place().display().to_string());
     request.file = arguments.dockerfile.file().map(|file| file.display().to_string());
@@ -266,10 +266,7 @@ async fn build(
     }
     let image = match following::follow(client, &id, stop, display).await? {
         End::Done(image) => image,
-        End::Failed(failure) => {
-            display.finish();
-            return Err(Failure::new(Failure::WORK, failure.message));
-        }
+        End::Failed(failure) => return Err(Failure::new(Failure::WORK, failure.message)),
         End::Cancelled => return Ok(ExitCode::from(INTERRUPTED)),
     };
     tokio::select! {
