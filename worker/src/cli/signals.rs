@@ -1,4 +1,4 @@
-//! Ctrl-C and SIGTERM.
+//! Ctrl-C, SIGTERM, and the SIGHUP that comes where the terminal is closed.
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -12,6 +12,8 @@ pub(super) const INTERRUPTED: u8 = 130;
 pub(super) struct Signals {
     interrupt: Signal,
     terminate: Signal,
+    /// None where whoever started the program has it ignored, as `nohup` does.
+    hangup: Option<Signal>,
 }
 
 impl Signals {
@@ -23,6 +25,9 @@ impl Signals {
         Ok(Self {
             interrupt: catch(SignalKind::interrupt())?,
             terminate: catch(SignalKind::terminate())?,
+            hangup: (!is_hangup_ignored())
+                .then(|| catch(SignalKind::hangup()))
+                .transpose()?,
         })
     }
 
@@ -33,18 +38,60 @@ impl Signals {
         Ok(stop)
     }
 
-    /// The first one asks for an end in order, the second ends the program at once.
+    /// The first one asks for an end in order, the second ends the program at once. A terminal that is closed sends
+    /// several by itself, so those ask once and for all.
     pub(super) async fn watch(mut self, stop: CancellationToken) {
-        self.next().await;
+        tokio::select! {
+            () = hung_up(&mut self.hangup) => {}
+            () = Self::pressed(&mut self.interrupt, &mut self.terminate) => {}
+        }
         stop.cancel();
-        self.next().await;
+        Self::pressed(&mut self.interrupt, &mut self.terminate).await;
         std::process::exit(INTERRUPTED.into());
     }
 
-    async fn next(&mut self) {
+    async fn pressed(interrupt: &mut Signal, terminate: &mut Signal) {
         tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
         }
+    }
+}
+
+async fn hung_up(hangup: &mut Option<Signal>) {
+    match hangup {
+        Some(hangup) => {
+            hangup.recv().await;
+        }
+        None => std::future::pending().await,
+    }
+}
+
+/// Whether the program was started to outlive its terminal.
+fn is_hangup_ignored() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    ignores_hangup(&status)
+}
+
+/// Reads it from what the system says of a process: one bit a signal, the first for the first.
+fn ignores_hangup(status: &str) -> bool {
+    status
+        .lines()
+        .find_map(|line| line.strip_prefix("SigIgn:"))
+        .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+        .is_some_and(|mask| mask & 1 != 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_that_is_to_outlive_its_terminal_is_known_by_what_it_ignores() {
+        assert!(ignores_hangup(
+            "Name:\tx\nSigBlk:\t0000000000000000\nSigIgn:\t0000000000001001\n"
+        ));
+        assert!(!ignores_hangup("SigIgn:\t0000000000001000\n"));
+        assert!(!ignores_hangup(""));
     }
 }

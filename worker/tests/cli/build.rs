@@ -967,13 +967,29 @@ fn a_build_that_is_interrupted_while_its_context_comes_leaves_nothing_of_it() {
     // Servers that never answer, and somebody who never writes.
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let host = listener.local_addr().unwrap();
-    for place in [
+    let places = [
         format!("git://{host}/app"),
         format!("http://{host}/context.tar"),
         "-".to_owned(),
-    ] {
+    ];
+    // Sets of signals as the system tells them of a process, a bit for each.
+    let signals = |process: &str, set: &str| {
+        let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
+        let mask = status.lines().find_map(|line| line.strip_prefix(set)).unwrap();
+        u64::from_str_radix(mask.trim(), 16).unwrap()
+    };
+    let mut ends = vec![rustix::process::Signal::TERM];
+    if signals("self", "SigIgn:") & 1 == 0 {
+        ends.push(rustix::process::Signal::HUP);
+    } else {
+        println!("a closed terminal is not tried: whoever runs this has its signal ignored");
+    }
+    for (place, signal) in places
+        .iter()
+        .flat_map(|place| ends.iter().map(move |signal| (place, *signal)))
+    {
         let mut process = crate::stagewright()
-            .args(["build", "-vv", "--state", &folder.name("state"), &place])
+            .args(["build", "-vv", "--state", &folder.name("state"), place])
             .env("TMPDIR", folder.path("tmp"))
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
@@ -987,14 +1003,9 @@ fn a_build_that_is_interrupted_while_its_context_comes_leaves_nothing_of_it() {
         let mut process = Served(process);
         if place == "-" {
             // Nothing is said of it. Its signals are caught once they stand so in what the system says of it.
-            let status = format!("/proc/{}/status", process.0.id());
             let caught = || {
-                let status = std::fs::read_to_string(&status).unwrap();
-                let mask = status
-                    .lines()
-                    .find_map(|line| line.strip_prefix("SigCgt:"))
-                    .unwrap();
-                u64::from_str_radix(mask.trim(), 16).unwrap() & (1 << 14) != 0
+                let caught = signals(&process.0.id().to_string(), "SigCgt:");
+                caught & (1 << (signal.as_raw() - 1)) != 0
             };
             while !caught() {
                 std::thread::sleep(std::time::Duration::from_millis(10));
@@ -1007,17 +1018,17 @@ fn a_build_that_is_interrupted_while_its_context_comes_leaves_nothing_of_it() {
             }
         }
         let _unanswered = (place != "-").then(|| listener.accept().unwrap());
-        rustix::process::kill_process(id, rustix::process::Signal::TERM).unwrap();
+        rustix::process::kill_process(id, signal).unwrap();
         let code = process.0.wait().unwrap().code();
         let mut said = String::new();
         errors.read_to_string(&mut said).unwrap();
-        assert_eq!(code, Some(130), "{place}: {said}");
+        assert_eq!(code, Some(130), "{place}, {signal:?}: {said}");
         let left: Vec<_> = std::fs::read_dir(folder.path("tmp"))
             .unwrap()
             .map(|entry| entry.unwrap().file_name())
             .filter(|name| name != ".keep")
             .collect();
-        assert!(left.is_empty(), "{place}: {left:?}");
+        assert!(left.is_empty(), "{place}, {signal:?}: {left:?}");
     }
 }
 
