@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::export::NewFile;
 use crate::request::obstacle::{Kind, Obstacle};
@@ -43,6 +43,7 @@ mod signals;
 mod state;
 mod steps;
 mod style;
+mod switches;
 mod targets;
 mod token;
 
@@ -150,7 +151,16 @@ pub fn run() -> ExitCode {
     if command.is_some_and(|command| command == "build" || command == "serve") {
         start_safely();
     }
-    let arguments = match Arguments::try_parse() {
+    let mut program = Arguments::command();
+    let given = match switches::without_values(&program, std::env::args_os()) {
+        Ok(given) => given,
+        Err(failure) => return told(&failure),
+    };
+    let read = program
+        .try_get_matches_from_mut(given)
+        .and_then(|matches| Arguments::from_arg_matches(&matches))
+        .map_err(|error| error.format(&mut program));
+    let arguments = match read {
         Ok(arguments) => arguments,
         Err(error) => return unreadable(&error),
     };
@@ -183,11 +193,15 @@ pub fn run() -> ExitCode {
                 failure = failure
                     .hint("the disk is full: `stagewright prune` makes room where the state folder is");
             }
-            // Where standard error is gone too, the exit code is all that is left to say it.
-            _ = writeln!(std::io::stderr(), "{failure}");
-            ExitCode::from(failure.code)
+            told(&failure)
         }
     }
+}
+
+/// Says why a command could not do its work. Where standard error is gone too, the exit code is all that is left to say it.
+fn told(failure: &Failure) -> ExitCode {
+    _ = writeln!(std::io::stderr(), "{failure}");
+    ExitCode::from(failure.code)
 }
 
 /// Starts the program again where steps cannot write to it, before anything is read or begun; a second time it does nothing.
@@ -212,8 +226,7 @@ fn unreadable(error: &clap::Error) -> ExitCode {
         Failure::USAGE,
         format!("docker build has a flag {flag}, and this has not"),
     );
-    _ = writeln!(std::io::stderr(), "{}", failure.hint(why));
-    ExitCode::from(Failure::USAGE)
+    told(&failure.hint(why))
 }
 
 /// Writes a command's result. A reader that went away (`| head`) ends the command quietly, as it does elsewhere.

@@ -1033,6 +1033,21 @@ fn a_build_that_is_interrupted_while_its_context_comes_leaves_nothing_of_it() {
 }
 
 #[test]
+fn switches_have_values() {
+    let folder = Folder::with(&[("Dockerfile", "FROM scratch\n")]);
+    let ran = |flags: &[&str]| {
+        let mut process = crate::stagewright();
+        process.arg("build").args(flags).arg(folder.path(""));
+        crate::ended(&process.output().unwrap())
+    };
+    let (code, output, error) = ran(&["--check=TRUE", "--push=0", "--no-cache=f", "--no-cache-filter=x"]);
+    assert_eq!((code, error.as_str()), (0, ""), "{output}");
+    let (code, _, error) = ran(&["--check=maybe"]);
+    assert_eq!(code, 2, "{error}");
+    assert!(error.contains("--check=false"), "{error}");
+}
+
+#[test]
 fn flags_that_only_docker_build_has_are_refused_with_what_to_do_instead() {
     for (flags, said) in [
         (&["--squash"][..], "a stage of its own"),
