@@ -23,6 +23,7 @@ mod diff;
 mod dockerfile;
 mod doctor;
 mod du;
+mod environment;
 mod explain;
 mod fmt;
 mod history;
@@ -151,7 +152,7 @@ pub fn run() -> ExitCode {
     if command.is_some_and(|command| command == "build" || command == "serve") {
         start_safely();
     }
-    let mut program = Arguments::command();
+    let mut program = environment::without_empty_variables(Arguments::command());
     let given = match switches::without_values(&program, std::env::args_os()) {
         Ok(given) => given,
         Err(failure) => return told(&failure),

@@ -1033,10 +1033,21 @@ fn a_build_that_is_interrupted_while_its_context_comes_leaves_nothing_of_it() {
 }
 
 #[test]
-fn switches_have_values() {
+fn switches_have_values_and_empty_variables_none() {
     let folder = Folder::with(&[("Dockerfile", "FROM scratch\n")]);
     let ran = |flags: &[&str]| {
         let mut process = crate::stagewright();
+        for name in [
+            "BUILDKIT_PROGRESS",
+            "STAGEWRIGHT_BACKEND",
+            "STAGEWRIGHT_BACKEND_CERTS",
+            "STAGEWRIGHT_CONFIG",
+            "STAGEWRIGHT_REMOTE",
+            "STAGEWRIGHT_REMOTE_CA",
+            "STAGEWRIGHT_STATE",
+        ] {
+            process.env(name, "");
+        }
         process.arg("build").args(flags).arg(folder.path(""));
         crate::ended(&process.output().unwrap())
     };
