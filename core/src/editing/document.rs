@@ -49,11 +49,6 @@ impl Row {
         source.get(self.start..self.end).unwrap_or_default()
     }
 
-    /// Where it stands.
-    pub(super) fn span(&self) -> Span {
-        Span::new(self.start, self.end)
-    }
-
     /// Where its newline stands.
     pub(super) fn newline(&self) -> Span {
         Span::new(self.end, self.next)

@@ -94,17 +94,11 @@ impl Format<'_, '_> {
         match row.kind {
             Kind::Directive(directive) => {
                 if let Some(directive) = self.document.tree.directives.get(directive) {
+                    // An indented one counts for the parser, but not for the check.
                     let text = row.text(self.document.source);
-                    let blanks = text.len() - text.trim_start().len();
-                    let (span, leading) = (row.span(), leading(self.document.source, row));
-                    // Behind other blanks than those a directive counts for the parser, but not for the check.
-                    let start = if leading.end - leading.start == blanks {
-                        span.start
-                    } else {
-                        span.start + blanks
-                    };
+                    let start = row.start + (text.len() - text.trim_start().len());
                     self.set(
-                        Span::new(start, span.end),
+                        Span::new(start, row.end),
                         &format!("# {}={}", directive.name, directive.value),
                     );
                 }
@@ -428,9 +422,11 @@ mod tests {
 
     #[test]
     fn directive_that_only_the_parser_takes_for_one_stays_that() {
-        let source = "#escape=\\\n\u{a0}#check=all\nFROM scratch\n";
-        let wanted = "# escape=\\\n\u{a0}# check=all\nFROM scratch\n";
-        assert_eq!(formatted(source), wanted);
+        for blank in ["\u{a0}", " "] {
+            let source = format!("#escape=\\\n{blank}#check=all\nFROM scratch\n");
+            let wanted = format!("# escape=\\\n{blank}# check=all\nFROM scratch\n");
+            assert_eq!(formatted(&source), wanted);
+        }
     }
 
     #[test]
