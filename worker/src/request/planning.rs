@@ -133,7 +133,7 @@ pub(crate) async fn resolve(
             };
             let facts = match builds.backend().resolve_image(request).await {
                 Ok(facts) => facts,
-                Err(error) => return Err(unresolved(dockerfile, image, &error, watcher)),
+                Err(error) => return Err(unresolved(dockerfile, &analysis, image, &error, watcher)),
             };
             if here.is_some() {
                 watcher.note(&format!(
@@ -156,15 +156,19 @@ pub(crate) async fn resolve(
     )))
 }
 
-/// An image that cannot be had, as an error with its place in the file.
+/// An image that cannot be had, as an error with its place in the file. Where its name is likely a stage's, mistyped,
+/// that is what helps.
 fn unresolved(
     dockerfile: &Dockerfile,
+    analysis: &Analysis,
     image: &ExternalImage,
     error: &BackendError,
     watcher: &mut dyn Watcher,
 ) -> Obstacle {
     let source = &dockerfile.input.source;
-    let before = source.get(..image.span.start).unwrap_or_default();
+    let doubt = doubt(source, analysis, image);
+    let span = doubt.map_or(image.span, |doubt| doubt.span);
+    let before = source.get(..span.start).unwrap_or_default();
     let line = u32::try_from(before.matches('\n').count())
         .unwrap_or(u32::MAX)
         .saturating_add(1);
@@ -172,16 +176,35 @@ fn unresolved(
         severity: Severity::Error,
         code: "image".into(),
         message: error.to_string(),
-        span: image.span,
+        span,
         lines: LineRange {
             start: line,
             end: line,
         },
-        hint: None,
+        hint: doubt.map(|doubt| match &doubt.hint {
+            Some(hint) => format!("{} {hint}", doubt.message),
+            None => doubt.message.clone(),
+        }),
     };
     watcher.findings(&dockerfile.name, source, &[finding], true);
     Obstacle::work(format!(
         "{} cannot be built without {}",
         dockerfile.name, image.name
     ))
+}
+
+/// What the planner said of the image's name as that of a stage, at its first use or at another of the same name.
+fn doubt<'a>(source: &str, analysis: &'a Analysis, image: &ExternalImage) -> Option<&'a Diagnostic> {
+    let doubts = || {
+        let found = analysis.diagnostics.iter();
+        found.filter(|found| found.code == "unknown-stage" && found.severity == Severity::Warning)
+    };
+    // A flag may be all of the place: --from=NAME, or --mount with a from among its keys.
+    let named = |found: &&Diagnostic| {
+        let text = source.get(found.span.start..found.span.end).unwrap_or_default();
+        text.split(['=', ',']).any(|part| part == image.name)
+    };
+    doubts()
+        .find(|found| found.span == image.span)
+        .or_else(|| doubts().find(named))
 }

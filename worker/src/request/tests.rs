@@ -291,6 +291,24 @@ async fn file_with_errors_and_image_that_is_not_there_end_the_build_with_their_p
             "FROM scratch\nFROM nothing\n",
             "there is no docker.io/library/nothing:latest",
         ),
+        (
+            "FROM base AS builder\nFROM biulder\n",
+            "Dockerfile:2: there is no docker.io/library/biulder:latest (There is no stage biulder, so it is taken \
+             for an image. Did you mean builder?)",
+        ),
+        (
+            "FROM base AS builder\nFROM base\nCOPY --from=biulder /x /\n",
+            "Dockerfile:3: there is no docker.io/library/biulder:latest (There is no stage biulder",
+        ),
+        (
+            "FROM base AS builder\nFROM base\nRUN --mount=from=bulder,target=/x \\\n  true\n",
+            "Did you mean builder?",
+        ),
+        // Before there was a stage of that name it could be none; the place that is meant is the later one.
+        (
+            "FROM biulder\nFROM base AS builder\nFROM base\nCOPY --from=1 / /\nCOPY --from=biulder / /\nCOPY --from=0 / /\n",
+            "Dockerfile:5: there is no docker.io/library/biulder:latest (There is no stage biulder",
+        ),
         ("FROM scratch\nRUN --network=host x\n", "asks for more"),
         ("FROM scratch\nCOPY a /\n", "there is none"),
     ] {
