@@ -65,11 +65,11 @@ pub(crate) struct Entry<'a> {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SelectError {
     /// There is nothing at that path.
-    #[error("{path:?} is not there{hint}")]
+    #[error("{path:?} {hint}")]
     Missing {
         /// As written.
         path: String,
-        /// What is there instead: a sentence that begins with its own punctuation, or nothing.
+        /// That it is not there, and what is there instead.
         hint: String,
     },
     /// A pattern says nothing that could be compared.
@@ -187,7 +187,10 @@ impl Selection {
                             name: selected.name,
                             node,
                         }),
-                        None => Err(missing(tree, &selected.path.to_string_lossy())),
+                        None => Err(missing(
+                            tree,
+                            &Path::new("/").join(&selected.path).to_string_lossy(),
+                        )),
                     }
                 }
                 _ => Ok(selected),
@@ -261,7 +264,54 @@ impl Selection {
 fn missing(tree: &dyn Tree, path: &str) -> SelectError {
     SelectError::Missing {
         path: path.to_owned(),
-        hint: hint(tree, path).unwrap_or_default(),
+        hint: dangling(tree, path)
+            .unwrap_or_else(|| format!("is not there{}", hint(tree, path).unwrap_or_default())),
+    }
+}
+
+/// Says so where the path leads through a link that leads to nothing. Links are followed inside the tree only, so that may be
+/// a place where there is something on this machine.
+fn dangling(tree: &dyn Tree, path: &str) -> Option<String> {
+    let wanted = Path::new(path);
+    let mut above: Vec<&Path> = wanted.ancestors().collect();
+    above.reverse();
+    for part in above {
+        let (plain, node) = resolve(tree, part, false).ok()?;
+        let NodeKind::Symlink(target) = node?.kind else {
+            continue;
+        };
+        if resolve(tree, part, true).ok()?.1.is_some() {
+            continue;
+        }
+        let (last, target) = last_link(tree, plain.clone(), target)?;
+        let link = format!("a link to {:?}, which is not in there", target.to_string_lossy());
+        let named = |path: &Path| format!("{:?}", Path::new("/").join(path).to_string_lossy());
+        return Some(if last != plain {
+            format!("leads to {}, {link}", named(&last))
+        } else if part == wanted {
+            format!("is {link}")
+        } else {
+            format!("is not there: {} is {link}", named(&plain))
+        });
+    }
+    None
+}
+
+/// The last of the links that lead from one to the next, and what it says.
+fn last_link(tree: &dyn Tree, mut plain: PathBuf, mut target: OsString) -> Option<(PathBuf, OsString)> {
+    // That they end is known: all of them were followed before.
+    loop {
+        let next = plain.parent().unwrap_or(Path::new("")).join(&target);
+        match resolve(tree, &next, false).ok()? {
+            (
+                next,
+                Some(Node {
+                    kind: NodeKind::Symlink(further),
+                    ..
+                }),
+            ) => (plain, target) = (next, further),
+            _ => return Some((plain, target)),
+        }
     }
 }
 
@@ -673,6 +723,49 @@ mod tests {
             (
                 "/cmd/zzzzzzzz",
                 "\"/cmd/zzzzzzzz\" is not there: there is \"deep\", \"main.go\" in /cmd",
+            ),
+        ] {
+            assert_eq!(copy(path).sources(&tree).unwrap_err().to_string(), expected);
+        }
+    }
+
+    #[test]
+    fn a_link_that_leads_to_nothing_is_named_with_what_it_says() {
+        use std::os::unix::fs::symlink;
+        let (directory, tree) = tree();
+        for (target, link) in [
+            ("/etc/passwd", "abs"),
+            ("gone.txt", "docs/rel"),
+            ("/docs/rel", "chain"),
+            ("../nowhere", "cmd/up"),
+            ("app.go", "good"),
+        ] {
+            symlink(target, directory.path().join(link)).unwrap();
+        }
+        for (path, expected) in [
+            (
+                "/abs",
+                "\"/abs\" is a link to \"/etc/passwd\", which is not in there",
+            ),
+            (
+                "/a*s",
+                "\"/abs\" is a link to \"/etc/passwd\", which is not in there",
+            ),
+            (
+                "/docs/rel",
+                "\"/docs/rel\" is a link to \"gone.txt\", which is not in there",
+            ),
+            (
+                "/chain",
+                "\"/chain\" leads to \"/docs/rel\", a link to \"gone.txt\", which is not in there",
+            ),
+            (
+                "/cmd/up/x",
+                "\"/cmd/up/x\" is not there: \"/cmd/up\" is a link to \"../nowhere\", which is not in there",
+            ),
+            (
+                "/goof",
+                "\"/goof\" is not there: there is \"good\"; is that what is meant?",
             ),
         ] {
             assert_eq!(copy(path).sources(&tree).unwrap_err().to_string(), expected);
