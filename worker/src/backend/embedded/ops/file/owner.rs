@@ -3,7 +3,7 @@
 use std::io::Read as _;
 use std::path::Path;
 
-use stagewright_core::llb::{Action, ChownOpt, User, UserOpt};
+use stagewright_core::llb::{Action, ChownOpt, NamedUserOpt, User, UserOpt};
 
 use super::super::super::tree::{Tree, resolve};
 use super::FileError;
@@ -40,7 +40,7 @@ pub(crate) fn owner(
         // A user by number brings the group of the same number.
         Some(User::ById(id)) => owner = Owner { uid: *id, gid: *id },
         Some(User::ByName(named)) => {
-            if let Some(found) = lookup(files(named.input)?.as_ref(), "etc/passwd", &named.name)? {
+            if let Some(found) = lookup(named_in(named, files)?.as_ref(), "etc/passwd", &named.name)? {
                 owner = Owner {
                     uid: found.first,
                     gid: found.second.unwrap_or(0),
@@ -52,13 +52,28 @@ pub(crate) fn owner(
     match chown.group.as_ref().and_then(|group| group.user.as_ref()) {
         Some(User::ById(id)) => owner.gid = *id,
         Some(User::ByName(named)) => {
-            if let Some(found) = lookup(files(named.input)?.as_ref(), "etc/group", &named.name)? {
+            if let Some(found) = lookup(named_in(named, files)?.as_ref(), "etc/group", &named.name)? {
                 owner.gid = found.first;
             }
         }
         None => {}
     }
     Ok(Some(owner))
+}
+
+/// The files in which a name is looked up. Nothing at all has none, and who is meant cannot be guessed.
+fn named_in(
+    named: &NamedUserOpt,
+    files: &dyn Fn(i64) -> Result<Box<dyn Tree>, FileError>,
+) -> Result<Box<dyn Tree>, FileError> {
+    if named.input < 0 {
+        return Err(FileError::Refused(format!(
+            "who {:?} is cannot be told: names are looked up in /etc/passwd and /etc/group of the image, which scratch does \
+             not have; use numbers, such as 1000:1000",
+            named.name
+        )));
+    }
+    files(named.input)
 }
 
 /// The inputs in which names are looked up.

@@ -291,6 +291,34 @@ fn owners_by_name_are_looked_up_in_the_stage() {
 }
 
 #[test]
+fn a_name_that_there_are_no_files_to_look_it_up_in_says_so() {
+    let ground = Ground::new(&["app=1"], &[]);
+    let by_name = UserOpt {
+        user: Some(User::ByName(NamedUserOpt {
+            name: "www".into(),
+            input: -1,
+        })),
+    };
+    let numbered = UserOpt {
+        user: Some(User::ById(7)),
+    };
+    for (user, group) in [(by_name.clone(), None), (numbered, Some(by_name))] {
+        let action = FileActionCopy {
+            owner: Some(ChownOpt {
+                user: Some(user),
+                group,
+            }),
+            ..copy("/app", "/")
+        };
+        let said = ground.apply(&Action::Copy(action)).unwrap_err().to_string();
+        assert!(
+            said.contains("\"www\"") && said.contains("scratch does not have; use numbers"),
+            "{said}"
+        );
+    }
+}
+
+#[test]
 fn directories_on_the_way_take_over_the_setgid_bit_and_its_group() {
     if !rustix::process::geteuid().is_root() {
         println!("skipped: giving files to other users needs root");
