@@ -8,7 +8,7 @@ use std::fs::{self, File};
 use std::io::{self, Read as _, Seek as _};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, fstat, openat, readlinkat, statat};
 use rustix::io::Errno;
@@ -134,8 +134,8 @@ struct Scan<'s> {
 
 /// A folder that is being walked.
 struct Level {
-    /// What it is known as in the context.
-    under: String,
+    /// Its path in the context.
+    under: PathBuf,
     /// Names in it that were not looked at yet.
     names: std::vec::IntoIter<OsString>,
     /// What the patterns say of it; `None` for the context itself.
@@ -150,7 +150,7 @@ struct Level {
 impl Scan<'_> {
     /// Lists everything. Not recursive: how deep a context is decides whoever made it.
     fn walk(&mut self) -> Result<(), Obstacle> {
-        let mut levels = vec![self.enter(String::new(), None)?];
+        let mut levels = vec![self.enter(PathBuf::new(), None)?];
         while let Some(level) = levels.last_mut() {
             if let Some(name) = level.names.next() {
                 if let Some((under, looked)) = self.look(level, &name)? {
@@ -170,15 +170,16 @@ impl Scan<'_> {
         Ok(())
     }
 
-    fn open(&self, under: &str) -> Result<OwnedFd, Obstacle> {
-        let path = if under.is_empty() { "." } else { under };
+    fn open(&self, under: &Path) -> Result<OwnedFd, Obstacle> {
+        let top = under.as_os_str().is_empty();
+        let path = if top { Path::new(".") } else { under };
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW;
-        let opened = self.root.open_at(Path::new(path), flags, Mode::empty());
+        let opened = self.root.open_at(path, flags, Mode::empty());
         opened.map_err(|error| cannot(&self.folder.join(under), &error))
     }
 
     /// Begins with a folder.
-    fn enter(&self, under: String, looked: Option<Looked>) -> Result<Level, Obstacle> {
+    fn enter(&self, under: PathBuf, looked: Option<Looked>) -> Result<Level, Obstacle> {
         let failed = |error: Errno| cannot(&self.folder.join(&under), &io::Error::from(error));
         let directory = self.open(&under)?;
         let mut names = Vec::new();
@@ -192,7 +193,7 @@ impl Scan<'_> {
                 }
             }
         }
-        if under.is_empty() {
+        if under.as_os_str().is_empty() {
             names.retain(|name| self.wanted.takes(name));
         }
         names.sort();
@@ -205,18 +206,13 @@ impl Scan<'_> {
         })
     }
 
-    /// Looks at one name in a folder. Gives what it is known as, where it is a folder.
-    fn look(&mut self, level: &mut Level, name: &OsStr) -> Result<Option<(String, Looked)>, Obstacle> {
-        let place = self.folder.join(&level.under).join(name);
+    /// Looks at one name in a folder. Gives its path in the context, where it is a folder.
+    fn look(&mut self, level: &mut Level, name: &OsStr) -> Result<Option<(PathBuf, Looked)>, Obstacle> {
+        let under = level.under.join(name);
+        let place = self.folder.join(&under);
         let failed = |error: Errno| cannot(&place, &io::Error::from(error));
-        let Some(name) = name.to_str() else {
-            return Err(cannot(&place, &"its name is not UTF-8"));
-        };
-        let path = if level.under.is_empty() {
-            name.to_owned()
-        } else {
-            format!("{}/{name}", level.under)
-        };
+        // Patterns are text. Where a path is none, what they say of the most of it counts, so that it can be kept out.
+        let path = under.to_string_lossy();
         let directory = match level.directory.take() {
             Some(directory) => directory,
             None => self.open(&level.under)?,
@@ -225,6 +221,11 @@ impl Scan<'_> {
         let found = statat(&*directory, name, AtFlags::SYMLINK_NOFOLLOW).map_err(failed)?;
         let file_type = FileType::from_raw_mode(found.st_mode);
         let looked = self.ignore.look(&path, file_type.is_dir(), level.looked.as_ref());
+        if looked.verdict.enters && under.to_str().is_none() {
+            return Err(
+                cannot(&place, &"its name is not UTF-8").hint("rename it, or keep it out with .dockerignore")
+            );
+        }
         let kind = match file_type {
             FileType::Directory => ContextEntryKind::Directory,
             _ if !looked.verdict.enters => return Ok(None),
@@ -248,18 +249,18 @@ impl Scan<'_> {
             }
         };
         self.entries.push(ContextEntry {
-            path: path.clone(),
+            path: path.into_owned(),
             mode: found.st_mode & 0o7777,
             kind,
         });
-        Ok(file_type.is_dir().then_some((path, looked)))
+        Ok(file_type.is_dir().then_some((under, looked)))
     }
 
     /// Takes the content of a file.
     fn take(
         &mut self,
         directory: &OwnedFd,
-        name: &str,
+        name: &OsStr,
         path: &str,
         place: &Path,
     ) -> Result<(Digest, u64), Obstacle> {
@@ -502,5 +503,40 @@ mod tests {
         let paths: Vec<_> = offer.entries.iter().map(|entry| entry.path.as_str()).collect();
         assert_eq!(paths, ["a", "a/b", "a/b/c"]);
         assert!(!content.contains(&Digest::of(b"out")));
+    }
+    #[test]
+    fn a_name_that_is_no_text_matters_only_where_it_is_let_in() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = tempfile::tempdir().unwrap();
+        let content = ContentStore::open(state.path()).unwrap();
+        let odd = |bytes: &[u8]| folder.path().join(OsStr::from_bytes(bytes));
+        fs::create_dir(odd(b"dir\xff")).unwrap();
+        fs::write(odd(b"dir\xff/inner"), "x").unwrap();
+        fs::write(odd(b"bad\xffname"), "x").unwrap();
+        fs::write(odd(b"good"), "x").unwrap();
+        let listed = |ignore: &str| {
+            let (ignore, _) = Ignore::parse(ignore);
+            let offer = scan(
+                folder.path(),
+                &ignore,
+                &Wanted::All,
+                &mut Seen::nothing(),
+                Some(&content),
+            );
+            offer.map(|offer| {
+                let paths = offer.entries.into_iter().map(|entry| entry.path);
+                paths.collect::<Vec<_>>().join(" ")
+            })
+        };
+        assert_eq!(listed("*").unwrap(), "");
+        assert_eq!(listed("bad*\ndir*").unwrap(), "good");
+        assert_eq!(listed("*\n!good").unwrap(), "good");
+        for let_in in ["bad*", "dir*", "*\n!*/inner"] {
+            let refused = listed(let_in).unwrap_err();
+            assert!(
+                refused.message.ends_with("its name is not UTF-8"),
+                "{let_in}: {refused}"
+            );
+        }
     }
 }
