@@ -29,7 +29,7 @@ use std::io;
 
 use crate::content::ContentError;
 
-pub(crate) use self::place::NewFile;
+pub(crate) use self::place::{NewFile, check_folder};
 pub use archive::{Naming, docker_archive, oci_archive, oci_layout};
 pub(crate) use assemble::{CONFIG_TYPE, ImageManifest, Pointer};
 pub use assemble::{ExportLayer, INDEX_TYPE, MANIFEST_TYPE, assemble, assemble_index};

@@ -1,11 +1,12 @@
 //! Where an output is written to.
 
-use std::fs::{self, File, Permissions};
+use std::fs::{self, File};
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::Access;
 use rustix::io::Errno;
 use tempfile::NamedTempFile;
 
@@ -27,23 +28,30 @@ impl NewFile {
         if known.as_ref().is_some_and(|known| !known.is_file()) {
             return Ok(Self::AsItIs(File::options().write(true).open(place)?));
         }
-        // A link stays one: what it leads to is written.
-        let place = fs::canonicalize(place).or_else(|_| behind(place))?;
-        if place.as_os_str().as_bytes().ends_with(b"/") {
-            // The name of a folder, which the system would refuse only once the file is whole.
-            return Err(Errno::ISDIR.into());
-        }
-        let folder = place.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let place = end(place)?;
+        let mut options = File::options();
+        // As any new file: the umask takes away from it.
+        options.read(true).write(true).create_new(true).mode(0o666);
         let new = tempfile::Builder::new()
             .prefix("stagewright-")
             .suffix(".part")
-            // As any new file: the umask takes away from it.
-            .permissions(Permissions::from_mode(0o666))
-            .tempfile_in(folder.unwrap_or(Path::new(".")))?;
+            // What fails is told of the file's own place; this name is nobody's matter.
+            .make_in(folder(&place), |beside| options.open(beside))?;
         if let Some(known) = known {
             new.as_file().set_permissions(known.permissions())?;
         }
         Ok(Self::Beside(new, place))
+    }
+
+    /// Why there could be no file at `place`, without touching anything. That there can be is no promise: it is asked long
+    /// before there is something to write.
+    pub(crate) fn check(place: &Path) -> io::Result<()> {
+        match fs::metadata(place) {
+            Ok(known) if known.is_dir() => Err(Errno::ISDIR.into()),
+            // A pipe would take it for its writer's end if it were opened.
+            Ok(known) if !known.is_file() => Ok(()),
+            _ => takes_files(folder(&end(place)?)),
+        }
     }
 
     /// What is written into.
@@ -71,6 +79,48 @@ impl NewFile {
     }
 }
 
+/// Why there could be no folder at `place`, without making any: there is something else, or what there is of the folders above
+/// takes no more.
+pub(crate) fn check_folder(place: &Path) -> io::Result<()> {
+    let mut there = place;
+    loop {
+        match fs::metadata(there) {
+            Ok(_) => return takes_files(there),
+            Err(error) if error.kind() == io::ErrorKind::NotFound && there.symlink_metadata().is_err() => {
+                match there.parent() {
+                    Some(above) if above.as_os_str().is_empty() => return takes_files(Path::new(".")),
+                    Some(above) => there = above,
+                    None => return Err(error),
+                }
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+fn takes_files(folder: &Path) -> io::Result<()> {
+    if !fs::metadata(folder)?.is_dir() {
+        return Err(Errno::NOTDIR.into());
+    }
+    Ok(rustix::fs::access(folder, Access::WRITE_OK | Access::EXEC_OK)?)
+}
+
+/// The folder of a file.
+fn folder(file: &Path) -> &Path {
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
+    folder.unwrap_or(Path::new("."))
+}
+
+/// What is written where `place` is named. A link stays one: it is what it leads to.
+fn end(place: &Path) -> io::Result<PathBuf> {
+    let end = fs::canonicalize(place).or_else(|_| behind(place))?;
+    if end.as_os_str().as_bytes().ends_with(b"/") {
+        // The name of a folder, which the system would refuse only once the file is whole.
+        return Err(Errno::ISDIR.into());
+    }
+    Ok(end)
+}
+
 /// Where a link leads to whose end is not there yet.
 fn behind(place: &Path) -> io::Result<PathBuf> {
     let mut place = place.to_owned();
@@ -86,8 +136,9 @@ fn behind(place: &Path) -> io::Result<PathBuf> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::Permissions;
     use std::io::Write as _;
-    use std::os::unix::fs::{FileTypeExt as _, symlink};
+    use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _, symlink};
 
     use super::*;
 
@@ -179,8 +230,55 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         for name in ["", "lacking/", "lacking/out"] {
             assert!(NewFile::create(&folder.path().join(name)).is_err(), "{name}");
+            assert!(NewFile::check(&folder.path().join(name)).is_err(), "{name}");
         }
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn what_fails_is_not_told_of_a_name_that_nobody_gave() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = NewFile::create(&folder.path().join("lacking/out")).err().unwrap();
+        assert_eq!(error.raw_os_error(), Some(Errno::NOENT.raw_os_error()));
+        assert!(!error.to_string().contains(".part"), "{error}");
+    }
+
+    #[test]
+    fn places_are_looked_at_and_left_as_they_are() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        fs::create_dir(at("sub")).unwrap();
+        fs::write(at("file"), "before").unwrap();
+        symlink("sub/new", at("link")).unwrap();
+        symlink("lacking/new", at("astray")).unwrap();
+        let file = |name: &str| NewFile::check(&at(name)).map_err(|error| error.kind());
+        for name in ["file", "new", "sub/new", "link"] {
+            assert_eq!(file(name), Ok(()), "{name}");
+        }
+        NewFile::check(Path::new("/dev/null")).unwrap();
+        NewFile::check(Path::new("new")).unwrap();
+        assert_eq!(file("sub"), Err(io::ErrorKind::IsADirectory));
+        assert_eq!(file("new/"), Err(io::ErrorKind::IsADirectory));
+        assert_eq!(file("lacking/x"), Err(io::ErrorKind::NotFound));
+        assert_eq!(file("astray"), Err(io::ErrorKind::NotFound));
+        assert_eq!(file("file/x"), Err(io::ErrorKind::NotADirectory));
+        let made = |name: &str| check_folder(&at(name)).map_err(|error| error.kind());
+        for name in ["sub", "new", "new/and/more", "sub/new"] {
+            assert_eq!(made(name), Ok(()), "{name}");
+        }
+        check_folder(Path::new("new/more")).unwrap();
+        assert_eq!(made("file"), Err(io::ErrorKind::NotADirectory));
+        assert_eq!(made("file/x"), Err(io::ErrorKind::NotADirectory));
+        assert_eq!(made("astray"), Err(io::ErrorKind::NotFound));
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 4);
+        assert_eq!(fs::read_dir(at("sub")).unwrap().count(), 0);
+        if rustix::process::geteuid().is_root() {
+            println!("skipped: root may write where it is not allowed to");
+            return;
+        }
+        fs::set_permissions(at("sub"), Permissions::from_mode(0o555)).unwrap();
+        assert_eq!(file("sub/new"), Err(io::ErrorKind::PermissionDenied));
+        assert_eq!(made("sub/new"), Err(io::ErrorKind::PermissionDenied));
     }
 
     #[test]

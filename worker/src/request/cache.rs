@@ -1,6 +1,6 @@
 //! Caches that several machines share, written as docker build has them in `--cache-from` and `--cache-to`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use stagewright_core::digest::Digest;
@@ -65,6 +65,18 @@ impl CacheTo {
         match self {
             Self::Inline => true,
             Self::Place { place, .. } => matches!(place, Place::Registry(_)),
+        }
+    }
+
+    /// The folder of this machine that it has to be written to.
+    pub(crate) fn folder(&self) -> Option<&Path> {
+        match self {
+            Self::Place {
+                place: Place::Folder { path, .. },
+                ignore_error: false,
+                ..
+            } => Some(path),
+            Self::Inline | Self::Place { .. } => None,
         }
     }
 

@@ -95,7 +95,8 @@ impl Image<'_> {
             Obstacle::work(format!("cannot write the image to {}: {error}", path.display()))
         };
         let file = NewFile::create(path).map_err(|error| {
-            cannot(&error).hint("name a file in a folder that is there and that you may write to")
+            Obstacle::place(cannot(&error).message)
+                .hint("name a file in a folder that is there and that you may write to")
         })?;
         let writer = file.writer().map_err(|error| cannot(&error))?;
         let backend = self.builds.backend();

@@ -36,6 +36,7 @@ mod life;
 pub(crate) mod obstacle;
 pub(crate) mod order;
 pub(crate) mod output;
+pub(crate) mod places;
 pub(crate) mod planning;
 pub(crate) mod platform;
 pub(crate) mod remote;

@@ -149,6 +149,58 @@ fn failed_build_leaves_no_file_of_an_earlier_one() {
 }
 
 #[test]
+fn places_that_cannot_be_written_are_said_before_anything_is_built() {
+    let folder = Folder::with(&[
+        ("context/Dockerfile", "FROM scratch\nCOPY Dockerfile /\n"),
+        ("id", "sha256:old"),
+    ]);
+    let (context, state) = (folder.name("context"), folder.name("state"));
+    let (id, lacking, file) = (folder.name("id"), folder.name("no/x"), folder.name("id/x"));
+    let dest = |kind: &str, place: &str| format!("type={kind},dest={place}");
+    let no_folder = format!(
+        "cannot write to {lacking}: there is no folder {}",
+        folder.name("no")
+    );
+    let is_folder = format!("cannot write to {context}: it is a folder");
+    for (flag, value, said) in [
+        ("-o", dest("oci", &lacking), &no_folder),
+        ("-o", dest("docker", &context), &is_folder),
+        ("-o", dest("tar", &lacking), &no_folder),
+        (
+            "-o",
+            dest("local", &file),
+            &format!("cannot write to the folder {file}: "),
+        ),
+        (
+            "-o",
+            dest("oci,tar=false", &id),
+            &format!("cannot write to the folder {id}: "),
+        ),
+        (
+            "--cache-to",
+            dest("local", &file),
+            &format!("cannot write to the folder {file}: "),
+        ),
+        ("--iidfile", lacking.clone(), &no_folder),
+        ("--metadata-file", context.clone(), &is_folder),
+    ] {
+        // One that could be written is left as it was.
+        let good: &[&str] = if flag == "--iidfile" {
+            &[]
+        } else {
+            &["--iidfile", &id]
+        };
+        let flags = [&["build", "--state", &state], good, &[flag, &value, &context]].concat();
+        let (code, _, error) = run(&flags);
+        assert_eq!(code, 3, "{value}: {error}");
+        assert!(error.contains(said.as_str()), "{value}: {error}");
+        assert!(!error.contains(".part"), "{value}: {error}");
+        assert!(!folder.path("state").exists(), "{value}");
+        assert_eq!(folder.text("id"), "sha256:old", "{value}");
+    }
+}
+
+#[test]
 fn questions_are_answered_without_a_build() {
     let folder = Folder::with(&[(
         "context/Dockerfile",

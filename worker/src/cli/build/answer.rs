@@ -7,6 +7,7 @@ use stagewright_core::digest::Digest;
 
 use crate::cli::{Failure, replace_file};
 use crate::request::finish::Built;
+use crate::request::places;
 
 impl Built {
     /// What `docker build` calls the image's id: the configuration's digest where there is one configuration.
@@ -49,9 +50,14 @@ pub(super) struct Files {
 }
 
 impl Files {
-    /// Removes what an earlier build wrote: a build that fails leaves no file that speaks of another image.
+    /// Removes what an earlier build wrote: a build that fails leaves no file that speaks of another image. Nothing is removed
+    /// where one of them cannot be written, for then there is no build.
     pub(super) fn clear(&self) -> Result<(), Failure> {
-        for path in [&self.iidfile, &self.metadata_file].into_iter().flatten() {
+        let paths = || [&self.iidfile, &self.metadata_file].into_iter().flatten();
+        for path in paths() {
+            places::file(path)?;
+        }
+        for path in paths() {
             // A device or a pipe speaks of nothing, and is not ours to remove.
             if std::fs::metadata(path).is_ok_and(|known| !known.is_file()) {
                 continue;

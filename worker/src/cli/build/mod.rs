@@ -43,7 +43,7 @@ use crate::request::planning::{Planned, plan};
 use crate::request::sources::Sources;
 use crate::request::wanted::{Wanted, Wishes};
 use crate::request::watcher::Watcher as _;
-use crate::request::{allow, epoch, failure, finish};
+use crate::request::{allow, epoch, failure, finish, places};
 use crate::source::image::reference::{self, Reference};
 
 /// Build an image on this machine
@@ -313,6 +313,11 @@ impl Arguments {
             stated: provenance.is_some(),
         };
         let wanted = Wanted::of(wishes, options)?;
+        // An hour later would be late to say so.
+        places::check(&wanted.outputs)?;
+        for cache in self.cache_to.iter().filter_map(|cache| cache.folder()) {
+            places::folder(cache)?;
+        }
         for output in self.output.iter().filter(|_| self.manner().speaks()) {
             if let Kind::Folder(place, _) = &output.kind
                 && place.extension().is_some_and(|ending| ending == "tar")
