@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::process::ExitCode;
 
+use super::log::Voice;
 use super::{Failure, backend, machine, print};
 use crate::backend::buildkit::{self, Route};
 use crate::sandbox::{self, Report};
@@ -21,7 +22,7 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
-    arguments.machine.prepare()?;
+    arguments.machine.prepare(Voice::Command)?;
     let state = arguments.machine.state()?;
     let routes = arguments.backend.routes(&arguments.machine.config()?)?;
     if !routes.is_empty() {

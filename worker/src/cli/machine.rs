@@ -12,11 +12,9 @@ use std::sync::Arc;
 
 use clap::ArgAction;
 use tokio_util::sync::CancellationToken;
-use tracing_subscriber::filter::{LevelFilter, Targets};
-use tracing_subscriber::layer::SubscriberExt as _;
-use tracing_subscriber::util::SubscriberInitExt as _;
 
 use super::Failure;
+use super::log::{self, Voice};
 use super::state::{Look, State};
 use crate::backend::Backend;
 use crate::backend::buildkit::{BuildkitBackend, Route};
@@ -115,7 +113,20 @@ impl Arguments {
         &self,
         work: impl Future<Output = Result<ExitCode, Failure>>,
     ) -> Result<ExitCode, Failure> {
-        self.prepare()?;
+        self.prepare(Voice::Command)?;
+        Self::work(work)
+    }
+
+    /// The same for the worker that serves, whose messages are a log.
+    pub(super) fn serve(
+        &self,
+        work: impl Future<Output = Result<ExitCode, Failure>>,
+    ) -> Result<ExitCode, Failure> {
+        self.prepare(Voice::Worker)?;
+        Self::work(work)
+    }
+
+    fn work(work: impl Future<Output = Result<ExitCode, Failure>>) -> Result<ExitCode, Failure> {
         // Trees that strangers made are walked on its threads, as deep as a path may lead: some 2000 levels.
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()
@@ -133,7 +144,7 @@ impl Arguments {
         &self,
         work: impl Future<Output = Result<ExitCode, Failure>>,
     ) -> Result<ExitCode, Failure> {
-        log(self.verbose)?;
+        log::begin(self.verbose, Voice::Command)?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()
             .worker_threads(2)
@@ -145,8 +156,8 @@ impl Arguments {
     }
 
     /// What has to be done while the process has one thread.
-    pub(super) fn prepare(&self) -> Result<(), Failure> {
-        log(self.verbose)?;
+    pub(super) fn prepare(&self, voice: Voice) -> Result<(), Failure> {
+        log::begin(self.verbose, voice)?;
         // Before the first thread, too: a process with threads cannot make itself root of what is its user's.
         rootless::enter();
         // Before the first thread: mounts that are made from here on are seen by this process and its steps only, and
@@ -175,7 +186,7 @@ impl Arguments {
 
     /// The state folder, to be read whether or not a worker is at work in it.
     pub(super) fn look(&self) -> Result<Look, Failure> {
-        log(self.verbose)?;
+        log::begin(self.verbose, Voice::Command)?;
         // Layers belong to the ids that a worker has, so what looks at them has to have them as well.
         rootless::enter();
         Look::at(self.state.as_deref())
@@ -210,35 +221,4 @@ impl Arguments {
         };
         Config::load(path).map_err(|error| Failure::new(Failure::USAGE, error.to_string()))
     }
-}
-
-/// Messages for the worker's owner go to standard error, so that standard output is for programs to read.
-fn log(verbose: u8) -> Result<(), Failure> {
-    let named = std::env::var("STAGEWRIGHT_LOG")
-        .ok()
-        .filter(|text| !text.is_empty());
-    let filter = if let Some(text) = named {
-        text.parse::<Targets>().map_err(|error| {
-            Failure::new(
-                Failure::USAGE,
-                format!("STAGEWRIGHT_LOG={text:?} is no filter: {error}"),
-            )
-            .hint("write levels, such as stagewright=debug or stagewright::build=debug,warn")
-        })?
-    } else {
-        let (all, ours) = match verbose {
-            0 => (LevelFilter::WARN, LevelFilter::WARN),
-            1 => (LevelFilter::WARN, LevelFilter::INFO),
-            _ => (LevelFilter::INFO, LevelFilter::DEBUG),
-        };
-        Targets::new().with_default(all).with_target("stagewright", ours)
-    };
-    // Which messages there are to be is the filter's alone to say.
-    tracing_subscriber::fmt()
-        .with_max_level(LevelFilter::TRACE)
-        .with_writer(std::io::stderr)
-        .finish()
-        .with(filter)
-        .init();
-    Ok(())
 }

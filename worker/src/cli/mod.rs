@@ -29,6 +29,7 @@ mod fmt;
 mod history;
 mod image;
 mod link;
+mod log;
 mod machine;
 mod mdbook;
 mod measure;
@@ -46,6 +47,7 @@ mod steps;
 mod style;
 mod switches;
 mod targets;
+mod terminal;
 mod token;
 
 /// Plans container builds and carries them out.

@@ -70,7 +70,7 @@ impl Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
-    arguments.machine.run(serve(arguments))
+    arguments.machine.serve(serve(arguments))
 }
 
 async fn serve(arguments: &Arguments) -> Result<ExitCode, Failure> {

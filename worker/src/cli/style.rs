@@ -33,6 +33,11 @@ impl Style {
         Self::of(&std::io::stderr())
     }
 
+    /// Whether what is written with it has colours.
+    pub(super) fn has_colour(self) -> bool {
+        self.colour
+    }
+
     fn paint(self, code: &str, text: &str) -> String {
         if self.colour && !text.is_empty() {
             format!("\u{1b}[{code}m{text}\u{1b}[0m")

@@ -244,7 +244,10 @@ impl Scan<'_> {
                 ContextEntryKind::File { digest, size }
             }
             _ => {
-                tracing::warn!(path = %place.display(), "left out of the build context: it is no file");
+                tracing::warn!(
+                    "{} is left out of the build context: it is neither a file, a folder nor a link",
+                    place.display()
+                );
                 return Ok(None);
             }
         };

@@ -526,6 +526,28 @@ fn live_view_ends_with_every_step_and_the_failure_below() {
 }
 
 #[test]
+fn a_message_is_a_sentence_above_the_view_of_the_build() {
+    let folder = Folder::with(&[("context/Dockerfile", "FROM scratch\nCOPY . /\n")]);
+    let fifo = rustix::fs::FileType::Fifo;
+    let mode = rustix::fs::Mode::from_raw_mode(0o600);
+    rustix::fs::mknodat(rustix::fs::CWD, folder.path("context/pipe"), fifo, mode, 0).unwrap();
+    let Some((code, _, error)) = build(&folder, &["--progress", "plain"]) else {
+        return;
+    };
+    assert_eq!(code, 0, "{error}");
+    let said = |line: &&str| line.starts_with("warning: ") && line.contains("context/pipe is left out");
+    assert_eq!(error.lines().filter(said).count(), 1, "{error}");
+    assert!(!error.contains('\u{1b}'), "{error}");
+    let (_, _, error) = build(&folder, &["--progress", "tty", "--no-cache"]).unwrap();
+    // Drawn anew, the view begins below it.
+    let (before, after) = error.split_once("warning: ").unwrap();
+    assert!(before.is_empty() || before.ends_with(['\n', 'J']), "{before:?}");
+    let (sentence, view) = after.split_once('\n').unwrap();
+    assert!(sentence.ends_with("a folder nor a link"), "{sentence:?}");
+    assert!(view.starts_with("\u{1b}[?7l"), "{view:?}");
+}
+
+#[test]
 fn dockerfile_alone_comes_from_standard_input() {
     let folder = Folder::with(&[("extra/file", "text")]);
     let (state, extra) = (folder.name("state"), format!("extra={}", folder.name("extra")));

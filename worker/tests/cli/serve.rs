@@ -86,6 +86,37 @@ fn serve_ends_in_order_when_told_to() {
 }
 
 #[test]
+fn a_log_that_goes_to_a_file_has_times_and_no_colours() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut process = stagewright()
+        .args(["serve", "-v", "--listen", "127.0.0.1:0", "--state"])
+        .arg(folder.path())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut output = BufReader::new(process.stdout.take().unwrap());
+    let mut errors = process.stderr.take().unwrap();
+    let served = Served {
+        process,
+        port: 0,
+        output: {
+            let mut line = String::new();
+            while !line.contains("playground: ") {
+                assert_ne!(output.read_line(&mut line).unwrap(), 0);
+            }
+            output
+        },
+    };
+    served.signal(rustix::process::Signal::TERM);
+    let mut log = String::new();
+    errors.read_to_string(&mut log).unwrap();
+    let line = log.lines().find(|line| line.ends_with("stopping")).unwrap();
+    assert!(line.starts_with("20") && line.contains(" INFO "), "{line}");
+    assert!(!log.contains('\u{1b}'), "{log}");
+}
+
+#[test]
 fn one_state_folder_serves_one_worker() {
     let folder = tempfile::tempdir().unwrap();
     let first = serve(folder.path());

@@ -13,7 +13,7 @@ mod running;
 mod written;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io::{self, IsTerminal as _};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -31,6 +31,7 @@ use super::dockerfile::Dockerfile;
 use super::machine::Machine;
 use super::named;
 use super::signals::{INTERRUPTED, Signals};
+use super::terminal::tell;
 use super::{Failure, backend, dockerfile, machine, print, secrets, steps};
 use crate::config::{Config, Entitlement};
 use crate::provenance::Origin;
@@ -481,9 +482,4 @@ async fn carry_out(
     }
     display.finish();
     arguments.said(&order.wanted, built.as_ref(), display)
-}
-
-/// For people. Where nobody reads standard error any more, the build goes on all the same.
-fn tell(text: &str) {
-    _ = io::stderr().lock().write_all(text.as_bytes());
 }

@@ -1,7 +1,6 @@
 //! What people see of a build while it runs.
 
 mod live;
-mod terminal;
 
 use std::io::IsTerminal as _;
 
@@ -12,12 +11,11 @@ use time::OffsetDateTime;
 use tokio_util::sync::CancellationToken;
 
 use self::live::{Ending, Live};
-use self::terminal::Terminal;
-use super::tell;
 use crate::backend::timestamp;
 use crate::cli::progress::Progress;
 use crate::cli::report;
 use crate::cli::style::Style;
+use crate::cli::terminal::{self, above, tell};
 use crate::request::watcher::Watcher;
 
 /// How to show progress.
@@ -55,17 +53,17 @@ pub(super) struct Display {
 
 enum View {
     Plain(Progress),
-    Live(Box<Live>, Terminal),
+    Live(Box<Live>),
     Json,
     Quiet,
 }
 
 impl Display {
     pub(super) fn new(manner: Manner, stop: &CancellationToken) -> Self {
-        let live = || View::Live(Box::new(Live::new(Style::err())), Terminal::default());
+        let live = || View::Live(Box::new(Live::new(Style::err())));
         let view = match manner {
             // What cannot move its cursor cannot show anything in its place.
-            Manner::Auto if std::io::stderr().is_terminal() && !Terminal::is_dumb() => live(),
+            Manner::Auto if std::io::stderr().is_terminal() && !terminal::is_dumb() => live(),
             Manner::Auto | Manner::Plain => View::Plain(Progress::default()),
             Manner::Tty => live(),
             Manner::Rawjson => View::Json,
@@ -84,10 +82,10 @@ impl Display {
 
     /// Leaves every step on the terminal as it ended, for those who scroll back.
     fn end(&mut self, ending: Ending) {
-        if let View::Live(live, terminal) = &mut self.view {
-            let (columns, _) = Terminal::size();
-            terminal.draw(&live.whole(ending, OffsetDateTime::now_utc(), columns));
-            terminal.leave();
+        if let View::Live(live) = &mut self.view {
+            let (columns, _) = terminal::size();
+            terminal::draw(&live.whole(ending, OffsetDateTime::now_utc(), columns));
+            terminal::leave();
             **live = Live::new(Style::err());
         }
     }
@@ -97,7 +95,7 @@ impl Watcher for Display {
     fn status(&mut self, status: &SolveStatus) {
         match &mut self.view {
             View::Plain(plain) => tell(&plain.tell(status)),
-            View::Live(live, _) => live.take(status),
+            View::Live(live) => live.take(status),
             View::Json => match serde_json::to_string(status) {
                 Ok(line) => tell(&(line + "\n")),
                 Err(error) => tracing::warn!(%error, "a part of the progress cannot be written"),
@@ -107,16 +105,15 @@ impl Watcher for Display {
     }
 
     fn tick(&mut self) {
-        if let View::Live(live, terminal) = &mut self.view {
-            let (columns, rows) = Terminal::size();
-            terminal.draw(&live.frame(OffsetDateTime::now_utc(), columns, rows));
+        if let View::Live(live) = &mut self.view {
+            let (columns, rows) = terminal::size();
+            terminal::draw(&live.frame(OffsetDateTime::now_utc(), columns, rows));
         }
     }
 
     fn note(&mut self, text: &str) {
         match &mut self.view {
-            View::Plain(_) => tell(text),
-            View::Live(_, terminal) => terminal.above(text),
+            View::Plain(_) | View::Live(_) => above(text),
             // Programs read every line.
             View::Json | View::Quiet => {}
         }
@@ -126,7 +123,7 @@ impl Watcher for Display {
         let text = report::findings(Style::err(), name, source, found);
         // What keeps a build from being begun is said whatever the manner.
         if broken {
-            tell(&text);
+            above(&text);
         } else {
             self.note(&text);
         }

@@ -1,45 +1,56 @@
-//! A terminal that a view is drawn on again and again.
+//! Standard error: what is said there for good, and the view of a build that a terminal shows below it and draws again and
+//! again.
 
 use std::fmt::Write as _;
+use std::io::{self, Write as _};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::tell;
+/// What stands at the bottom of the terminal and is drawn over. There is one standard error for all that write to it.
+static DRAWN: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
-/// Lines that stand at the bottom of the terminal and are drawn over.
-#[derive(Debug, Default)]
-pub(super) struct Terminal {
-    drawn: Vec<String>,
+fn drawn() -> MutexGuard<'static, Vec<String>> {
+    DRAWN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Terminal {
-    /// Whether the terminal says that it cannot move its cursor.
-    pub(super) fn is_dumb() -> bool {
-        std::env::var_os("TERM").is_none_or(|term| term == "dumb")
-    }
+/// For people. Where nobody reads standard error any more, the work goes on all the same.
+pub(super) fn tell(text: &str) {
+    _ = io::stderr().lock().write_all(text.as_bytes());
+}
 
-    /// Its columns and rows.
-    pub(super) fn size() -> (usize, usize) {
-        let size = rustix::termios::tcgetwinsize(std::io::stderr()).ok();
-        let size = size.filter(|size| size.ws_col > 0 && size.ws_row > 0);
-        size.map_or((80, 24), |size| (size.ws_col.into(), size.ws_row.into()))
+/// Says something for good: above what is drawn, where something is.
+pub(super) fn above(text: &str) {
+    let drawn = drawn();
+    if drawn.is_empty() {
+        tell(text);
+    } else {
+        tell(&redrawn(drawn.len(), text, &drawn));
     }
+}
 
-    /// Draws these lines in the place of those that were drawn before.
-    pub(super) fn draw(&mut self, lines: &[String]) {
-        if self.drawn != lines {
-            tell(&redrawn(self.drawn.len(), "", lines));
-            self.drawn = lines.to_vec();
-        }
-    }
+/// Whether the terminal says that it cannot move its cursor.
+pub(super) fn is_dumb() -> bool {
+    std::env::var_os("TERM").is_none_or(|term| term == "dumb")
+}
 
-    /// Says something for good, above what is drawn.
-    pub(super) fn above(&mut self, text: &str) {
-        tell(&redrawn(self.drawn.len(), text, &self.drawn));
-    }
+/// Its columns and rows.
+pub(super) fn size() -> (usize, usize) {
+    let size = rustix::termios::tcgetwinsize(io::stderr()).ok();
+    let size = size.filter(|size| size.ws_col > 0 && size.ws_row > 0);
+    size.map_or((80, 24), |size| (size.ws_col.into(), size.ws_row.into()))
+}
 
-    /// Leaves what is drawn where it stands.
-    pub(super) fn leave(&mut self) {
-        self.drawn.clear();
+/// Draws these lines in the place of those that were drawn before.
+pub(super) fn draw(lines: &[String]) {
+    let mut drawn = drawn();
+    if *drawn != lines {
+        tell(&redrawn(drawn.len(), "", lines));
+        *drawn = lines.to_vec();
     }
+}
+
+/// Leaves what is drawn where it stands.
+pub(super) fn leave() {
+    drawn().clear();
 }
 
 /// What to write so that `before` lines give way to `text` and, below it, `lines`.
