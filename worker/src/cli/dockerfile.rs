@@ -21,7 +21,7 @@ const MAX_BYTES: u64 = 4 << 20;
 #[derive(Debug, Clone, clap::Args)]
 #[group(skip)]
 pub(super) struct Arguments {
-    /// The Dockerfile; `-` reads it from standard input [default: PATH/Dockerfile]
+    /// The Dockerfile; `-` reads it from standard input [default: PATH/Dockerfile, or PATH/dockerfile where only that is there]
     #[arg(short, long, value_name = "FILE")]
     file: Option<PathBuf>,
 
@@ -56,6 +56,11 @@ impl Arguments {
     /// The file that was named.
     pub(super) fn file(&self) -> Option<&Path> {
         self.file.as_deref()
+    }
+
+    /// What the folder's Dockerfile is called, where none is named.
+    pub(super) fn usual(&self) -> &'static str {
+        Dockerfile::usual(|name| self.path.join(name).symlink_metadata().is_ok())
     }
 
     /// The same with another context and file.
@@ -119,7 +124,7 @@ impl Arguments {
             None if self.has_no_context() => None,
             Some(file) => Some(file.clone()),
             None if self.path.is_file() => Some(self.path.clone()),
-            None => Some(self.path.join("Dockerfile")),
+            None => Some(self.path.join(self.usual())),
         }
     }
 
@@ -179,9 +184,10 @@ impl Arguments {
                     .hint("name the Dockerfile with -f, or the folder it stands in as PATH"));
             }
             None => {
-                let file = self.path.join("Dockerfile");
+                let usual = self.usual();
+                let file = self.path.join(usual);
                 let name = if self.path == Path::new(".") {
-                    "Dockerfile".into()
+                    usual.into()
                 } else {
                     file.display().to_string()
                 };
@@ -209,7 +215,7 @@ impl Arguments {
             Some(file) if file == Path::new("-") => PathBuf::new(),
             Some(file) => file.clone(),
             None if self.path.is_file() => self.path.clone(),
-            None => self.path.join("Dockerfile"),
+            None => self.path.join(self.usual()),
         };
         let beside = file.parent().unwrap_or(Path::new(""));
         let names = |folder: &Path| -> Vec<String> {
@@ -337,6 +343,31 @@ mod tests {
             BTreeMap::from([("A".into(), "1=2".into()), ("B".into(), "env".into())])
         );
         assert!(named_values("--build-arg", &["=x".to_owned()], |_| None).is_err());
+    }
+
+    #[test]
+    fn dockerfile_in_lower_case_is_read_where_there_is_no_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+        let arguments = Arguments {
+            file: None,
+            target: None,
+            build_arg: Vec::new(),
+            platform: Vec::new(),
+            path: folder.path().to_owned(),
+            given: None,
+        };
+        write("dockerfile", "FROM lower\n");
+        write("dockerfile.dockerignore", "own\n");
+        let read = arguments.read().unwrap();
+        assert_eq!(read.input.source, "FROM lower\n");
+        assert!(read.name.ends_with("/dockerfile"), "{}", read.name);
+        assert_eq!(read.input.options.ignore.as_deref(), Some("own\n"));
+        assert_eq!(arguments.written_to(), Some(folder.path().join("dockerfile")));
+        write("Dockerfile", "FROM upper\n");
+        let read = arguments.read().unwrap();
+        assert_eq!(read.input.source, "FROM upper\n");
+        assert_eq!(read.input.options.ignore, None);
     }
 
     #[test]

@@ -118,13 +118,17 @@ impl Ground {
         let (name, path, source) = match (&understood.dockerfile, &self.alone) {
             (Written::Inline(text), _) => ("Dockerfile".to_owned(), None, text.clone()),
             (Written::In(_), Some((name, text))) => (name.clone(), None, text.clone()),
-            (Written::In(path), None) => (path.clone(), Some(path.as_str()), self.read(path)?),
+            (Written::In(path), None) => {
+                let path = self.place(path);
+                let text = self.read(&path)?;
+                (path.clone(), Some(path), text)
+            }
         };
         let ignore_name = if let Some(text) = &understood.ignore {
             options.ignore = Some(text.clone());
             Some("dockerignore".to_owned())
         } else {
-            let found = self.ignore_file(path);
+            let found = self.ignore_file(path.as_deref());
             if let Some(name) = &found {
                 options.ignore = Some(self.read(name)?);
             }
@@ -135,6 +139,20 @@ impl Ground {
             input: Input { source, options },
             ignore_name,
         })
+    }
+
+    /// Where a Dockerfile is in the context that is asked for as `path`: in lower case where that alone is there.
+    pub(crate) fn place(&self, path: &str) -> String {
+        let (above, name) = match path.rfind('/') {
+            Some(slash) => path.split_at(slash + 1),
+            None => ("", path),
+        };
+        if name != "Dockerfile" {
+            return path.to_owned();
+        }
+        let names = self.names(above.trim_end_matches('/'));
+        let usual = Dockerfile::usual(|usual| names.iter().any(|name| name == usual));
+        format!("{above}{usual}")
     }
 
     /// The contexts that are here by their content already, by what the definition calls them.

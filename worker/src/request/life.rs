@@ -138,7 +138,7 @@ async fn begin(
     let origin = || Origin {
         path: match &understood.dockerfile {
             Written::Inline(_) => "Dockerfile".to_owned(),
-            Written::In(path) => path.clone(),
+            Written::In(path) => ground.place(path),
         },
         repository: ground.repository.clone(),
     };

@@ -25,6 +25,19 @@ pub(crate) struct Dockerfile {
     pub(crate) ignore_name: Option<String>,
 }
 
+impl Dockerfile {
+    /// What a folder's Dockerfile is called where nobody says: in lower case where it stands there so and no other does, as
+    /// docker build has it.
+    pub(crate) fn usual(is_there: impl Fn(&str) -> bool) -> &'static str {
+        const LOWER: &str = "dockerfile";
+        if !is_there("Dockerfile") && is_there(LOWER) {
+            LOWER
+        } else {
+            "Dockerfile"
+        }
+    }
+}
+
 /// The plan for one platform.
 pub(crate) struct Planned {
     pub(crate) platform: Platform,

@@ -569,7 +569,12 @@ async fn uploaded_archive_is_a_context() {
     let state = tempfile::tempdir().unwrap();
     let worker = worker(state.path());
     let mut tar = tar::Builder::new(Vec::new());
-    for (name, text) in [("app/Dockerfile", "FROM scratch\nCOPY app/a /\n"), ("app/a", "1")] {
+    for (name, text) in [
+        ("app/Dockerfile", "FROM scratch\nCOPY app/a /\n"),
+        ("app/a", "1"),
+        ("dockerfile", "FROM scratch\nCOPY app /\n"),
+        ("dockerfile.dockerignore", "app/Dockerfile\n"),
+    ] {
         let mut header = tar::Header::new_gnu();
         header.set_size(text.len() as u64);
         header.set_mode(0o644);
@@ -586,4 +591,16 @@ async fn uploaded_archive_is_a_context() {
     let state = worker.end(&build).await;
     assert_eq!(state, BuildState::Done, "{:?}", worker.builds().failure(&build));
     assert_eq!(worker.puppet.solved.lock().unwrap()[0].contexts.len(), 1);
+    // At the top there is one in lower case only.
+    worker.let_go(1);
+    let build = worker.start(&json!({ "context": format!("upload:{blob}") }));
+    let state = worker.end(&build).await;
+    assert_eq!(state, BuildState::Done, "{:?}", worker.builds().failure(&build));
+    let context = {
+        let solved = worker.puppet.solved.lock().unwrap();
+        let context = solved[1].contexts.values().next().unwrap();
+        worker.builds().contexts().get(context).unwrap()
+    };
+    let paths: Vec<&str> = context.entries.keys().map(String::as_str).collect();
+    assert_eq!(paths, ["app", "app/a"]);
 }

@@ -961,6 +961,13 @@ fn standard_input_is_a_context_where_it_is_an_archive_and_a_dockerfile_else() {
     let (code, _, err) = build_from(&folder, &[], &plain[..plain.len() / 2 + 100]).unwrap();
     assert_eq!(code, 1, "{err}");
     assert!(err.contains("<stdin>"), "{err}");
+    let lower = archive(&[
+        ("dockerfile", "FROM scratch\nCOPY deep /lower\n"),
+        ("deep/file", "content"),
+    ]);
+    let (code, _, err) = build_from(&folder, &[], &lower).unwrap();
+    assert_eq!(code, 0, "{err}");
+    assert_eq!(folder.text("out/lower/file"), "content");
     // Nobody is going to look at those folders again.
     let remembered = std::fs::read_dir(folder.path("state/scans")).unwrap();
     assert_eq!(remembered.count(), 0);

@@ -32,9 +32,10 @@ impl Arguments {
 
 /// What the Dockerfile is called: its path in a repository, else its name alone, for folders of this machine are nobody
 /// else's matter.
-pub(super) fn path(file: Option<&Path>, in_repository: bool) -> String {
-    let file = file.filter(|file| *file != Path::new("-"));
-    let file = file.unwrap_or(Path::new("Dockerfile"));
+pub(super) fn path(file: &Path, in_repository: bool) -> String {
+    // What came on standard input has no name.
+    let unnamed = file == Path::new("-");
+    let file = if unnamed { Path::new("Dockerfile") } else { file };
     match file.file_name() {
         Some(name) if !in_repository => name.to_string_lossy().into_owned(),
         _ => file.display().to_string(),
@@ -47,16 +48,12 @@ mod tests {
 
     #[test]
     fn folders_of_this_machine_are_not_told() {
-        assert_eq!(path(None, false), "Dockerfile");
-        assert_eq!(path(Some(Path::new("-")), false), "Dockerfile");
+        assert_eq!(path(Path::new("-"), false), "Dockerfile");
         assert_eq!(
-            path(Some(Path::new("/home/me/app.Dockerfile")), false),
+            path(Path::new("/home/me/app.Dockerfile"), false),
             "app.Dockerfile"
         );
-        assert_eq!(
-            path(Some(Path::new("docker/Dockerfile")), true),
-            "docker/Dockerfile"
-        );
+        assert_eq!(path(Path::new("docker/Dockerfile"), true), "docker/Dockerfile");
     }
 
     #[test]

@@ -416,7 +416,10 @@ async fn build(
         allow::check(&plan.dockerfile, &plan.analysis, &allowed, &mut display)?;
     }
     let origin = || Origin {
-        path: attest::path(arguments.dockerfile.file(), repository.is_some()),
+        path: attest::path(
+            arguments.dockerfile.file().unwrap_or(Path::new(place.usual())),
+            repository.is_some(),
+        ),
         repository: repository.clone(),
     };
     order.state(&mut planned, origin, || builds.backend().describe().platform)?;

@@ -104,17 +104,18 @@ fn fetched(checkout: Checkout, given: &dockerfile::Arguments) -> Result<Fetched,
 
 /// The arguments as they are with these files as context. The Dockerfile is one of them.
 fn arguments(folder: &Path, given: &dockerfile::Arguments) -> Result<dockerfile::Arguments, Obstacle> {
+    let usual = given.at(folder.to_owned(), None).usual();
     let file = match given.file() {
         Some(file) if file == Path::new("-") => Some(file.to_owned()),
         Some(file) => Some(inside(folder, file)?),
         None => {
-            inside(folder, Path::new("Dockerfile"))?;
+            inside(folder, Path::new(usual))?;
             None
         }
     };
     // What keeps files out of the context is read like the Dockerfile, so it may be no way out either.
     let file_name = file.as_deref().and_then(Path::file_name);
-    let mut own = file_name.unwrap_or(OsStr::new("Dockerfile")).to_owned();
+    let mut own = file_name.unwrap_or(OsStr::new(usual)).to_owned();
     own.push(".dockerignore");
     for name in [OsStr::new(".dockerignore"), &own] {
         if folder.join(name).symlink_metadata().is_ok() {
