@@ -272,15 +272,25 @@ fn files_go_to_a_folder_a_tar_or_standard_output_and_no_image_is_made() {
         folder.name("out"),
         format!("type=tar,dest={}", folder.name("files.tar")),
     );
-    let metadata = folder.name("metadata");
-    let Some((code, output, error)) = build(&folder, &["-o", &out, "-o", &tar, "--metadata-file", &metadata])
-    else {
+    let (metadata, id) = (folder.name("metadata"), folder.name("id"));
+    let flags = [
+        "-o",
+        &out,
+        "-o",
+        &tar,
+        "--metadata-file",
+        &metadata,
+        "--iidfile",
+        &id,
+    ];
+    let Some((code, output, error)) = build(&folder, &flags) else {
         return;
     };
     assert_eq!((code, output.as_str()), (0, ""), "{error}");
     assert_eq!(folder.text("out/etc/data"), "data");
     assert_eq!(folder.text("out/bin/app"), "app");
     assert_eq!(folder.text("metadata").trim(), "{}");
+    assert_eq!(folder.text("id"), "");
     assert!(error.contains("exporting files to"), "{error}");
     let names = |bytes: &[u8]| -> Vec<String> {
         let mut archive = tar::Archive::new(bytes);

@@ -76,12 +76,10 @@ impl Files {
         Ok(())
     }
 
-    /// Where no image was wanted, the metadata is empty and there is no id.
+    /// Where no image was wanted, the metadata is empty and so is the id, as docker build has it.
     pub(super) fn write(&self, built: Option<&Built>) -> Result<(), Failure> {
-        if let Some(path) = &self.iidfile
-            && let Some(built) = built
-        {
-            replace_file(path, built.id().as_str())?;
+        if let Some(path) = &self.iidfile {
+            replace_file(path, built.map_or("", |built| built.id().as_str()))?;
         }
         if let Some(path) = &self.metadata_file {
             write_json(path, &built.map_or_else(|| json!({}), Built::metadata))?;
@@ -131,6 +129,8 @@ mod tests {
         );
         assert_eq!(metadata["containerimage.descriptor"]["size"], 7);
         assert_eq!(metadata["image.name"], "docker.io/library/a:latest,b.c/d:1");
+        files.write(None).unwrap();
+        assert_eq!((text("id"), text("metadata").trim()), (String::new(), "{}"));
         files.clear().unwrap();
         assert!(!folder.path().join("id").exists());
         assert!(!folder.path().join("metadata").exists());
