@@ -201,7 +201,8 @@ impl Arguments {
         Ok(Dockerfile {
             name,
             input: Input { source, options },
-            ignore_name: ignore.map(|path| path.display().to_string()),
+            // As the Dockerfile is called.
+            ignore_name: ignore.map(|path| path.strip_prefix(".").unwrap_or(&path).display().to_string()),
         })
     }
 

@@ -51,13 +51,20 @@ fn kept_out(message: &mut String, dockerfile: &Dockerfile, analysis: &Analysis, 
             // What a wildcard stands for is not known here, but the folder that it is looked for in is.
             let plain = parts.iter().take_while(|part| !glob::has_wildcards(part));
             let plain = plain.copied().collect::<Vec<_>>().join("/");
-            let decision = ignore.decide(&plain);
-            let rule = decision.rule.filter(|_| decision.ignored);
-            if let Some(rule) = rule.and_then(|rule| ignore.rules().get(rule)) {
+            let rule = |path: &str| {
+                let decision = ignore.decide(path);
+                let rule = decision.rule.filter(|_| decision.ignored)?;
+                ignore.rules().get(rule)
+            };
+            // The same pattern in both stands for the same files, whatever they are; so does one for all files.
+            let same =
+                || rule(&missing).filter(|rule| [missing.as_str(), "*", "**"].contains(&&*rule.pattern));
+            let found = rule(&plain).map(|rule| (plain.as_str(), rule));
+            if let Some((path, rule)) = found.or_else(|| Some((missing.as_str(), same()?))) {
                 let written = text.get(rule.span.start..rule.span.end).unwrap_or(&rule.pattern);
                 _ = write!(
                     message,
-                    "\n/{plain} is kept out of the build context by line {} of {name}: {written}",
+                    "\n/{path} is kept out of the build context by line {} of {name}: {written}",
                     rule.line
                 );
             }
@@ -203,7 +210,17 @@ mod tests {
             ),
             // What is let in again, what something else is at fault with, and what comes from elsewhere.
             ("COPY src/a z.log /x/", "/src/a", " --> Dockerfile:2"),
-            ("COPY *.log /", "/*.log", " --> Dockerfile:2"),
+            (
+                "COPY src/*.o *.lo[gk] /x/",
+                "/src/*.o",
+                "/src/*.o is kept out of the build context by line 6 of sub/Dockerfile.dockerignore: src/*.o",
+            ),
+            (
+                "COPY *.txt /",
+                "/*.txt",
+                "/*.txt is kept out of the build context by line 4 of sub/Dockerfile.dockerignore: *",
+            ),
+            ("COPY src/[ab].o /", "/src/[ab].o", " --> Dockerfile:2"),
             ("COPY --from=scratch z.log /", "/z.log", " --> Dockerfile:2"),
         ] {
             assert_eq!(told_of(&format!("FROM scratch\n{copy}\n"), missing), said);
