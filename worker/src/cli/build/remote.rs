@@ -113,14 +113,60 @@ fn arguments(folder: &Path, given: &dockerfile::Arguments) -> Result<dockerfile:
             None
         }
     };
-    // What keeps files out of the context is read like the Dockerfile, so it may be no way out either.
-    let file_name = file.as_deref().and_then(Path::file_name);
-    let mut own = file_name.unwrap_or(OsStr::new(usual)).to_owned();
+    // What keeps files out of the context is read like the Dockerfile, so it may be no way out either. One's own stands beside it.
+    let root = inside(folder, Path::new("."))?;
+    let beside = file
+        .as_deref()
+        .map(|file| file.strip_prefix(&root).unwrap_or(file));
+    let mut own = beside.unwrap_or(Path::new(usual)).as_os_str().to_owned();
     own.push(".dockerignore");
     for name in [OsStr::new(".dockerignore"), &own] {
-        if folder.join(name).symlink_metadata().is_ok() {
-            inside(folder, Path::new(name))?;
+        if root.join(name).symlink_metadata().is_ok() {
+            inside(&root, Path::new(name))?;
         }
     }
     Ok(given.at(folder.to_owned(), file))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+
+    #[derive(clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        arguments: dockerfile::Arguments,
+    }
+
+    #[test]
+    fn what_is_read_beside_a_strangers_dockerfile_is_no_way_out() {
+        let all = tempfile::tempdir().unwrap();
+        let root = all.path().join("root");
+        std::fs::create_dir_all(root.join("sub")).unwrap();
+        std::fs::write(all.path().join("secret"), "").unwrap();
+        for name in ["dockerfile", "sub/Dockerfile"] {
+            std::fs::write(root.join(name), "FROM scratch\n").unwrap();
+        }
+        let refused = |flags: &[&str]| {
+            let line = Line::parse_from([&["build"], flags].concat());
+            arguments(&root, &line.arguments).err().map(|error| error.message)
+        };
+        let (top, sub): (&[&str], &[&str]) = (&[], &["-f", "sub/Dockerfile"]);
+        assert_eq!((refused(top), refused(sub)), (None, None));
+        let link =
+            |name: &str| std::os::unix::fs::symlink(all.path().join("secret"), root.join(name)).unwrap();
+        link("sub/Dockerfile.dockerignore");
+        assert_eq!(refused(top), None);
+        let out = |name: &str| Some(format!("{name} leads out of the build context"));
+        assert_eq!(refused(sub), out("sub/Dockerfile.dockerignore"));
+        link("dockerfile.dockerignore");
+        assert_eq!(refused(top), out("dockerfile.dockerignore"));
+        link(".dockerignore");
+        assert_eq!(refused(top), out(".dockerignore"));
+        std::fs::remove_file(root.join("dockerfile")).unwrap();
+        link("dockerfile");
+        assert_eq!(refused(top), out("dockerfile"));
+    }
 }
