@@ -73,6 +73,13 @@ describe("the editor's services", () => {
     await eventually("it is taken", async () => (await text()).includes("COPY --from=builder /app /\nCOPY --from=builder"));
   });
 
+  it("the chord that builds leaves the text alone", async () => {
+    await write(source);
+    const before = await text();
+    await playground.page.keyboard.press("ControlOrMeta+Enter");
+    assert.equal(await text(), before);
+  });
+
   it("a word under the pointer is explained", async () => {
     await write(source);
     const { x, y } = await into("--from");

@@ -60,6 +60,32 @@ describe("the views beside the drawing", () => {
     assert.equal(await again.count(), 0);
   });
 
+  /** Whether a step's row lies within the drawing's pane. */
+  const isSeen = (stage, step) =>
+    playground.page.evaluate(
+      ([stage, step]) => {
+        const pane = document.querySelector('[data-testid="graph"] .canvas').getBoundingClientRect();
+        const row = document.querySelector(`[data-testid="step"][data-stage="${stage}"][data-step="${step}"]`).getBoundingClientRect();
+        return row.top >= pane.top && row.bottom <= pane.bottom && row.left >= pane.left && row.right <= pane.right;
+      },
+      [stage, step],
+    );
+
+  it("the drawing goes where a step is chosen or focused, and shows all of another example", async () => {
+    await open();
+    await playground.writeDockerfile(`FROM scratch AS a\n${"RUN x\n".repeat(40)}`);
+    await playground.page.getByRole("button", { name: "Zoom in" }).click({ clickCount: 5 });
+    assert.equal(await isSeen("a", 39), false, "it is large enough to go beyond the pane");
+    await playground.page.locator('[data-testid="step"][data-stage="a"][data-step="39"]').focus();
+    await eventually("the focused step is seen", () => isSeen("a", 39));
+    await playground.page.locator(".cm-content").focus();
+    await playground.page.keyboard.press("ControlOrMeta+Home");
+    await playground.page.keyboard.press("ArrowDown");
+    await eventually("the step of the line is seen", () => isSeen("a", 0));
+    await playground.choose("diamond");
+    await eventually("all of the example is seen", async () => (await playground.get("stage").count()) === 4 && (await isSeen("base", 0)));
+  });
+
   it("problems say errors and lint together, with their places", async () => {
     await open();
     await playground.writeDockerfile(messy);

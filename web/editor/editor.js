@@ -124,16 +124,14 @@ export class Editor {
         highlightActiveLineGutter(),
         highlightSpecialChars(),
         drawSelection(),
+        // The page has its own use for this chord; CodeMirror's keys, which come later, would insert a line.
+        keymap.of([{ key: "Mod-Enter", run: () => true }]),
         later.of(NOTHING),
         EditorState.tabSize.of(4),
         EditorView.lineWrapping,
         EditorView.contentAttributes.of({ "aria-label": `Contents of ${this.path}`, spellcheck: "false", autocorrect: "off", autocapitalize: "off" }),
         EditorState.readOnly.of(kind === "binary"),
         look,
-        keymap.of([
-          // The page has its own use for this chord; CodeMirror would insert a line.
-          { key: "Mod-Enter", run: () => true },
-        ]),
         EditorView.updateListener.of((update) => {
           if (this.quiet) return;
           if (update.docChanged) this.onChange(update.state.doc.toString());

@@ -66,7 +66,7 @@ pub(crate) fn App() -> Html {
                 <FilesPane desk={desk.clone()} workspace={state.workspace.clone()} plan={state.plan.clone()}
                     findings={state.findings.clone()} build={state.build.clone()} marks={state.marks()} chosen={state.chosen} reveal={state.reveal}
                     edits={state.edits.clone()} now={clock(&state)} />
-                <ViewPane desk={desk.clone()} tab={state.tab} plan={state.plan.clone()} build={state.build.clone()}
+                <ViewPane desk={desk.clone()} tab={state.tab} example={state.example.clone()} plan={state.plan.clone()} build={state.build.clone()}
                     chosen={state.chosen} now={clock(&state)} narrow={state.narrow} findings={state.findings.len()} insight={state.insight.clone()}
                     version={state.version} marks={state.marks()} pattern={state.has_pattern()} />
             </main>

@@ -83,7 +83,9 @@ impl Progress {
 
     /// How it stands.
     pub fn state(&self) -> StepState {
-        if self.error.is_some() {
+        if self.was_stopped() {
+            StepState::Waiting
+        } else if self.error.is_some() {
             StepState::Failed
         } else if self.cached {
             StepState::Cached
@@ -96,10 +98,20 @@ impl Progress {
         }
     }
 
+    /// Whether it ended only because the build did: somebody cancelled it, or another step failed.
+    fn was_stopped(&self) -> bool {
+        self.error.as_deref().is_some_and(is_stop)
+    }
+
     /// How long it took, in milliseconds.
     pub fn took(&self) -> Option<f64> {
         Some(self.completed? - self.started?)
     }
+}
+
+/// Whether a step says so of its end: our words for it, and `BuildKit`'s.
+fn is_stop(error: &str) -> bool {
+    error == "cancelled" || error.contains("context canceled")
 }
 
 /// How a build stands, for those who look at it.
@@ -317,7 +329,9 @@ impl Build {
         if let Some(rest) = rest {
             self.log.push(number, LineKind::Output, &rest);
         }
-        if let Some(line) = vertex.error.lines().next() {
+        if is_stop(&vertex.error) {
+            self.log.push(number, LineKind::Note, "stopped");
+        } else if let Some(line) = vertex.error.lines().next() {
             self.log.push(number, LineKind::Error, &format!("failed: {line}"));
         } else if cached {
             self.log.push(number, LineKind::Ended, "cached");
@@ -457,6 +471,7 @@ impl Build {
                     }
                 }
             },
+            StepState::Idle | StepState::Waiting if progress.was_stopped() => "stopped".into(),
             StepState::Idle | StepState::Waiting => String::new(),
         }
     }
@@ -678,6 +693,20 @@ mod tests {
         assert_eq!(build.step_state(&digest("b")), StepState::Failed);
         assert_eq!(build.step_state(&digest("a")), StepState::Idle);
         assert_eq!(lines(&build).last().map(String::as_str), Some("#0 exit code 1"));
+    }
+
+    #[test]
+    fn a_step_that_ends_because_its_build_does_has_not_failed() {
+        for said in ["cancelled", "process did not complete: context canceled"] {
+            let mut build = build();
+            let mut vertex = ended("a");
+            vertex.error = said.to_owned();
+            build.apply(&status(1, vec![vertex]), 0.0);
+            build.apply(&event(2, Event::Cancelled), 0.0);
+            assert_eq!(build.step_state(&digest("a")), StepState::Idle);
+            assert_eq!(build.step_detail(&digest("a"), 0.0), "stopped");
+            assert_eq!(lines(&build), ["#1 [a] RUN a", "#1 stopped", "#0 cancelled"]);
+        }
     }
 
     #[test]

@@ -42,8 +42,8 @@ fn check(file: &File<'_>, found: &mut Vec<Found>) {
         let (Some(facts), Ok(reference)) = (file.facts(*image), from.base.text.parse::<Reference>()) else {
             continue;
         };
-        // What has no tag at all is for `UnpinnedBase`.
-        if reference.digest().is_none() && reference.tag() != Some("latest") {
+        // What has no tag at all is for `UnpinnedBase`; what is known of another image in its place says nothing of this one.
+        if facts.note.is_none() && reference.digest().is_none() && reference.tag() != Some("latest") {
             let name = &from.base.text;
             let message = format!(
                 "{name} is {} now, and may be another image tomorrow.",
@@ -91,5 +91,26 @@ mod tests {
         assert!(pinned.contains("FROM alpine:3@sha256:e3b0c442"));
         input.source = pinned;
         assert_eq!(lint(&input, Scope::All), []);
+    }
+
+    #[test]
+    fn what_is_there_in_the_place_of_an_image_is_not_what_it_is_now() {
+        for source in ["FROM alpine:3 AS a\n", "FROM alpine\n"] {
+            let mut input = Input {
+                source: format!("# check=experimental=MovingTag\n{source}"),
+                ..Input::default()
+            };
+            for name in ["docker.io/library/alpine:3", "docker.io/library/alpine:latest"] {
+                let facts = ImageFacts {
+                    digest: Digest::of(b""),
+                    config: serde_json::json!({ "os": "linux", "architecture": "amd64" }),
+                    size: 0,
+                    note: Some("a stand-in".into()),
+                };
+                input.options.images.insert(name.into(), facts);
+            }
+            let findings = lint(&input, Scope::All);
+            assert!(findings.iter().all(|finding| finding.fixes.is_empty()), "{findings:?}");
+        }
     }
 }

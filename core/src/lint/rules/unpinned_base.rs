@@ -50,6 +50,8 @@ fn check(file: &File<'_>, found: &mut Vec<Found>) {
             let fix = (name == from.base.text)
                 .then(|| file.facts(*image))
                 .flatten()
+                // What is known of another image in its place says nothing of this one.
+                .filter(|facts| facts.note.is_none())
                 .map(|facts| {
                     // The tag says what it was; without it, it would be another source to a build.
                     let tag = if name.ends_with(":latest") { "" } else { ":latest" };

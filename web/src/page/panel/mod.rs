@@ -172,9 +172,14 @@ fn failure(props: &Props) -> Html {
                 .vertex
                 .as_ref()
                 .and_then(|vertex| props.plan.step_of_vertex(vertex));
+            // What is said first, and then what was printed last; the reason is mostly at its end.
+            let (message, tail) = failure.message.split_once('\n').unwrap_or((&failure.message, ""));
             html! {
                 <div class="failure" data-testid="failure" role="alert">
-                    <p>{ &failure.message }</p>
+                    <div class="failure-text">
+                        <p>{ message }</p>
+                        if !tail.is_empty() { <pre><code>{ tail }</code></pre> }
+                    </div>
                     if let Some(code) = failure.exit_code { <span class="muted" data-testid="exit-code">{ format!("exit code {code}") }</span> }
                     if let Some(at) = at { <button onclick={props.desk.report(Action::StepChosen(at))}>{ "Show the step" }</button> }
                 </div>

@@ -13,6 +13,8 @@ use crate::page::px::px;
 
 /// How small and how large things get.
 const ZOOM: (f64, f64) = (0.2, 2.5);
+/// How far from the edge of the pane something is brought that was beyond it, in pixels.
+const EDGE: f64 = 24.0;
 /// How far the pointer moves before a press is a drag and no click, in pixels.
 const SLOP: f64 = 4.0;
 
@@ -139,6 +141,27 @@ impl Camera {
     pub(super) fn zoom(&self, factor: f64) {
         let (width, height) = self.pane();
         self.zoom_at(factor, width / 2.0, height / 2.0);
+    }
+
+    /// Moves the drawing so far that a part of it is seen.
+    pub(super) fn reveal(&self, part: &Element) {
+        let Some(pane) = self.node.cast::<Element>() else {
+            return;
+        };
+        // Whoever presses on it sees it.
+        if !self.hands.borrow().pointers.is_empty() {
+            return;
+        }
+        let (pane, part) = (pane.get_bounding_client_rect(), part.get_bounding_client_rect());
+        let x = shift(
+            part.left() - pane.left(),
+            part.right() - pane.left(),
+            pane.width(),
+        );
+        let y = shift(part.top() - pane.top(), part.bottom() - pane.top(), pane.height());
+        if x != 0.0 || y != 0.0 {
+            self.move_by(x, y);
+        }
     }
 
     fn set(&self, look: Look) {
@@ -296,6 +319,18 @@ impl Camera {
                 camera.dragging.set(false);
             }
         })
+    }
+}
+
+/// How far something that reaches from `start` to `end` is moved to lie in a pane of that length.
+fn shift(start: f64, end: f64, length: f64) -> f64 {
+    if start < 0.0 && end <= length {
+        EDGE - start
+    } else if start >= 0.0 && end > length {
+        // What does not fit is seen from its beginning.
+        (length - EDGE - end).max(EDGE - start)
+    } else {
+        0.0
     }
 }
 

@@ -6,6 +6,7 @@ mod edge;
 mod pill;
 mod scene;
 
+use web_sys::Element;
 use yew::prelude::*;
 
 use crate::page::{Desk, icons};
@@ -15,6 +16,9 @@ use crate::state::shared::Shared;
 use camera::use_camera;
 use scene::Scene;
 use stagewright_insight::Mark;
+
+/// What is chosen, in the drawing.
+const CHOSEN: &str = ".step.lit, .card.lit > .card-head";
 
 #[derive(Properties, PartialEq)]
 pub(super) struct Props {
@@ -40,10 +44,28 @@ pub(super) fn GraphPane(props: &Props) -> Html {
         let camera = camera.clone();
         Callback::from(move |_: MouseEvent| camera.fit())
     };
+    use_effect_with(props.chosen, {
+        let camera = camera.clone();
+        move |_| {
+            let drawing = camera.node().cast::<Element>();
+            let chosen = drawing.and_then(|drawing| drawing.query_selector(CHOSEN).ok().flatten());
+            if let Some(chosen) = chosen {
+                camera.reveal(&chosen);
+            }
+        }
+    });
+    let on_focus = {
+        let camera = camera.clone();
+        Callback::from(move |event: FocusEvent| {
+            if let Some(part) = event.target_dyn_into::<Element>() {
+                camera.reveal(&part);
+            }
+        })
+    };
     html! {
         <div class="graph" data-testid="graph">
             <svg class={classes!("canvas", camera.is_dragging().then_some("dragging"))} ref={camera.node()} role="group" aria-label="Stages, and what flows between them"
-                onpointerdown={camera.on_down()} onpointermove={camera.on_move()} onpointerup={camera.on_up()} onpointercancel={camera.on_up()}>
+                onfocusin={on_focus} onpointerdown={camera.on_down()} onpointermove={camera.on_move()} onpointerup={camera.on_up()} onpointercancel={camera.on_up()}>
                 <g transform={camera.transform()}>
                     <Scene desk={props.desk.clone()} plan={props.plan.clone()} build={props.build.clone()} marks={props.marks.clone()}
                         chosen={props.chosen} now={props.now} />
