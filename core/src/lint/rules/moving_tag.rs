@@ -110,7 +110,10 @@ mod tests {
                 input.options.images.insert(name.into(), facts);
             }
             let findings = lint(&input, Scope::All);
-            assert!(findings.iter().all(|finding| finding.fixes.is_empty()), "{findings:?}");
+            assert!(
+                findings.iter().all(|finding| finding.fixes.is_empty()),
+                "{findings:?}"
+            );
         }
     }
 }
