@@ -35,6 +35,7 @@ mod mdbook;
 mod measure;
 mod named;
 mod outline;
+mod output;
 mod plan;
 mod progress;
 mod prune;
@@ -136,7 +137,8 @@ impl From<Obstacle> for Failure {
 impl Display for Failure {
     fn fmt(&self, formatter: &mut Formatter<'_>) -> FmtResult {
         // The last words of a step may be in it.
-        write!(formatter, "error: {}", style::plain(&self.message))?;
+        let message = output::settled(&self.message);
+        write!(formatter, "error: {}", style::plain(&message))?;
         if let Some(hint) = &self.hint {
             write!(formatter, "\n  help: {}", style::plain(hint))?;
         }

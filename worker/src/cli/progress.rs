@@ -8,6 +8,8 @@ use stagewright_core::protocol::{SolveStatus, Vertex, VertexLog};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use super::output::{Output, printable};
+
 /// What was told so far.
 #[derive(Debug, Default)]
 pub(super) struct Progress {
@@ -19,8 +21,8 @@ struct Step {
     number: usize,
     started: Option<OffsetDateTime>,
     ended: bool,
-    /// The beginning of a line that has not ended yet, for each of the step's outputs.
-    partial: BTreeMap<u32, Vec<u8>>,
+    /// Each of the step's outputs, and how many seconds after its start it had something last.
+    outputs: BTreeMap<u32, (Output, f64)>,
 }
 
 impl Progress {
@@ -52,7 +54,7 @@ impl Progress {
                 number: next,
                 started: None,
                 ended: false,
-                partial: BTreeMap::new(),
+                outputs: BTreeMap::new(),
             }
         });
         step.started = step
@@ -63,11 +65,10 @@ impl Progress {
             return;
         }
         step.ended = true;
-        for rest in std::mem::take(&mut step.partial)
-            .into_values()
-            .filter(|rest| !rest.is_empty())
-        {
-            _ = writeln!(text, "#{} {}", step.number, printable(&rest));
+        for (mut output, since) in std::mem::take(&mut step.outputs).into_values() {
+            if let Some(line) = output.rest() {
+                _ = writeln!(text, "#{} {since:.3} {}", step.number, line.text);
+            }
         }
         let end = if !vertex.error.is_empty() {
             // Its further lines repeat what the step printed.
@@ -103,23 +104,13 @@ impl Progress {
             .started
             .zip(moment(&log.timestamp))
             .map_or(0.0, |(from, to)| (to - from).as_seconds_f64());
-        let partial = step.partial.entry(log.stream).or_default();
-        partial.extend_from_slice(&log.data);
-        let Some(end) = partial.iter().rposition(|byte| *byte == b'\n') else {
-            return;
-        };
-        let rest = partial.split_off(end + 1);
-        let whole = std::mem::replace(partial, rest);
-        for line in whole.split_inclusive(|byte| *byte == b'\n') {
-            _ = writeln!(text, "#{} {since:.3} {}", step.number, printable(line));
-        }
+        let number = step.number;
+        let (output, last) = step.outputs.entry(log.stream).or_default();
+        *last = since;
+        output.take(&log.data, |line| {
+            _ = writeln!(text, "#{number} {since:.3} {}", line.text);
+        });
     }
-}
-
-/// A step's output belongs to whoever wrote the Dockerfile: it may not move the cursor or rename the terminal.
-pub(super) fn printable(bytes: &[u8]) -> String {
-    let text = String::from_utf8_lossy(bytes);
-    super::style::plain(text.trim_end_matches(['\r', '\n'])).replace('\n', "\u{fffd}")
 }
 
 pub(super) fn moment(text: &str) -> Option<OffsetDateTime> {
@@ -172,7 +163,7 @@ mod tests {
         assert_eq!(progress.tell(&said(b"one\ntw")), "#1 1.000 one\n");
         assert_eq!(progress.tell(&said(b"o\nrest")), "#1 1.000 two\n");
         let end = progress.tell(&of(vertex(start, Some("2026-01-01T00:00:02.5Z"))));
-        assert_eq!(end, "#1 rest\n#1 DONE 2.5s\n\n");
+        assert_eq!(end, "#1 1.000 rest\n#1 DONE 2.5s\n\n");
         assert_eq!(
             progress.tell(&of(vertex(start, Some("2026-01-01T00:00:02.5Z")))),
             ""
@@ -191,10 +182,13 @@ mod tests {
     }
 
     #[test]
-    fn output_cannot_drive_the_terminal() {
+    fn what_is_written_over_and_coloured_is_shown_plainly_as_it_comes() {
+        let mut progress = Progress::default();
+        progress.tell(&of(vertex(Some("2026-01-01T00:00:00Z"), None)));
+        assert_eq!(progress.tell(&said(b"10%\r")), "#1 1.000 10%\n");
         assert_eq!(
-            printable(b"\x1b]0;title\x07 a\tb\xff\r\n"),
-            "\u{fffd}]0;title\u{fffd} a\tb\u{fffd}"
+            progress.tell(&said(b"10%\r\x1b[32m100%\x1b[0m\n")),
+            "#1 1.000 100%\n"
         );
     }
 }

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use stagewright_core::protocol::Event;
 
+use super::super::output::settled;
 use super::super::progress::Progress;
 use super::super::style::plain;
 use super::super::{Failure, machine, print};
@@ -29,7 +30,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
             Event::Status(status) => print(&progress.tell(&status))?,
             Event::Layer(_) => {}
             Event::Done(image) => print(&format!("{}\n", image.digest))?,
-            Event::Failed(failure) => print(&format!("error: {}\n", plain(&failure.message)))?,
+            Event::Failed(failure) => {
+                print(&format!("error: {}\n", plain(&settled(&failure.message))))?;
+            }
             Event::Cancelled => print("cancelled\n")?,
         }
     }

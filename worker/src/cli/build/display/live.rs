@@ -6,11 +6,14 @@ use stagewright_core::digest::Digest;
 use stagewright_core::protocol::{SolveStatus, Vertex, VertexLog, VertexStatus};
 use time::OffsetDateTime;
 
-use crate::cli::progress::{moment, printable};
+use crate::cli::output::{Output, printable};
+use crate::cli::progress::moment;
 use crate::cli::style::{Style, cut};
 
 /// Lines of a running step's output that are shown.
 const OUTPUT: usize = 6;
+/// Letters of such a line that are kept: more than any terminal is wide.
+const LETTERS: usize = 1000;
 /// The error of a step that did not fail itself.
 const STOPPED: &str = "cancelled";
 /// Columns that the time at a line's end has.
@@ -39,8 +42,8 @@ struct Step {
     /// Done and whole, in bytes, of each part.
     parts: BTreeMap<String, (u64, u64)>,
     output: VecDeque<String>,
-    /// The beginning of a line.
-    partial: Vec<u8>,
+    /// What it prints, piece by piece.
+    printed: Output,
 }
 
 /// How a build ended, as whoever shows it knows.
@@ -137,20 +140,17 @@ impl Live {
         let Some(step) = self.step(&log.vertex) else {
             return;
         };
-        for piece in log.data.split_inclusive(|byte| *byte == b'\n') {
-            if step.partial.len() < 4096 {
-                step.partial.extend_from_slice(piece);
+        let output = &mut step.output;
+        step.printed.take(&log.data, |line| {
+            // What a program wrote over is seen as it stands now.
+            if line.replaces {
+                output.pop_back();
             }
-            if piece.last() == Some(&b'\n') {
-                // What a program wrote over itself on one line is seen as it stood last.
-                let line = printable(&step.partial);
-                step.output.push_back(line.replace('\t', "    "));
-                step.partial.clear();
-                if step.output.len() > OUTPUT {
-                    step.output.pop_front();
-                }
+            output.push_back(cut(&line.text.replace('\t', "    "), LETTERS));
+            if output.len() > OUTPUT {
+                output.pop_front();
             }
-        }
+        });
     }
 
     /// What fits into `rows`: what runs comes first, then what ended last.
@@ -394,6 +394,19 @@ mod tests {
                 line.to_owned()
             })
         );
+    }
+
+    #[test]
+    fn a_bar_that_grows_on_its_line_is_one_line_without_colours() {
+        let mut live = live();
+        live.take(&said(
+            "[other 1/1] RUN test",
+            "begin\n10%\r\u{1b}[32m50%\u{1b}[0m\r",
+        ));
+        let shown = |live: &Live| live.frame(at(5), 60, 24).split_off(7);
+        assert_eq!(shown(&live), ["    begin", "    50%"]);
+        live.take(&said("[other 1/1] RUN test", "100%\nend\n"));
+        assert_eq!(shown(&live), ["    begin", "    100%", "    end"]);
     }
 
     #[test]
