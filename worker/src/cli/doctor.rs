@@ -11,7 +11,7 @@ use crate::sandbox::{self, Report};
 /// Say what this machine allows a worker to do
 ///
 /// Tries each thing out and leaves nothing behind. Ends with 0 where builds can run here, else with 1. With a BuildKit that
-/// is to build, whether that one can.
+/// is to build, whether that one can. A worker that is at work is not disturbed.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     #[command(flatten)]
@@ -23,13 +23,18 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     arguments.machine.prepare(Voice::Command)?;
-    let state = arguments.machine.state()?;
+    // What is tried out there has a folder of its own, which is in nobody's way.
+    let (place, alone) = arguments.machine.beside()?;
     let routes = arguments.backend.routes(&arguments.machine.config()?)?;
     if !routes.is_empty() {
         return daemons(routes);
     }
-    let report = sandbox::probe(&state.path);
-    print(&table(&report))?;
+    let report = sandbox::probe(&place);
+    let mut text = table(&report);
+    if alone.is_none() {
+        _ = writeln!(text, "A worker is at work in {}.", place.display());
+    }
+    print(&text)?;
     Ok(if report.can_build() {
         ExitCode::SUCCESS
     } else {

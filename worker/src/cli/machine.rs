@@ -169,6 +169,11 @@ impl Arguments {
         Ok(())
     }
 
+    /// Where the state folder is, to try something out there whether or not a worker is at work in it.
+    pub(super) fn beside(&self) -> Result<(PathBuf, Option<State>), Failure> {
+        State::beside(self.state.as_deref())
+    }
+
     /// The state folder, taken for this process.
     pub(super) fn state(&self) -> Result<State, Failure> {
         State::open(self.state.as_deref())

@@ -80,6 +80,16 @@ impl State {
         }
     }
 
+    /// Where the folder is, for trying out there what does not meddle with what is in it: the folder is this process's where
+    /// no worker is at work there, and else stays that worker's.
+    pub(super) fn beside(given: Option<&Path>) -> Result<(PathBuf, Option<Self>), Failure> {
+        match Self::attempt(given) {
+            Ok(state) => Ok((state.path.clone(), Some(state))),
+            Err(Refusal::InUse(path)) => Ok((path, None)),
+            Err(refusal) => Err(refusal.into()),
+        }
+    }
+
     /// Whether a worker is at work there.
     pub(super) fn is_in_use(given: Option<&Path>) -> bool {
         matches!(Self::attempt(given), Err(Refusal::InUse(_)))
@@ -340,7 +350,10 @@ mod tests {
         let first = State::open(Some(&path)).unwrap();
         let refused = State::open(Some(&path)).err().unwrap();
         assert!(refused.to_string().contains("another worker"), "{refused}");
+        let (place, own) = State::beside(Some(&path)).unwrap();
+        assert_eq!((place, own.is_none()), (path.canonicalize().unwrap(), true));
         drop(first);
         assert!(State::open(Some(&path)).is_ok());
+        assert!(State::beside(Some(&path)).unwrap().1.is_some());
     }
 }

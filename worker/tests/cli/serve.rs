@@ -131,6 +131,20 @@ fn one_state_folder_serves_one_worker() {
 }
 
 #[test]
+fn doctor_tells_what_the_machine_allows_beside_a_worker_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = folder.path().to_str().unwrap();
+    let (alone, said, _) = run(&["doctor", "--state", state]);
+    let lock = std::fs::File::open(folder.path().join("worker.lock")).unwrap();
+    lock.lock().unwrap();
+    let (beside, output, error) = run(&["doctor", "--state", state]);
+    assert_eq!(beside, alone, "{error}");
+    let note = output.lines().last().unwrap();
+    assert!(note.starts_with("A worker is at work in "), "{output}");
+    assert_eq!(output.lines().count(), said.lines().count() + 1, "{output}");
+}
+
+#[test]
 fn beyond_this_machine_serve_asks_for_a_certificate_a_token_and_a_name() {
     let folder = tempfile::tempdir().unwrap();
     let state = folder.path().to_str().unwrap();
