@@ -12,7 +12,7 @@ use stagewright_core::platform::Platform;
 use super::Failure;
 use crate::request::obstacle::Obstacle;
 pub(super) use crate::request::planning::Dockerfile;
-use crate::request::platform::{platform, settled};
+use crate::request::platform::{platform_or_local, settled};
 
 /// Larger files are refused: no Dockerfile is, and a mistyped path may name anything.
 const MAX_BYTES: u64 = 4 << 20;
@@ -33,8 +33,8 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "NAME[=VALUE]")]
     build_arg: Vec<String>,
 
-    /// The platform to build for, such as linux/arm64 [default: linux/amd64]
-    #[arg(long, value_name = "OS/ARCH[/VARIANT]", value_parser = platform, value_delimiter = ',')]
+    /// The platform to build for, such as linux/arm64, or local for this machine's [default: linux/amd64]
+    #[arg(long, value_name = "OS/ARCH[/VARIANT]", value_parser = platform_or_local, value_delimiter = ',')]
     platform: Vec<Platform>,
 
     /// The build context: a folder, and where something is built also a git repository as URL[#NAME[:FOLDER]], or an

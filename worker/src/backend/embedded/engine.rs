@@ -124,7 +124,7 @@ impl Engine {
             next: AtomicU64::new(1 << 48),
         };
         Ok(Self {
-            platform: host(),
+            platform: machine_platform(),
             contexts,
             snapshots,
             images: Arc::new(images),
@@ -153,7 +153,7 @@ impl Engine {
 }
 
 /// What this machine runs, in Go's names.
-fn host() -> Platform {
+pub(crate) fn machine_platform() -> Platform {
     let (architecture, variant) = match std::env::consts::ARCH {
         "x86_64" => ("amd64", ""),
         "aarch64" => ("arm64", ""),

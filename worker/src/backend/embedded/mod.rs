@@ -57,6 +57,7 @@ use build::Build;
 pub use cache::StepRecord;
 use engine::Engine;
 pub use engine::OpenError;
+pub(crate) use engine::machine_platform;
 pub(crate) use tree::ContextFilter;
 
 /// What the worker whose state folder is `state` remembers of steps. Where a worker is at work there, only it can tell.
