@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::{self, BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 
-use stagewright_core::protocol::{BuildEvent, BuildState, BuildSummary, ImageSummary};
+use stagewright_core::protocol::{BuildEvent, BuildState, BuildSummary, Event, ImageSummary};
 
 use super::record::{EVENTS_FILE, KEPT_FILE, SUMMARY_FILE, Stored};
 use super::tally::Tally;
@@ -18,6 +18,8 @@ pub struct PastBuild {
     pub image: Option<ImageSummary>,
     /// How its steps went.
     pub tally: Tally,
+    /// When something was heard of it last, RFC 3339, where its end was not.
+    pub heard: Option<String>,
     directory: PathBuf,
 }
 
@@ -68,6 +70,7 @@ fn open(directory: &Path, at_work: bool) -> Option<PastBuild> {
         summary: stored.summary,
         image: stored.image,
         tally: Tally::default(),
+        heard: None,
         directory: directory.to_owned(),
     };
     if let Some(tally) = stored.tally {
@@ -75,9 +78,26 @@ fn open(directory: &Path, at_work: bool) -> Option<PastBuild> {
     } else {
         for event in build.events().ok()? {
             build.tally.count(&event.event);
+            // Times of one form, in UTC to the nanosecond: what is written last comes last.
+            build.heard = build.heard.max(latest(&event.event).map(ToOwned::to_owned));
         }
     }
     Some(build)
+}
+
+/// The latest time that an event speaks of.
+fn latest(event: &Event) -> Option<&str> {
+    let Event::Status(status) = event else {
+        return None;
+    };
+    let steps = status
+        .vertexes
+        .iter()
+        .flat_map(|vertex| [vertex.started.as_deref(), vertex.completed.as_deref()])
+        .flatten();
+    let parts = status.statuses.iter().map(|part| part.timestamp.as_str());
+    let logs = status.logs.iter().map(|log| log.timestamp.as_str());
+    steps.chain(parts).chain(logs).max()
 }
 
 impl PastBuild {

@@ -57,3 +57,44 @@ fn a_build_that_its_worker_died_under_is_told_as_far_as_it_came() {
     assert_eq!((code, output.as_str()), (0, "forgot build 7\n"), "{error}");
     assert_eq!(history(&["logs"]).0, 1);
 }
+
+#[test]
+fn the_time_of_a_build_without_an_end_is_what_is_known_of_it() {
+    let event = |rest: &str| format!(r#"{{"id":"1","seq":1,"event":{{"status":{{{rest}}}}}}}"#) + "\n";
+    let step = "sha256:bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb";
+    let begun = event(&format!(
+        r#""vertexes":[{{"digest":"{step}","name":"FROM a","started":"2020-01-01T00:00:00Z","completed":"2020-01-01T00:00:00Z","cached":true}}]"#
+    ));
+    let spoke = event(&format!(
+        r#""logs":[{{"vertex":"{step}","stream":1,"data":"bWFkZQo=","timestamp":"2020-01-01T00:00:04.5Z"}}]"#
+    ));
+    let summary = |id: &str| SUMMARY.replace(r#""id":"7""#, &format!(r#""id":"{id}""#));
+    let folder = Folder::with(&[
+        ("state/worker.lock", ""),
+        ("state/builds/1/build.json", &summary("1")),
+        ("state/builds/1/events.jsonl", &format!("{begun}{spoke}")),
+        ("state/builds/2/build.json", &summary("2")),
+        ("state/builds/2/events.jsonl", &begun),
+        ("state/builds/3/build.json", &summary("3")),
+        ("state/builds/3/events.jsonl", ""),
+    ]);
+    let listed = || {
+        let (code, output, error) = run(&["history", "ls", "--state", &folder.name("state")]);
+        assert_eq!((code, error.as_str()), (0, ""));
+        let word = |line: &str, place: usize| line.split_whitespace().nth(place).unwrap().to_owned();
+        let lines = output.lines().skip(1).map(str::to_owned).collect::<Vec<_>>();
+        assert_eq!(lines.len(), 3, "{output}");
+        // A state of two words is one more.
+        let time = |line: &String| word(line, if line.contains("at work") { 7 } else { 6 });
+        lines.iter().map(time).collect::<Vec<_>>()
+    };
+    assert_eq!(listed(), ["-", "-", "4.5s"]);
+    let lock = std::fs::File::open(folder.path("state/worker.lock")).unwrap();
+    lock.lock().unwrap();
+    let times = listed();
+    assert_eq!(times[0], "-");
+    for time in &times[1..] {
+        let seconds: f64 = time.strip_suffix('s').unwrap().parse().unwrap();
+        assert!(seconds > 100_000_000.0, "since it began: {time}");
+    }
+}

@@ -35,14 +35,18 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let look = arguments.machine.look()?;
     let mut builds = all(&look)?;
     builds.truncate(arguments.last.unwrap_or(usize::MAX));
+    let now = SystemTime::now();
     print(&match arguments.format {
-        Format::Json => format!("{:#}\n", builds.iter().map(json).collect::<serde_json::Value>()),
-        Format::Table => table(&builds, SystemTime::now(), Style::out()),
+        Format::Json => {
+            let builds = builds.iter().map(|build| json(build, now));
+            format!("{:#}\n", builds.collect::<serde_json::Value>())
+        }
+        Format::Table => table(&builds, now, Style::out()),
     })?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn json(build: &PastBuild) -> serde_json::Value {
+fn json(build: &PastBuild, now: SystemTime) -> serde_json::Value {
     let figures = build.tally.figures();
     json!({
         "id": build.summary.id,
@@ -56,7 +60,7 @@ fn json(build: &PastBuild) -> serde_json::Value {
         "failed": figures.failed,
         "started": figures.started,
         "ended": figures.ended,
-        "seconds": seconds(&figures),
+        "seconds": seconds(build, &figures, now),
     })
 }
 
@@ -73,9 +77,8 @@ fn table(builds: &[PastBuild], now: SystemTime, style: Style) -> String {
             BuildState::Failed | BuildState::Lost => style.bad(&state),
             BuildState::Queued | BuildState::Running | BuildState::Cancelled => state,
         };
-        let time = seconds(&figures)
-            .map(|seconds| format!("{seconds:.1}s"))
-            .unwrap_or_default();
+        let time =
+            seconds(build, &figures, now).map_or_else(|| "-".to_owned(), |seconds| format!("{seconds:.1}s"));
         let when = OffsetDateTime::parse(&build.summary.created, &Rfc3339)
             .map(|time| measure::ago(time.into(), now))
             .unwrap_or_default();
@@ -90,8 +93,14 @@ fn table(builds: &[PastBuild], now: SystemTime, style: Style) -> String {
     text
 }
 
-fn seconds(figures: &Figures) -> Option<f64> {
+/// How long a build took, or has taken so far. Of one whose worker died it is known until when something was heard of it.
+fn seconds(build: &PastBuild, figures: &Figures, now: SystemTime) -> Option<f64> {
     let moment = |text: &Option<String>| OffsetDateTime::parse(text.as_deref()?, &Rfc3339).ok();
-    let taken = moment(&figures.ended)? - moment(&figures.started)?;
-    Some(taken.as_seconds_f64())
+    let started = moment(&figures.started)?;
+    let until = match build.summary.state {
+        BuildState::Queued | BuildState::Running => now.into(),
+        BuildState::Lost => moment(&build.heard).filter(|heard| *heard > started)?,
+        BuildState::Done | BuildState::Failed | BuildState::Cancelled => moment(&figures.ended)?,
+    };
+    Some((until - started).as_seconds_f64().max(0.0))
 }
