@@ -29,10 +29,12 @@ pub(crate) struct Repository {
     pub(crate) folder: String,
     /// Whether the repositories in it are left out.
     pub(crate) alone: bool,
+    /// What the address asks for that cannot be had.
+    doubt: Option<String>,
 }
 
 impl Address {
-    /// Reads `URL[#NAME[:FOLDER]]`, or the address of a file, as docker build has it. `None` where it is neither.
+    /// Reads `URL[?QUERY][#NAME[:FOLDER]]`, or the address of a file, as docker build has it. `None` where it is neither.
     pub(crate) fn read(text: &str) -> Option<Self> {
         let (url, _) = text.split_once('#').unwrap_or((text, ""));
         let begins = |start: &[&str]| start.iter().any(|start| url.starts_with(start));
@@ -66,29 +68,60 @@ impl Address {
     }
 }
 
-/// An address without the one question that it may end in, and whether that is to leave out the repositories in it.
-fn bare(url: &str) -> (&str, bool) {
-    match url.strip_suffix("?submodules=false") {
-        Some(url) => (url, true),
-        None => (url, false),
-    }
+/// An address without the questions that it may end in, and these.
+fn bare(url: &str) -> (&str, &str) {
+    url.split_once('?').unwrap_or((url, ""))
 }
 
 impl Repository {
     fn read(text: &str) -> Self {
         let (url, fragment) = text.split_once('#').unwrap_or((text, ""));
-        let (url, alone) = bare(url);
+        let (url, query) = bare(url);
         let (name, folder) = fragment.split_once(':').unwrap_or((fragment, ""));
         let url = if url.starts_with("github.com/") {
             format!("https://{url}")
         } else {
             url.to_owned()
         };
-        Self {
+        let mut repository = Self {
             url,
             name: name.to_owned(),
             folder: folder.to_owned(),
-            alone,
+            alone: false,
+            doubt: None,
+        };
+        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+            repository.ask(pair);
+        }
+        repository
+    }
+
+    /// Takes one question of the address up, by the names that `BuildKit` has for them.
+    fn ask(&mut self, pair: &str) {
+        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+        let value = value.replace('+', " ");
+        let value = percent_encoding::percent_decode_str(&value).decode_utf8_lossy();
+        let place = match (key, value.as_ref()) {
+            ("submodules", "0" | "f" | "F" | "false" | "False" | "FALSE") => {
+                self.alone = true;
+                return;
+            }
+            ("submodules", "" | "1" | "t" | "T" | "true" | "True" | "TRUE") => return,
+            ("ref" | "commit", name) => (&mut self.name, name.to_owned()),
+            ("branch", name) => (&mut self.name, format!("refs/heads/{name}")),
+            ("tag", name) => (&mut self.name, format!("refs/tags/{name}")),
+            ("subdir", folder) => (&mut self.folder, folder.to_owned()),
+            _ => {
+                self.doubt = Some(format!(
+                    "?{pair} cannot be asked of the repository of a build context"
+                ));
+                return;
+            }
+        };
+        match place {
+            (_, wanted) if value.is_empty() => self.doubt = Some(format!("?{key}{wanted} says nothing")),
+            (place, wanted) if place.is_empty() || *place == wanted => *place = wanted,
+            (place, wanted) => self.doubt = Some(format!("the address asks for both {place} and {wanted}")),
         }
     }
 
@@ -196,6 +229,10 @@ impl Checkout {
 
     /// Fetches a repository's files, with the machine's `git`.
     pub(crate) async fn of(repository: &Repository, asker: &Asker, beneath: &Path) -> Result<Self, Obstacle> {
+        if let Some(doubt) = &repository.doubt {
+            return Err(Obstacle::usage(format!("there is no build context: {doubt}"))
+                .hint("behind the address stand ref, branch, tag, commit, subdir or submodules, or #NAME:FOLDER"));
+        }
         let mut checkout = Self::new(beneath)?;
         let repositories =
             Repositories::open(&checkout.root.path().join("git")).map_err(|error| lacking(&error))?;
@@ -267,6 +304,7 @@ mod tests {
                 name: name.into(),
                 folder: folder.into(),
                 alone: false,
+                doubt: None,
             }))
         };
         let file = |url: &str| Some(Address::Web(url.into()));
@@ -283,6 +321,18 @@ mod tests {
                 "github.com/a/b#:sub",
                 repository("https://github.com/a/b", "", "sub"),
             ),
+            (
+                "https://h.io/a.git?branch=x%2Fy&subdir=docker",
+                repository("https://h.io/a.git", "refs/heads/x/y", "docker"),
+            ),
+            (
+                "ssh://git@h.io/a?tag=v1&submodules=1",
+                repository("ssh://git@h.io/a", "refs/tags/v1", ""),
+            ),
+            (
+                "https://h.io/a.git?ref=v1#v1",
+                repository("https://h.io/a.git", "v1", ""),
+            ),
             ("https://h.io/context.tar.gz", file("https://h.io/context.tar.gz")),
             ("http://h.io/Dockerfile?raw", file("http://h.io/Dockerfile?raw")),
         ] {
@@ -292,6 +342,23 @@ mod tests {
             panic!("it is the address of a repository");
         };
         assert_eq!((alone.url.as_str(), alone.alone), ("https://h.io/a.git", true));
+    }
+
+    #[tokio::test]
+    async fn what_a_context_s_address_asks_for_in_vain_is_said_before_anything_is_fetched() {
+        for (query, said) in [
+            ("mtime=commit", "?mtime=commit cannot be asked"),
+            ("ref=", "says nothing"),
+            ("ref=a&tag=b", "both a and refs/tags/b"),
+            ("branch=a#b", "both b and refs/heads/a"),
+        ] {
+            let Some(Address::Git(repository)) = read(&format!("https://localhost/a.git?{query}")) else {
+                panic!("{query} is asked of a repository");
+            };
+            let refused = Checkout::of(&repository, &Asker::default(), Path::new("/nowhere")).await;
+            let message = refused.err().unwrap().to_string();
+            assert!(message.contains(said), "{query}: {message}");
+        }
     }
 
     #[test]
