@@ -66,9 +66,16 @@ fn cache_that_is_not_there_is_told_and_one_that_cannot_be_written_fails_the_buil
     assert!(said.contains("cannot reach 127.0.0.1:1"), "{said}");
     let to = format!("type=local,dest={}", folder.name("context/Dockerfile"));
     let (code, printed, said) = folder.build("state", &["--cache-to", &to]).unwrap();
+    assert_eq!((code, printed.as_str()), (3, ""), "{said}");
+    assert!(!said.contains("exporting"), "{said}");
+    // What only writing finds out.
+    let torn = format!("type=local,dest={}", folder.name("torn"));
+    std::fs::create_dir(folder.path("torn")).unwrap();
+    std::fs::write(folder.path("torn/index.json"), "torn").unwrap();
+    let (code, printed, said) = folder.build("state", &["--cache-to", &torn]).unwrap();
     assert_eq!((code, printed.as_str()), (1, ""), "{said}");
     assert!(
-        said.contains("cannot be written") && said.contains("ignore-error=true"),
+        said.contains("torn/index.json") && said.contains("ignore-error=true"),
         "{said}"
     );
     let (code, _, said) = folder
