@@ -131,7 +131,7 @@ mod tests {
             ("a", "NAME=VALUE"),
             ("=b", "no name"),
             ("manifests:a=b", "manifest-descriptor"),
-            ("manifest[linux]:a=b", "os/architecture"),
+            ("manifest[lunix]:a=b", "os/architecture"),
         ] {
             let error = Annotation::read(text).unwrap_err();
             assert!(error.contains(said), "{text}: {error}");

@@ -614,7 +614,7 @@ mod tests {
             (json!({ "push": true }), "tags", "without a name"),
             (json!({ "outputs": ["type=registry"] }), "tags", "without a name"),
             (json!({ "tags": ["A B"] }), "tags", "A B"),
-            (json!({ "platforms": ["linux"] }), "platforms", "os/architecture"),
+            (json!({ "platforms": ["lunix"] }), "platforms", "os/architecture"),
             (json!({ "sbom": true }), "sbom", "lists of contents"),
             (json!({ "labels": ["a"] }), "labels", "NAME=VALUE"),
         ] {
