@@ -35,15 +35,20 @@ pub(super) fn size(text: &str) -> Option<i64> {
         ("p", "" | "b" | "ib") => 50,
         _ => return None,
     };
-    let (digits, tens) = decimal(number)?;
-    let digits = u128::from(digits) << shift;
-    let power = 10_u128.checked_pow(tens.unsigned_abs());
-    let bytes = match power {
-        Some(power) if tens < 0 => digits / power,
-        Some(power) => digits.saturating_mul(power),
-        None if tens < 0 || digits == 0 => 0,
-        None => u128::MAX,
-    };
+    let (mut digits, mut tens) = decimal(number)?;
+    if digits == 0 {
+        return Some(0);
+    }
+    while tens > 0 {
+        let Some(more) = digits.checked_mul(10) else {
+            return Some(i64::MIN);
+        };
+        (digits, tens) = (more, tens - 1);
+    }
+    let mut bytes = u128::from(digits) << shift;
+    while tens < 0 && bytes > 0 {
+        (bytes, tens) = (bytes / 10, tens + 1);
+    }
     // The largest ones are rounded to what is too large, since the number has a point there.
     let bytes = i64::try_from(bytes).ok().filter(|bytes| *bytes < i64::MAX - 511);
     Some(bytes.unwrap_or(i64::MIN))
