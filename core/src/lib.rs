@@ -14,6 +14,7 @@
 #![warn(missing_docs)]
 
 pub mod analysis;
+pub mod boolean;
 pub mod calls;
 pub mod convert;
 pub mod diagnostic;

@@ -397,7 +397,7 @@ fn choose<T: Copy>(known: &[(&'static str, T)], what: &str, value: &str) -> Resu
 }
 
 fn boolean(key: &str, value: &str) -> Result<bool, Problem> {
-    number::boolean(value).ok_or_else(|| bad_value(key, value).hint("It is true or false."))
+    crate::boolean::read(value).ok_or_else(|| bad_value(key, value).hint("It is true or false."))
 }
 
 fn bad_value(key: &str, value: &str) -> Problem {

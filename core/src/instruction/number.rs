@@ -1,14 +1,5 @@
 //! Numbers as Go reads them, for those who write Dockerfiles are used to that.
 
-/// A switch in a comma-separated option: `1`, `t`, `true` and their like.
-pub(super) fn boolean(text: &str) -> Option<bool> {
-    match text {
-        "1" | "t" | "T" | "TRUE" | "true" | "True" => Some(true),
-        "0" | "f" | "F" | "FALSE" | "false" | "False" => Some(false),
-        _ => None,
-    }
-}
-
 /// Digits only, without a sign.
 pub(super) fn unsigned(text: &str, radix: u32) -> Option<u32> {
     if text.starts_with('+') {

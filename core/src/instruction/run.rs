@@ -8,7 +8,7 @@ use super::flags::{Flags, Takes};
 use super::guide::{FlagGuide, Guide, Value};
 use super::mount;
 pub(crate) use super::mount::MountSource;
-use super::{CommandLine, number};
+use super::CommandLine;
 
 #[derive(Debug, Clone)]
 pub(crate) struct Run {
@@ -137,7 +137,7 @@ fn device(word: &Word) -> Result<Device, Problem> {
         match (key.as_str(), value) {
             ("required", None) => device.required = true,
             ("required", Some(value)) => {
-                device.required = number::boolean(value)
+                device.required = crate::boolean::read(value)
                     .ok_or_else(|| bad(format!("required is true or false, not \"{value}\".")))?;
             }
             ("name", Some(value)) if device.name.is_empty() => value.clone_into(&mut device.name),

@@ -1,5 +1,6 @@
 //! Addresses that ADD fetches from: http and git, told apart and taken apart as BuildKit does.
 
+use crate::boolean;
 use crate::diagnostic::Problem;
 use crate::llb::{Attr, SourceOp};
 
@@ -243,14 +244,14 @@ impl Git {
             if value.is_empty() && !flag {
                 return Err(bad(format!("In this git address {key} says nothing.")));
             }
-            let switch = match (flag, value.as_str()) {
-                (false, _) | (true, "" | "1" | "t" | "T" | "TRUE" | "true" | "True") => true,
-                (true, "0" | "f" | "F" | "FALSE" | "false" | "False") => false,
-                (true, _) => {
-                    return Err(bad(format!(
+            let switch = if flag && !value.is_empty() {
+                boolean::read(&value).ok_or_else(|| {
+                    bad(format!(
                         "In this git address {key} is true or false, not \"{value}\"."
-                    )));
-                }
+                    ))
+                })?
+            } else {
+                true
             };
             let conflict = |what: &str| bad(format!("This git address names two {what}."));
             match key.as_str() {

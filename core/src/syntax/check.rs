@@ -51,11 +51,7 @@ impl Check {
                 "skip" => check.skip.read(value),
                 "experimental" => check.experimental.read(value),
                 "error" => {
-                    check.error = match value.trim() {
-                        "1" | "t" | "T" | "true" | "TRUE" | "True" => true,
-                        "0" | "f" | "F" | "false" | "FALSE" | "False" => false,
-                        _ => return Err(bad(part)),
-                    }
+                    check.error = crate::boolean::read(value.trim()).ok_or_else(|| bad(part))?;
                 }
                 _ => return Err(bad(part)),
             }

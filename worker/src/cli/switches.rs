@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 
 use clap::{Arg, ArgAction, Command};
+use stagewright_core::boolean;
 
 use super::Failure;
 
@@ -49,7 +50,7 @@ pub(super) fn without_values(
         }
         let is_on = match value {
             None => true,
-            Some(value) => boolean(value).ok_or_else(|| {
+            Some(value) => boolean::read(value).ok_or_else(|| {
                 Failure::new(
                     Failure::USAGE,
                     format!("{flag}={value}: it is a switch, and {value:?} says neither yes nor no"),
@@ -78,15 +79,6 @@ fn is_called(argument: &Arg, flag: &str) -> bool {
     }
     let mut letters = flag.strip_prefix('-').unwrap_or_default().chars();
     argument.get_short().is_some() && argument.get_short() == letters.next() && letters.next().is_none()
-}
-
-/// What Go takes for a boolean, and so Docker's flags.
-fn boolean(text: &str) -> Option<bool> {
-    match text {
-        "1" | "t" | "T" | "TRUE" | "true" | "True" => Some(true),
-        "0" | "f" | "F" | "FALSE" | "false" | "False" => Some(false),
-        _ => None,
-    }
 }
 
 #[cfg(test)]

@@ -4,6 +4,8 @@ use std::fs::File;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
+use stagewright_core::boolean;
+
 use super::obstacle::Obstacle;
 use crate::backend::embedded::unpack_context;
 use crate::source::address::{Network, Reach};
@@ -101,16 +103,19 @@ impl Repository {
         let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
         let value = value.replace('+', " ");
         let value = percent_encoding::percent_decode_str(&value).decode_utf8_lossy();
-        let place = match (key, value.as_ref()) {
-            ("submodules", "0" | "f" | "F" | "false" | "False" | "FALSE") => {
-                self.alone = true;
-                return;
+        if key == "submodules" {
+            match boolean::read(&value) {
+                Some(wanted) => self.alone = !wanted,
+                None if value.is_empty() => {}
+                None => self.doubt = Some(format!("?{pair} is neither true nor false")),
             }
-            ("submodules", "" | "1" | "t" | "T" | "true" | "True" | "TRUE") => return,
-            ("ref" | "commit", name) => (&mut self.name, name.to_owned()),
-            ("branch", name) => (&mut self.name, format!("refs/heads/{name}")),
-            ("tag", name) => (&mut self.name, format!("refs/tags/{name}")),
-            ("subdir", folder) => (&mut self.folder, folder.to_owned()),
+            return;
+        }
+        let (place, wanted) = match key {
+            "ref" | "commit" => (&mut self.name, value.to_string()),
+            "branch" => (&mut self.name, format!("refs/heads/{value}")),
+            "tag" => (&mut self.name, format!("refs/tags/{value}")),
+            "subdir" => (&mut self.folder, value.to_string()),
             _ => {
                 self.doubt = Some(format!(
                     "?{pair} cannot be asked of the repository of a build context"
@@ -118,10 +123,12 @@ impl Repository {
                 return;
             }
         };
-        match place {
-            (_, wanted) if value.is_empty() => self.doubt = Some(format!("?{key}{wanted} says nothing")),
-            (place, wanted) if place.is_empty() || *place == wanted => *place = wanted,
-            (place, wanted) => self.doubt = Some(format!("the address asks for both {place} and {wanted}")),
+        if value.is_empty() {
+            self.doubt = Some(format!("?{key} says nothing"));
+        } else if place.is_empty() || *place == wanted {
+            *place = wanted;
+        } else {
+            self.doubt = Some(format!("the address asks for both {place} and {wanted}"));
         }
     }
 
@@ -348,7 +355,8 @@ mod tests {
     async fn what_a_context_s_address_asks_for_in_vain_is_said_before_anything_is_fetched() {
         for (query, said) in [
             ("mtime=commit", "?mtime=commit cannot be asked"),
-            ("ref=", "says nothing"),
+            ("branch=", "?branch says nothing"),
+            ("submodules=no", "?submodules=no is neither"),
             ("ref=a&tag=b", "both a and refs/tags/b"),
             ("branch=a#b", "both b and refs/heads/a"),
         ] {
