@@ -58,17 +58,17 @@ pub(super) fn ViewPane(props: &Props) -> Html {
     let module_view = |view: View| {
         html! { <InsightView desk={props.desk.clone()} {view} insight={props.insight.clone()} version={props.version} /> }
     };
-    let camera = props.example.clone().unwrap_or_default();
+    let example = props.example.clone().unwrap_or_default();
     let (shown, content) = match props.tab {
         Tab::Graph => (
             "graph",
-            html! { <GraphPane key={camera} {desk} {plan} {build} marks={props.marks.clone()} chosen={props.chosen} now={props.now} narrow={props.narrow} /> },
+            html! { <GraphPane key={example} {desk} {plan} {build} marks={props.marks.clone()} chosen={props.chosen} now={props.now} narrow={props.narrow} /> },
         ),
         Tab::WhatIf => (
             "whatif",
             html! {
                 <div class="split">
-                    <div class="split-graph"><GraphPane key={camera} {desk} {plan} {build} marks={props.marks.clone()} chosen={props.chosen} now={props.now} narrow={props.narrow} /></div>
+                    <div class="split-graph"><GraphPane key={example} {desk} {plan} {build} marks={props.marks.clone()} chosen={props.chosen} now={props.now} narrow={props.narrow} /></div>
                     <div class="split-view">{ module_view(View::WhatIf) }</div>
                 </div>
             },
