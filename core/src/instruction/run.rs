@@ -4,11 +4,11 @@ use crate::diagnostic::Problem;
 use crate::llb::{NetMode, SecurityMode};
 use crate::syntax::{Arguments, Node, Word, comma_separated};
 
+use super::CommandLine;
 use super::flags::{Flags, Takes};
 use super::guide::{FlagGuide, Guide, Value};
 use super::mount;
 pub(crate) use super::mount::MountSource;
-use super::CommandLine;
 
 #[derive(Debug, Clone)]
 pub(crate) struct Run {
