@@ -151,11 +151,6 @@ const FULL: &str = "No space left on device";
 
 /// Reads the process's arguments and does what they ask for.
 pub fn run() -> ExitCode {
-    // Reading all arguments takes a while, and is done but once where the name of the command is enough to know.
-    let command = std::env::args_os().nth(1);
-    if command.is_some_and(|command| command == "build" || command == "serve") {
-        start_safely();
-    }
     let mut program = environment::without_empty_variables(Arguments::command());
     let given = match switches::without_values(&program, std::env::args_os()) {
         Ok(given) => given,
@@ -169,9 +164,6 @@ pub fn run() -> ExitCode {
         Ok(arguments) => arguments,
         Err(error) => return unreadable(&error),
     };
-    if matches!(arguments.command, Command::Serve(_) | Command::Build(_)) {
-        start_safely();
-    }
     let result = match arguments.command {
         Command::Serve(arguments) => serve::run(&arguments),
         Command::Build(arguments) => build::run(&arguments),
@@ -207,12 +199,6 @@ pub fn run() -> ExitCode {
 fn told(failure: &Failure) -> ExitCode {
     _ = writeln!(std::io::stderr(), "{failure}");
     ExitCode::from(failure.code)
-}
-
-/// Starts the program again where steps cannot write to it, before anything is read or begun; a second time it does nothing.
-/// Where it cannot be done, nothing else fails for that.
-fn start_safely() {
-    _ = crate::sandbox::run_from_a_read_only_mount();
 }
 
 /// Says what is wrong with the arguments, or helps where help was asked for.

@@ -4,7 +4,7 @@
 //! anything of the image's is looked at by name; the filter is installed while `SYS_ADMIN` is still there, because steps may use
 //! `sudo` as in Docker and so run without `no_new_privs`.
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
@@ -18,8 +18,10 @@ use super::kernel::{Call, Kernel, OwnFileSystem, Strings};
 
 /// Everything the child needs, prepared.
 pub(super) struct ChildPlan {
-    /// Where failures are reported to; closed by a successful execve.
+    /// Where failures are reported to; closed when the program has started.
     pub(super) report: OwnedFd,
+    /// What starts the program, so that nothing of the image's is started by the worker itself.
+    pub(super) launcher: Arc<OwnedFd>,
     /// How to get into the groups that limit it.
     pub(super) cgroups: Entrances,
     pub(super) network: NetworkPlan,
@@ -40,10 +42,16 @@ pub(super) struct ChildPlan {
     pub(super) gid: Gid,
     /// `None` where a process may not choose its groups.
     pub(super) groups: Option<Vec<Gid>>,
-    /// The paths to try, in turn.
-    pub(super) programs: Vec<CString>,
-    pub(super) arguments: Strings,
+    /// The places where the program may be, in turn.
+    pub(super) programs: Vec<Candidate>,
     pub(super) environment: Strings,
+}
+
+/// A place where the program may be.
+pub(super) struct Candidate {
+    pub(super) path: Arc<CStr>,
+    /// The launcher's, if it is there.
+    pub(super) arguments: Strings,
 }
 
 pub(super) enum NetworkPlan {
@@ -73,7 +81,7 @@ pub(super) enum MountWhat {
 pub(super) const CAPABILITIES: [u32; 14] = [0, 1, 3, 4, 5, 6, 7, 8, 10, 13, 18, 27, 29, 31];
 
 /// Docker's default masked paths.
-const MASKED: [&std::ffi::CStr; 12] = [
+const MASKED: [&CStr; 12] = [
     c"/proc/acpi",
     c"/proc/asound",
     c"/proc/interrupts",
@@ -89,7 +97,7 @@ const MASKED: [&std::ffi::CStr; 12] = [
 ];
 
 /// Docker's default read-only paths.
-const READ_ONLY: [&std::ffi::CStr; 5] = [
+const READ_ONLY: [&CStr; 5] = [
     c"/proc/bus",
     c"/proc/fs",
     c"/proc/irq",
@@ -131,13 +139,15 @@ pub enum Step {
     Capabilities,
     /// Becoming the user.
     User,
-    /// Starting the program; the index says which candidate.
+    /// Handing over to what starts the program.
+    Launch,
+    /// Starting the program.
     Execute,
     /// As before, but the file is there: something that it needs is not.
     Interpreter,
 }
 
-const STEPS: [Step; 17] = [
+const STEPS: [Step; 18] = [
     Step::Lifeline,
     Step::Limits,
     Step::Network,
@@ -153,6 +163,7 @@ const STEPS: [Step; 17] = [
     Step::Filter,
     Step::Capabilities,
     Step::User,
+    Step::Launch,
     Step::Execute,
     Step::Interpreter,
 ];
@@ -176,6 +187,7 @@ impl Step {
             Self::Filter => "installing the system call filter",
             Self::Capabilities => "giving up capabilities",
             Self::User => "becoming its user",
+            Self::Launch => "leaving it to its program",
             Self::Execute | Self::Interpreter => "starting its program",
         }
     }
@@ -185,7 +197,7 @@ impl Step {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Failure {
     pub(super) step: Step,
-    /// Which mount or program candidate.
+    /// Which mount.
     pub(super) index: u32,
     pub(super) errno: Errno,
 }
@@ -201,14 +213,23 @@ impl Failure {
     }
 
     pub(super) fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        let [step, i0, i1, i2, i3, e0, e1, e2, e3] = *bytes else {
-            return None;
-        };
-        Some(Self {
-            step: *STEPS.get(usize::from(step))?,
-            index: u32::from_le_bytes([i0, i1, i2, i3]),
-            errno: Errno::from_raw_os_error(i32::from_le_bytes([e0, e1, e2, e3])),
-        })
+        match *bytes {
+            [step, i0, i1, i2, i3, e0, e1, e2, e3] => Some(Self {
+                step: *STEPS.get(usize::from(step))?,
+                index: u32::from_le_bytes([i0, i1, i2, i3]),
+                errno: Errno::from_raw_os_error(i32::from_le_bytes([e0, e1, e2, e3])),
+            }),
+            // The launcher's words. It was started for a file that is there.
+            [e0, e1, e2, e3] => {
+                let errno = Errno::from_raw_os_error(i32::from_ne_bytes([e0, e1, e2, e3]));
+                let step = match errno {
+                    Errno::NOENT => Step::Interpreter,
+                    _ => Step::Execute,
+                };
+                Some(at(step)(errno))
+            }
+            _ => None,
+        }
     }
 }
 
@@ -269,7 +290,7 @@ fn isolate(kernel: &impl Kernel, plan: &ChildPlan) -> Result<(), Failure> {
     // Before any path of the step's own is followed: `/proc/self/fd` would lead through the worker's directories to
     // the machine's files, for a working directory, a program, or the interpreter that it names.
     kernel
-        .close_descriptors(plan.report.as_fd())
+        .close_descriptors([plan.report.as_fd(), plan.launcher.as_fd()])
         .map_err(at(Step::Streams))?;
     kernel.change_dir(&plan.cwd).map_err(at(Step::WorkingDirectory))?;
     kernel.set_umask(0o022);
@@ -357,37 +378,21 @@ fn become_user(kernel: &impl Kernel, plan: &ChildPlan) -> Call {
 
 /// Tries the candidates as a shell tries the directories of its PATH.
 fn execute(kernel: &impl Kernel, plan: &ChildPlan) -> Failure {
-    let mut failure = Failure {
-        step: Step::Execute,
-        index: 0,
-        errno: Errno::NOENT,
-    };
-    for (index, program) in (0..).zip(&plan.programs) {
-        let errno = kernel.execute(program, &plan.arguments, &plan.environment);
-        match errno {
-            Errno::NOENT if kernel.exists(program) => {
-                return Failure {
-                    step: Step::Interpreter,
-                    index,
-                    errno,
+    let failed = at(Step::Execute);
+    let mut failure = failed(Errno::NOENT);
+    for Candidate { path, arguments } in &plan.programs {
+        match kernel.may_execute(path) {
+            Ok(()) => {
+                let (launcher, report) = (plan.launcher.as_fd(), plan.report.as_fd());
+                return match kernel.launch(launcher, report, arguments, &plan.environment) {
+                    Errno::TOOBIG => failed(Errno::TOOBIG),
+                    errno => at(Step::Launch)(errno),
                 };
             }
-            Errno::NOENT | Errno::NOTDIR => {}
+            Err(Errno::NOENT | Errno::NOTDIR) => {}
             // Kept as the reason unless a later directory has the program.
-            Errno::ACCESS | Errno::PERM => {
-                failure = Failure {
-                    step: Step::Execute,
-                    index,
-                    errno,
-                }
-            }
-            _ => {
-                return Failure {
-                    step: Step::Execute,
-                    index,
-                    errno,
-                };
-            }
+            Err(errno @ (Errno::ACCESS | Errno::PERM)) => failure = failed(errno),
+            Err(errno) => return failed(errno),
         }
     }
     failure

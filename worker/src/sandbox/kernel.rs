@@ -4,10 +4,11 @@
 
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
 
 use libc::sock_filter;
-use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat2};
-use rustix::io::Errno;
+use rustix::fs::{Access, CWD, FileType, Mode, OFlags, ResolveFlags, openat2};
+use rustix::io::{Errno, FdFlags};
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MountPropagationFlags, MoveMountFlags,
     UnmountFlags, fsconfig_create, fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, mount,
@@ -74,23 +75,31 @@ pub(super) trait Kernel {
     fn set_group(&self, gid: Gid) -> Call;
     fn set_user(&self, uid: Uid) -> Call;
     fn set_capabilities(&self, capabilities: CapabilitySet) -> Call;
-    /// Closes every descriptor above standard error but this one, which is closed at execve.
-    fn close_descriptors(&self, kept: BorrowedFd<'_>) -> Call;
+    /// Closes every descriptor above standard error but these.
+    fn close_descriptors(&self, kept: [BorrowedFd<'_>; 2]) -> Call;
     fn reset_signals(&self);
-    /// Only returns if it fails.
-    fn execute(&self, program: &CStr, arguments: &Strings, environment: &Strings) -> Errno;
-    fn exists(&self, path: &CStr) -> bool;
+    /// Whether this is a file that may be executed.
+    fn may_execute(&self, program: &CStr) -> Call;
+    /// Leaves it to the launcher to become a program, and to report if that fails. Only returns if the launcher cannot start.
+    fn launch(
+        &self,
+        launcher: BorrowedFd<'_>,
+        report: BorrowedFd<'_>,
+        arguments: &Strings,
+        environment: &Strings,
+    ) -> Errno;
 }
 
 /// Texts in the form execve takes.
 pub(super) struct Strings {
     // Owned only so that the pointers stay valid.
-    _texts: Vec<CString>,
+    _texts: Vec<Arc<CStr>>,
     pointers: Vec<*const libc::c_char>,
 }
 
 impl Strings {
-    pub(super) fn new(texts: Vec<CString>) -> Self {
+    pub(super) fn new(texts: impl IntoIterator<Item = Arc<CStr>>) -> Self {
+        let texts: Vec<_> = texts.into_iter().collect();
         // The texts' own memory does not move when the vector does.
         let pointers = texts
             .iter()
@@ -105,7 +114,7 @@ impl Strings {
 }
 
 #[expect(unsafe_code, reason = "raw pointers make the type neither Send nor Sync")]
-// SAFETY: the pointers point into `_texts`, which this value owns and never changes.
+// SAFETY: the pointers point into `_texts`, which live as long as this value and which nobody changes.
 unsafe impl Send for Strings {}
 
 /// The real system.
@@ -306,25 +315,35 @@ impl Kernel for Linux {
         rustix::thread::set_capabilities(None, sets)
     }
 
-    fn close_descriptors(&self, kept: BorrowedFd<'_>) -> Call {
-        super::syscall::close_all_but(kept.as_raw_fd(), 3)
+    fn close_descriptors(&self, kept: [BorrowedFd<'_>; 2]) -> Call {
+        super::syscall::close_all_but(kept.map(|one| one.as_raw_fd()), 3)
     }
 
     fn reset_signals(&self) {
         super::syscall::reset_signals();
     }
 
-    fn execute(&self, program: &CStr, arguments: &Strings, environment: &Strings) -> Errno {
-        super::syscall::execute(program, &arguments.pointers, &environment.pointers)
+    fn may_execute(&self, program: &CStr) -> Call {
+        rustix::fs::access(program, Access::EXEC_OK)?;
+        let mode = rustix::fs::stat(program)?.st_mode;
+        match FileType::from_raw_mode(mode) {
+            FileType::RegularFile => Ok(()),
+            // What execve says of all others.
+            _ => Err(Errno::ACCESS),
+        }
     }
 
-    fn exists(&self, path: &CStr) -> bool {
-        rustix::fs::accessat(
-            CWD,
-            path,
-            rustix::fs::Access::EXISTS,
-            rustix::fs::AtFlags::empty(),
-        )
-        .is_ok()
+    fn launch(
+        &self,
+        launcher: BorrowedFd<'_>,
+        report: BorrowedFd<'_>,
+        arguments: &Strings,
+        environment: &Strings,
+    ) -> Errno {
+        // The launcher closes it when it has become the program.
+        match rustix::io::fcntl_setfd(report, FdFlags::empty()) {
+            Ok(()) => super::syscall::execute(launcher, &arguments.pointers, &environment.pointers),
+            Err(errno) => errno,
+        }
     }
 }

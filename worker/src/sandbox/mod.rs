@@ -6,7 +6,8 @@
 //! ```text
 //! prepare   everything that may allocate, fail with a sentence, or take time: mounts, users, texts, filters    (worker)
 //! spawn     clone3, on one thread that lives as long as the worker                                              (worker)
-//! child     attach, pivot, drop, execve: system calls on prepared data and nothing else                         (child)
+//! child     attach, pivot, drop: system calls on prepared data and nothing else                                 (child)
+//! launcher  execve of the step's program, from a file that is not the worker's                                  (child)
 //! run       output, limits, cancellation, the verdict                                                           (worker)
 //! ```
 //!
@@ -22,8 +23,8 @@ mod filter;
 mod floor;
 mod isolate;
 mod kernel;
+mod launcher;
 mod network;
-mod own_program;
 mod prepare;
 mod probe;
 mod run;
@@ -43,7 +44,6 @@ mod tests;
 pub(crate) use emulation::emulated;
 pub use error::SandboxError;
 pub use isolate::isolate_mounts;
-pub use own_program::run_from_a_read_only_mount;
 pub use probe::{Capability, Report, obstacles, probe};
 pub use run::{Sandbox, SandboxConfig};
 pub use spec::{ExitStatus, Limits, MountSource, MountSpec, Network, Output, ProcessSpec, Stream, Ulimit};

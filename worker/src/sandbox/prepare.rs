@@ -1,13 +1,14 @@
 //! Everything that a step needs, made ready in the worker: what can fail with a sentence fails here.
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::fs::File;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use libc::sock_filter;
 use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, mkdirat, openat, symlinkat};
+use rustix::io::Errno;
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, OpenTreeFlags, fsconfig_create, fsconfig_set_flag,
     fsconfig_set_string, fsmount, fsopen, open_tree,
@@ -15,7 +16,7 @@ use rustix::mount::{
 use rustix::process::{Gid, Resource, Rlimit, Uid};
 
 use super::cgroup::{Cgroups, Group};
-use super::child::{ChildMount, ChildPlan, MountWhat, NetworkPlan};
+use super::child::{Candidate, ChildMount, ChildPlan, MountWhat, NetworkPlan};
 use super::kernel::{OwnFileSystem, Strings};
 use super::network::{Exit, Exits};
 use super::secret::secret_file;
@@ -35,6 +36,8 @@ pub(super) struct Workshop {
     /// Where secrets stand for a moment.
     pub(super) passing: PathBuf,
     pub(super) filter: Arc<[sock_filter]>,
+    /// What starts the steps' programs, or why there is none.
+    pub(super) launcher: Result<Arc<OwnedFd>, Errno>,
     pub(super) cgroups: Cgroups,
     pub(super) exits: Exits,
 }
@@ -149,6 +152,9 @@ pub(super) fn prepare(shop: &Workshop, spec: &ProcessSpec) -> Result<Prepared, S
     let pipe = || std::io::pipe().map_err(SandboxError::system("a pipe cannot be made"));
     let ((stdout, stdout_end), (stderr, stderr_end), (report, report_end)) = (pipe()?, pipe()?, pipe()?);
     let stdin = File::open("/dev/null").map_err(SandboxError::system("/dev/null cannot be opened"))?;
+    let launcher = shop.launcher.clone().map_err(SandboxError::system(
+        "what starts programs cannot be made (files in memory may be executed unless the setting vm.memfd_noexec is 2)",
+    ))?;
     let mut targets = Vec::new();
     let mut child_mounts = Vec::new();
     for Planned { target, is_dir, what } in mounts {
@@ -158,8 +164,11 @@ pub(super) fn prepare(shop: &Workshop, spec: &ProcessSpec) -> Result<Prepared, S
         });
         targets.push((target, is_dir));
     }
+    let report_end = OwnedFd::from(report_end);
     let plan = ChildPlan {
-        report: report_end.into(),
+        programs: candidates(spec, &report_end)?,
+        report: report_end,
+        launcher,
         cgroups,
         network,
         hostname: text("the host name", spec.hostname.as_str())?,
@@ -176,9 +185,7 @@ pub(super) fn prepare(shop: &Workshop, spec: &ProcessSpec) -> Result<Prepared, S
         groups: Ids::here()
             .may_set_groups()
             .then(|| identity.groups.iter().copied().map(Gid::from_raw).collect()),
-        programs: programs(spec)?,
-        arguments: Strings::new(texts("an argument", &spec.args)?),
-        environment: Strings::new(environment(spec, &identity)?),
+        environment: Strings::new(environment(spec, &identity)?.into_iter().map(Arc::from)),
     };
     Ok(Prepared {
         plan,
@@ -196,7 +203,7 @@ pub(super) fn prepare(shop: &Workshop, spec: &ProcessSpec) -> Result<Prepared, S
 /// `/proc`, `/dev`, `/sys` and what is in them. With `insecure` the kernel's settings can be written to, and there are the
 /// devices that the machine has for file systems, loops, virtual machines and tunnels.
 fn system_mounts(network: Network, insecure: bool) -> Result<Vec<Planned>, SandboxError> {
-    let own = |kind: &std::ffi::CStr, attributes| OwnFileSystem {
+    let own = |kind: &CStr, attributes| OwnFileSystem {
         kind: kind.to_owned(),
         flags: Vec::new(),
         options: Vec::new(),
@@ -521,6 +528,24 @@ fn programs(spec: &ProcessSpec) -> Result<Vec<CString>, SandboxError> {
         .map(|dir| if dir.is_empty() { "." } else { dir })
         .map(|dir| text("the program", format!("{dir}/{program}")))
         .collect()
+}
+
+/// The same with what the launcher is told of them.
+fn candidates(spec: &ProcessSpec, report: &OwnedFd) -> Result<Vec<Candidate>, SandboxError> {
+    let report: Arc<CStr> = text("a number", report.as_raw_fd().to_string())?.into();
+    let arguments = texts("an argument", &spec.args)?;
+    let arguments: Vec<Arc<CStr>> = arguments.into_iter().map(Arc::from).collect();
+    let candidate = |path: CString| {
+        let path: Arc<CStr> = path.into();
+        let arguments = [report.clone(), path.clone()]
+            .into_iter()
+            .chain(arguments.iter().cloned());
+        Candidate {
+            arguments: Strings::new(arguments),
+            path,
+        }
+    };
+    Ok(programs(spec)?.into_iter().map(candidate).collect())
 }
 
 /// The last `PATH` in the environment.

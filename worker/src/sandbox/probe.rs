@@ -2,9 +2,12 @@
 
 use std::path::Path;
 
+use rustix::io::Errno;
+
 use super::cgroup::Cgroups;
 use super::emulation::all_emulated;
 use super::filter;
+use super::launcher::launcher;
 use crate::rootless::{Ids, Standing, standing};
 use crate::snapshot::{SnapshotError, SnapshotStore, Way};
 
@@ -45,7 +48,7 @@ impl Report {
 /// What keeps this machine from running any step, as far as a look tells: a sentence each. It takes microseconds, where
 /// [`probe`] takes as long as a small build.
 pub fn obstacles() -> Vec<String> {
-    [privileges(&standing()), namespaces(), seccomp()]
+    [privileges(&standing()), namespaces(), seccomp(), programs()]
         .into_iter()
         .filter_map(Result::err)
         .collect()
@@ -71,6 +74,11 @@ pub fn probe(state_dir: &Path) -> Report {
                 name: "seccomp",
                 required: true,
                 state: seccomp(),
+            },
+            Capability {
+                name: "programs",
+                required: true,
+                state: programs(),
             },
             Capability {
                 name: "limits",
@@ -230,6 +238,18 @@ fn seccomp() -> Result<String, String> {
             "Steps cannot be run on {}: its system calls are not known; use x86_64 or aarch64.",
             std::env::consts::ARCH
         )),
+    }
+}
+
+fn programs() -> Result<String, String> {
+    match launcher() {
+        Ok(_) => Ok("started from a file in memory, so that none gets hold of the worker's".to_owned()),
+        Err(Errno::ACCESS) => Err(
+            "Programs cannot be started: this machine lets no file in memory be executed. Set vm.memfd_noexec to 1 or 0 \
+             (sysctl vm.memfd_noexec=1)."
+                .to_owned(),
+        ),
+        Err(errno) => Err(format!("Programs cannot be started: a file in memory cannot be made ({errno}).")),
     }
 }
 

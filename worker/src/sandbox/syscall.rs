@@ -3,7 +3,6 @@
 
 #![expect(unsafe_code, reason = "this is where the raw system calls are")]
 
-use std::ffi::CStr;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use libc::{c_char, c_int, c_long, c_uint, sock_filter};
@@ -128,34 +127,42 @@ pub(super) fn duplicate_to(from: RawFd, number: c_int) -> Result<(), Errno> {
     check(unsafe { libc::syscall(libc::SYS_dup3, from, number, 0) }).map(drop)
 }
 
-/// Closes every descriptor from `first` on but `kept`, which is marked to be closed at execve. For a child that is
-/// about to become a program: whatever owns them here is never used again.
-pub(super) fn close_all_but(kept: c_int, first: u32) -> Result<(), Errno> {
-    let close = |from: u32, to: u32, flags: c_uint| {
+/// Closes every descriptor from `first` on but those `kept`. For a child that is about to become a program: whatever owns them
+/// here is never used again.
+pub(super) fn close_all_but(mut kept: [c_int; 2], first: c_uint) -> Result<(), Errno> {
+    let close = |from: c_uint, to: c_uint| {
         if from > to {
             return Ok(());
         }
         // SAFETY: the call takes numbers; this child is alone with its table of descriptors.
-        check(unsafe { libc::syscall(libc::SYS_close_range, from, to, flags) }).map(drop)
+        check(unsafe { libc::syscall(libc::SYS_close_range, from, to, 0) }).map(drop)
     };
-    let kept = u32::try_from(kept).unwrap_or(u32::MAX);
-    if kept < first {
-        return close(first, u32::MAX, 0);
+    kept.sort_unstable();
+    let mut from = first;
+    for kept in kept.map(c_int::cast_unsigned) {
+        if kept >= from {
+            close(from, kept.saturating_sub(1))?;
+            from = kept.saturating_add(1);
+        }
     }
-    close(first, kept.saturating_sub(1), 0)?;
-    close(kept.saturating_add(1), u32::MAX, 0)?;
-    close(kept, kept, libc::CLOSE_RANGE_CLOEXEC)
+    close(from, c_uint::MAX)
 }
 
-/// Replaces this process by a program; returns only if that fails. Both lists end with a null pointer.
-pub(super) fn execute(program: &CStr, arguments: &[*const c_char], environment: &[*const c_char]) -> Errno {
+/// Replaces this process by the program that `file` is; returns only if that fails. Both lists end with a null pointer.
+pub(super) fn execute(
+    file: BorrowedFd<'_>,
+    arguments: &[*const c_char],
+    environment: &[*const c_char],
+) -> Errno {
     // SAFETY: `Strings`, the only maker of these lists, ends them with null and keeps the texts alive.
     let result = unsafe {
         libc::syscall(
-            libc::SYS_execve,
-            program.as_ptr(),
+            libc::SYS_execveat,
+            file.as_raw_fd(),
+            c"".as_ptr(),
             arguments.as_ptr(),
             environment.as_ptr(),
+            libc::AT_EMPTY_PATH,
         )
     };
     match check(result) {

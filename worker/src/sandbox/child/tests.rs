@@ -15,7 +15,6 @@ use super::*;
 struct Recorder {
     calls: RefCell<Vec<String>>,
     refuse: Vec<(&'static str, Errno)>,
-    existing: Vec<&'static str>,
 }
 
 impl Recorder {
@@ -150,20 +149,24 @@ impl Kernel for Recorder {
     fn set_capabilities(&self, capabilities: CapabilitySet) -> Call {
         self.note(format!("set_capabilities {:x}", capabilities.bits()))
     }
-    fn close_descriptors(&self, _: BorrowedFd<'_>) -> Call {
+    fn close_descriptors(&self, _: [BorrowedFd<'_>; 2]) -> Call {
         self.note("close_descriptors")
     }
     fn reset_signals(&self) {
         let _ = self.note("reset_signals");
     }
-    fn execute(&self, program: &CStr, _: &Strings, _: &Strings) -> Errno {
-        match self.note(format!("execute {}", text(program))) {
-            Ok(()) => Errno::NOENT,
-            Err(errno) => errno,
-        }
+    fn may_execute(&self, program: &CStr) -> Call {
+        self.note(format!("may_execute {}", text(program)))
     }
-    fn exists(&self, path: &CStr) -> bool {
-        self.existing.contains(&text(path))
+    fn launch(&self, _: BorrowedFd<'_>, _: BorrowedFd<'_>, _: &Strings, _: &Strings) -> Errno {
+        self.note("launch").err().unwrap_or(Errno::IO)
+    }
+}
+
+fn candidate(path: &CStr) -> Candidate {
+    Candidate {
+        path: path.into(),
+        arguments: Strings::new([c"3".into(), path.into(), c"x".into()]),
     }
 }
 
@@ -176,6 +179,7 @@ fn plan(uid: u32) -> ChildPlan {
     };
     ChildPlan {
         report: descriptor(),
+        launcher: descriptor().into(),
         cgroups: Entrances {
             tasks: vec![descriptor(), descriptor()],
             birthplace: None,
@@ -212,9 +216,8 @@ fn plan(uid: u32) -> ChildPlan {
         uid: Uid::from_raw(uid),
         gid: Gid::from_raw(5),
         groups: Some(vec![Gid::from_raw(5)]),
-        programs: vec![c"/usr/bin/x".into(), c"/bin/x".into()],
-        arguments: Strings::new(vec![c"x".into()]),
-        environment: Strings::new(Vec::new()),
+        programs: vec![candidate(c"/usr/bin/x"), candidate(c"/bin/x")],
+        environment: Strings::new([]),
     }
 }
 
@@ -242,7 +245,8 @@ fn rights_are_given_up_in_the_order_that_leaves_none() {
         kernel.position("set_group 5"),
         kernel.position("set_user 1000"),
         kernel.last_position("die_with_parent"),
-        kernel.position("execute"),
+        kernel.position("may_execute"),
+        kernel.position("launch"),
     ];
     assert!(
         order.is_sorted_by(|one, next| one < next),
@@ -300,7 +304,8 @@ fn what_is_not_confined_keeps_what_it_has_and_is_tied_to_the_worker_all_the_same
         kernel.position("set_user 1000"),
         kernel.position("raise_capabilities"),
         kernel.last_position("die_with_parent"),
-        kernel.position("execute"),
+        kernel.position("may_execute"),
+        kernel.position("launch"),
     ];
     assert!(order.is_sorted_by(|one, next| one < next), "{order:?}");
     for call in [
@@ -338,11 +343,7 @@ fn any_failure_ends_it_before_the_program() {
         let failure = enter(&kernel, &plan(0));
         assert_eq!((failure.step, failure.errno), (step, Errno::PERM), "{call}");
         assert!(
-            !kernel
-                .calls
-                .borrow()
-                .iter()
-                .any(|call| call.starts_with("execute")),
+            !kernel.calls.borrow().iter().any(|call| call == "launch"),
             "{call}"
         );
     }
@@ -371,48 +372,42 @@ fn a_step_can_do_without_message_queues() {
         refuse: vec![("make_file_system mqueue", Errno::NODEV)],
         ..Recorder::default()
     };
-    assert_eq!(enter(&kernel, &plan(0)).step, Step::Execute);
+    assert_eq!(enter(&kernel, &plan(0)).step, Step::Launch);
 }
 
 #[test]
 fn the_path_is_searched_to_its_end() {
-    let kernel = Recorder {
-        refuse: vec![("execute /usr/bin/x", Errno::ACCESS)],
-        ..Recorder::default()
+    let failed = |errno| Failure {
+        step: Step::Execute,
+        index: 0,
+        errno,
     };
-    assert_eq!(
-        enter(&kernel, &plan(0)),
-        Failure {
-            step: Step::Execute,
-            index: 0,
-            errno: Errno::ACCESS
-        }
-    );
-    kernel.position("execute /bin/x");
-    let kernel = Recorder {
-        existing: vec!["/bin/x"],
-        ..Recorder::default()
+    let started = Failure {
+        step: Step::Launch,
+        ..failed(Errno::IO)
     };
-    assert_eq!(
-        enter(&kernel, &plan(0)),
-        Failure {
-            step: Step::Interpreter,
-            index: 1,
-            errno: Errno::NOENT
-        }
-    );
-    let kernel = Recorder {
-        refuse: vec![("execute /usr/bin/x", Errno::NOEXEC)],
-        ..Recorder::default()
-    };
-    assert_eq!(
-        enter(&kernel, &plan(0)),
-        Failure {
-            step: Step::Execute,
-            index: 0,
-            errno: Errno::NOEXEC
-        }
-    );
+    let (first, second) = ("may_execute /usr/bin/x", "may_execute /bin/x");
+    for (refuse, ended) in [
+        (vec![(first, Errno::NOENT)], started),
+        (vec![(first, Errno::ACCESS)], started),
+        (
+            vec![(first, Errno::NOENT), (second, Errno::NOENT)],
+            failed(Errno::NOENT),
+        ),
+        // A file that may not be executed is the reason rather than that another is not there.
+        (
+            vec![(first, Errno::ACCESS), (second, Errno::NOENT)],
+            failed(Errno::ACCESS),
+        ),
+        (vec![(first, Errno::LOOP)], failed(Errno::LOOP)),
+        (vec![("launch", Errno::TOOBIG)], failed(Errno::TOOBIG)),
+    ] {
+        let kernel = Recorder {
+            refuse,
+            ..Recorder::default()
+        };
+        assert_eq!(enter(&kernel, &plan(0)), ended, "{:?}", kernel.refuse);
+    }
 }
 
 #[test]
@@ -424,6 +419,17 @@ fn failures_survive_the_pipe() {
             errno: Errno::NOSPC,
         };
         assert_eq!(Failure::from_bytes(&failure.to_bytes()), Some(failure));
+    }
+    for (errno, step) in [(Errno::NOENT, Step::Interpreter), (Errno::NOEXEC, Step::Execute)] {
+        let failure = Failure {
+            step,
+            index: 0,
+            errno,
+        };
+        assert_eq!(
+            Failure::from_bytes(&errno.raw_os_error().to_ne_bytes()),
+            Some(failure)
+        );
     }
     assert_eq!(Failure::from_bytes(&[]), None);
     assert_eq!(Failure::from_bytes(&[200; 9]), None);
