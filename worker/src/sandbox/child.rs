@@ -21,7 +21,7 @@ pub(super) struct ChildPlan {
     /// Where failures are reported to; closed when the program has started.
     pub(super) report: OwnedFd,
     /// What starts the program, so that nothing of the image's is started by the worker itself.
-    pub(super) launcher: Arc<OwnedFd>,
+    pub(super) launcher: OwnedFd,
     /// How to get into the groups that limit it.
     pub(super) cgroups: Entrances,
     pub(super) network: NetworkPlan,
@@ -223,7 +223,7 @@ impl Failure {
             [e0, e1, e2, e3] => {
                 let errno = Errno::from_raw_os_error(i32::from_ne_bytes([e0, e1, e2, e3]));
                 let step = match errno {
-                    Errno::NOENT => Step::Interpreter,
+                    Errno::NOENT | Errno::NOTDIR => Step::Interpreter,
                     _ => Step::Execute,
                 };
                 Some(at(step)(errno))
@@ -385,7 +385,8 @@ fn execute(kernel: &impl Kernel, plan: &ChildPlan) -> Failure {
             Ok(()) => {
                 let (launcher, report) = (plan.launcher.as_fd(), plan.report.as_fd());
                 return match kernel.launch(launcher, report, arguments, &plan.environment) {
-                    Errno::TOOBIG => failed(Errno::TOOBIG),
+                    // Too many arguments, or processes of the step's user: it is not about the launcher.
+                    errno @ (Errno::TOOBIG | Errno::AGAIN) => failed(errno),
                     errno => at(Step::Launch)(errno),
                 };
             }

@@ -7,7 +7,7 @@ use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
 use libc::sock_filter;
-use rustix::fs::{Access, CWD, FileType, Mode, OFlags, ResolveFlags, openat2};
+use rustix::fs::{Access, AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, openat2};
 use rustix::io::{Errno, FdFlags};
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MountPropagationFlags, MoveMountFlags,
@@ -324,7 +324,8 @@ impl Kernel for Linux {
     }
 
     fn may_execute(&self, program: &CStr) -> Call {
-        rustix::fs::access(program, Access::EXEC_OK)?;
+        // As execve asks: for whom the process acts as.
+        rustix::fs::accessat(CWD, program, Access::EXEC_OK, AtFlags::EACCESS)?;
         let mode = rustix::fs::stat(program)?.st_mode;
         match FileType::from_raw_mode(mode) {
             FileType::RegularFile => Ok(()),

@@ -8,7 +8,7 @@
 //!
 //! The launcher's arguments are the number of the descriptor to report to, in decimal; the path of the program; and the
 //! program's own arguments. Where the program cannot be started it reports the error's number, four bytes in this machine's
-//! order. Whoever starts it without a number ends it: it would become itself without end where a `#!` line names `/proc/self/exe`.
+//! order. Started without a number it ends: else it would become itself without end where a `#!` line names `/proc/self/exe`.
 
 #![expect(
     unsafe_code,

@@ -8,7 +8,6 @@ use std::sync::Arc;
 
 use libc::sock_filter;
 use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, mkdirat, openat, symlinkat};
-use rustix::io::Errno;
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, OpenTreeFlags, fsconfig_create, fsconfig_set_flag,
     fsconfig_set_string, fsmount, fsopen, open_tree,
@@ -18,6 +17,7 @@ use rustix::process::{Gid, Resource, Rlimit, Uid};
 use super::cgroup::{Cgroups, Group};
 use super::child::{Candidate, ChildMount, ChildPlan, MountWhat, NetworkPlan};
 use super::kernel::{OwnFileSystem, Strings};
+use super::launcher::launcher;
 use super::network::{Exit, Exits};
 use super::secret::secret_file;
 use super::user::{Identity, identify};
@@ -36,8 +36,6 @@ pub(super) struct Workshop {
     /// Where secrets stand for a moment.
     pub(super) passing: PathBuf,
     pub(super) filter: Arc<[sock_filter]>,
-    /// What starts the steps' programs, or why there is none.
-    pub(super) launcher: Result<Arc<OwnedFd>, Errno>,
     pub(super) cgroups: Cgroups,
     pub(super) exits: Exits,
 }
@@ -152,7 +150,8 @@ pub(super) fn prepare(shop: &Workshop, spec: &ProcessSpec) -> Result<Prepared, S
     let pipe = || std::io::pipe().map_err(SandboxError::system("a pipe cannot be made"));
     let ((stdout, stdout_end), (stderr, stderr_end), (report, report_end)) = (pipe()?, pipe()?, pipe()?);
     let stdin = File::open("/dev/null").map_err(SandboxError::system("/dev/null cannot be opened"))?;
-    let launcher = shop.launcher.clone().map_err(SandboxError::system(
+    // One for each step: what one might do to its own does not matter to others.
+    let launcher = launcher().map_err(SandboxError::system(
         "what starts programs cannot be made (files in memory may be executed unless the setting vm.memfd_noexec is 2)",
     ))?;
     let mut targets = Vec::new();

@@ -18,7 +18,6 @@ use tokio_util::sync::CancellationToken;
 
 use super::cgroup::Cgroups;
 use super::child::{Failure, Step};
-use super::launcher::launcher;
 use super::network::Exits;
 use super::prepare::{Prepared, Workshop, prepare, search_path};
 use super::spawn::Spawner;
@@ -67,7 +66,6 @@ impl Sandbox {
             place: part("root")?,
             passing: part("passing")?,
             filter: filter.into(),
-            launcher: launcher().map(Arc::new),
             cgroups: Cgroups::detect(),
             exits: Exits::new(part("network")?),
         };

@@ -179,7 +179,7 @@ fn plan(uid: u32) -> ChildPlan {
     };
     ChildPlan {
         report: descriptor(),
-        launcher: descriptor().into(),
+        launcher: descriptor(),
         cgroups: Entrances {
             tasks: vec![descriptor(), descriptor()],
             birthplace: None,
@@ -401,6 +401,7 @@ fn the_path_is_searched_to_its_end() {
         ),
         (vec![(first, Errno::LOOP)], failed(Errno::LOOP)),
         (vec![("launch", Errno::TOOBIG)], failed(Errno::TOOBIG)),
+        (vec![("launch", Errno::AGAIN)], failed(Errno::AGAIN)),
     ] {
         let kernel = Recorder {
             refuse,
