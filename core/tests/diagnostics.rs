@@ -34,6 +34,11 @@ const MISTAKES: &[(&str, &str, Option<&str>)] = &[
     ("FROM without AS", "FROM alpine builder\n", None),
     ("bad stage name", "FROM alpine AS 1st\n", None),
     ("bad image name", "FROM Alpine:latest\n", None),
+    (
+        "image with another kind of digest",
+        "FROM alpine@sha384:012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789abcdef\n",
+        None,
+    ),
     ("blank base", "ARG VERSION\nFROM $VERSOIN\n", None),
     ("bad platform", "FROM --platform=lin%x/amd64 alpine\n", None),
     ("blank platform", "FROM --platform=$BULIDPLATFORM alpine\n", None),
@@ -334,6 +339,46 @@ fn what_the_target_does_not_need_does_not_stand_in_its_way() {
     assert!(analysis.definition.is_some());
     assert!(analysis.stages[1].steps[0].vertex.is_some());
     assert!(analysis.stages[0].steps.iter().all(|step| step.vertex.is_none()));
+}
+
+#[test]
+fn the_base_of_a_stage_that_a_context_replaces_has_to_be_an_images_name_all_the_same() {
+    let with = |source: &str| {
+        let mut input = Input {
+            source: source.into(),
+            ..Input::default()
+        };
+        let alpine = NamedContext::Image("alpine".into());
+        input.options.contexts.insert("x".into(), alpine);
+        let analysis = analyze(&input);
+        let codes: Vec<_> = analysis
+            .diagnostics
+            .iter()
+            .map(|found| found.code.clone())
+            .collect();
+        codes
+    };
+    // What BuildKit answers: it reads the name though nobody asks for the image, and does not know that it is a stage's.
+    for bad in ["Bad", "a:b:c", "a_"] {
+        assert_eq!(
+            with(&format!("FROM {bad} AS x\nRUN y\n")),
+            ["bad-image-name"],
+            "{bad}"
+        );
+        assert_eq!(
+            with(&format!("FROM {bad} AS x\nFROM x\n")),
+            ["bad-image-name"],
+            "{bad}"
+        );
+    }
+    for good in [
+        "scratch",
+        "busybox",
+        "nowhere.example/a@sha256:0123456789012345678901234567890123456789012345678901234567890123",
+        "a@sha384:012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789abcdef",
+    ] {
+        assert!(with(&format!("FROM {good} AS x\nRUN y\n")).is_empty(), "{good}");
+    }
 }
 
 #[test]

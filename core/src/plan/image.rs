@@ -9,7 +9,7 @@ use crate::diagnostic::Problem;
 use crate::image::Image;
 use crate::llb::SourceOp;
 use crate::platform::Platform;
-use crate::reference::Reference;
+use crate::reference::{InvalidReference, Reference};
 use crate::span::Span;
 use crate::stage::{Node, Origin};
 
@@ -66,6 +66,15 @@ pub(super) fn start(
     };
     let contexts = shared.contexts;
     if node.replaced {
+        // What it would start from is not asked for, but has to be the name of an image all the same.
+        let named = matches!(node.base_name.as_str(), "" | "scratch")
+            || matches!(
+                node.base_name.parse::<Reference>(),
+                Err(InvalidReference::OtherDigest(_))
+            );
+        if !named {
+            image_name(&node.base_name)?;
+        }
         let platform = node.platform.as_ref().unwrap_or(&**target_platform);
         return match contexts.find(&node.label, platform) {
             Some(found) => context::replace(shared, found, place, platform, build, images),
@@ -83,13 +92,7 @@ pub(super) fn start(
         build.image = Image::scratch(shared.target_platform);
         return Ok(Base::Scratch);
     }
-    let reference: Reference =
-        node.base_name
-            .parse()
-            .map_err(|error: crate::reference::InvalidReference| {
-                Problem::new("bad-image-name", format!("{error}."))
-                    .hint("Image names look like alpine, alpine:3.20 or ghcr.io/owner/name:tag.")
-            })?;
+    let reference = image_name(&node.base_name)?;
     let platform = match &node.platform {
         Some(platform) => Rc::new(platform.clone()),
         None => Rc::clone(shared.target_platform),
@@ -155,6 +158,13 @@ pub(super) fn start(
         }
     }
     Ok(Base::Image(index))
+}
+
+fn image_name(written: &str) -> Result<Reference, Problem> {
+    written.parse().map_err(|error: InvalidReference| {
+        Problem::new("bad-image-name", format!("{error}."))
+            .hint("Image names look like alpine, alpine:3.20 or ghcr.io/owner/name:tag.")
+    })
 }
 
 /// The place of an image among those that are in use; one that is used again is listed once.

@@ -31,6 +31,7 @@ rules! {
     moving_tag
     multiple_instructions_disallowed
     no_empty_continuation
+    other_frontend
     package_cache_in_layer
     redundant_target_platform
     reserved_stage_name
