@@ -23,9 +23,9 @@ pub enum InvalidReference {
     /// Only the registry may have upper case letters.
     #[error("\"{0}\" is not an image name: a repository is written in lower case")]
     UpperCase(String),
-    /// A digest that BuildKit takes, and this does not.
-    #[error("\"{0}\" is pinned by a digest of another kind than sha256, and no other is known here")]
-    OtherDigest(String),
+    /// What follows the `@` is no digest of the only kind that is known here; BuildKit knows others.
+    #[error("what pins \"{0}\" is not sha256: and 64 hex digits")]
+    Digest(String),
     /// 64 hex digits alone could be an image id.
     #[error("\"{0}\" is an image id, not an image name")]
     Identifier(String),
@@ -88,17 +88,20 @@ impl FromStr for Reference {
         if text.len() == 64 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) {
             return Err(InvalidReference::Identifier(text.to_owned()));
         }
-        let unread = |digest: &str| match is_other_digest(digest) {
-            true => InvalidReference::OtherDigest(text.to_owned()),
-            false => format(),
-        };
         let (domain, remainder) = split_domain(text);
         let remote = remainder.split(':').next().unwrap_or_default();
         if remote.bytes().any(|byte| byte.is_ascii_uppercase()) {
             return Err(InvalidReference::UpperCase(text.to_owned()));
         }
         let (rest, digest) = match remainder.split_once('@') {
-            Some((rest, digest)) => (rest, Some(digest.parse().map_err(|_| unread(digest))?)),
+            Some((rest, digest)) => (
+                rest,
+                Some(
+                    digest
+                        .parse()
+                        .map_err(|_| InvalidReference::Digest(text.to_owned()))?,
+                ),
+            ),
             None => (remainder.as_str(), None),
         };
         let (path, tag) = match rest.split_once(':') {
@@ -122,15 +125,6 @@ impl FromStr for Reference {
             digest,
         })
     }
-}
-
-/// Whether it is a digest of one of the other kinds that images are pinned by elsewhere.
-fn is_other_digest(text: &str) -> bool {
-    [("sha384:", 96), ("sha512:", 128)].iter().any(|(kind, length)| {
-        text.strip_prefix(kind).is_some_and(|hex| {
-            hex.len() == *length && hex.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
-        })
-    })
 }
 
 /// What stands before the first `/` is a registry if it looks like one; else the image is on Docker Hub.

@@ -66,13 +66,9 @@ pub(super) fn start(
     };
     let contexts = shared.contexts;
     if node.replaced {
-        // What it would start from is not asked for, but has to be the name of an image all the same.
-        let named = matches!(node.base_name.as_str(), "" | "scratch")
-            || matches!(
-                node.base_name.parse::<Reference>(),
-                Err(InvalidReference::OtherDigest(_))
-            );
-        if !named {
+        // What it would start from is not asked for, but has to be the name of an image all the same. A pinned one is none
+        // here where its digest is not of the one kind that is known.
+        if !matches!(node.base_name.as_str(), "" | "scratch") && !node.base_name.contains('@') {
             image_name(&node.base_name)?;
         }
         let platform = node.platform.as_ref().unwrap_or(&**target_platform);

@@ -143,6 +143,7 @@ fn use_window_events(desk: &Desk) {
                 if key.key() == "Enter" && (key.ctrl_key() || key.meta_key()) {
                     launch::build(&shortcuts.store, &shortcuts.link);
                 }
+                browser::go_to_tab_beside(key);
             }));
             let Desk { store, link } = desk.clone();
             listeners.push(EventListener::new(&window, "hashchange", move |_| {
@@ -186,15 +187,15 @@ fn use_memory(desk: &Desk, state: &State) {
         state.build.as_ref().map(|build| (build.id.clone(), build.phase)),
     );
     use_effect_with(parts, move |_| {
-        let keep = move || {
+        let remember = move || {
             let state = store.state();
-            if state.workspace.files.is_empty() || storage::keep_work(&Saved::of(&state)) {
+            if state.workspace.files.is_empty() || keep(&state) {
                 *warned.borrow_mut() = false;
             } else if !warned.replace(true) {
-                store.complain("These files are more than the browser keeps: they would not survive a reload of the page.");
+                store.complain("These files are more than the browser keeps: not all would survive a reload of the page.");
             }
         };
-        let soon = Timeout::new(KEEP_AFTER, keep);
+        let soon = Timeout::new(KEEP_AFTER, remember);
         move || drop(soon)
     });
     let store = desk.store.clone();
@@ -203,12 +204,20 @@ fn use_memory(desk: &Desk, state: &State) {
             EventListener::new(&window, "pagehide", move |_| {
                 let state = store.state();
                 if !state.workspace.files.is_empty() {
-                    storage::keep_work(&Saved::of(&state));
+                    keep(&state);
                 }
             })
         });
         move || drop(leaving)
     });
+}
+
+/// Keeps as much as the browser takes, what is shown before all; `false` where that is not everything.
+fn keep(state: &State) -> bool {
+    storage::keep_work(&Saved::whole(state)) || {
+        storage::keep_work(&Saved::of(state));
+        false
+    }
 }
 
 /// Asks the worker about images once typing rests.

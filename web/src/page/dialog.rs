@@ -3,6 +3,7 @@
 use yew::prelude::*;
 
 use super::{Desk, icons};
+use crate::service::browser;
 use crate::state::Action;
 use crate::state::connection::Connection;
 use stagewright_core::protocol::Welcome;
@@ -15,41 +16,35 @@ pub(super) struct Props {
 
 #[component]
 pub(super) fn WorkerDialog(props: &Props) -> Html {
-    let body = use_node_ref();
+    let dialog = use_node_ref();
     use_effect_with((), {
-        let body = body.clone();
+        let dialog = dialog.clone();
         move |()| {
-            if let Some(body) = body.cast::<web_sys::HtmlElement>() {
-                let _ = body.focus();
+            if let Some(dialog) = dialog.get() {
+                browser::show_modal(&dialog);
             }
         }
     });
-    let close = props.desk.report(Action::WorkerExplained(false));
-    let on_key = {
+    // However it is closed, the browser gives the keyboard back to what had it.
+    let closed = {
         let desk = props.desk.clone();
-        Callback::from(move |key: KeyboardEvent| {
-            if key.key() == "Escape" {
-                desk.dispatch(Action::WorkerExplained(false));
-            }
-        })
+        Callback::from(move |_: Event| desk.dispatch(Action::WorkerExplained(false)))
     };
-    let stay = Callback::from(|event: MouseEvent| event.stop_propagation());
     let retry = {
         let link = props.desk.link.clone();
         Callback::from(move |_: MouseEvent| link.try_now())
     };
     html! {
-        <div class="veil" onclick={close.clone()} onkeydown={on_key}>
-            <section class="dialog" role="dialog" aria-modal="true" aria-labelledby="worker-title" tabindex="-1" ref={body}
-                onclick={stay} data-testid="worker-help">
-                <button class="bare dialog-close" aria-label="Close" onclick={close.reform(|event: MouseEvent| event)}>{ icons::cross() }</button>
+        <dialog class="dialog" closedby="any" aria-labelledby="worker-title" ref={dialog} onclose={closed} data-testid="worker-help">
+            <div class="dialog-body">
+                <form method="dialog"><button class="bare dialog-close" aria-label="Close">{ icons::cross() }</button></form>
                 { match &props.connection {
                     Connection::Online(worker) => about(worker),
                     Connection::Refused(why) => refused(why),
                     Connection::Connecting | Connection::None | Connection::Reconnecting => missing(&retry),
                 } }
-            </section>
-        </div>
+            </div>
+        </dialog>
     }
 }
 

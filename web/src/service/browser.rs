@@ -1,10 +1,21 @@
 //! The few things asked of the window.
 
-use wasm_bindgen::JsCast as _;
+use wasm_bindgen::prelude::*;
 use web_sys::HtmlAnchorElement;
 
 /// Below this width the page shows one pane at a time.
 const NARROW: &str = "(max-width: 720px)";
+
+#[wasm_bindgen(raw_module = "./browser.js")]
+extern "C" {
+    /// Where a tab has the keyboard, an arrow key gives it to the one beside.
+    #[wasm_bindgen(js_name = goToTabBeside)]
+    pub(crate) fn go_to_tab_beside(key: &web_sys::KeyboardEvent);
+
+    /// Shows a dialog over everything else, which cannot be used until it is closed.
+    #[wasm_bindgen(js_name = showModal)]
+    pub(crate) fn show_modal(dialog: &web_sys::Node);
+}
 
 /// Milliseconds since the page began, to a fraction.
 pub(crate) fn stopwatch() -> f64 {
@@ -48,7 +59,7 @@ pub(crate) fn take(name: &str) -> Option<String> {
     let address = format!("{}{}{rest}", location.pathname().ok()?, location.search().ok()?);
     let history = window.history().ok()?;
     history
-        .replace_state_with_url(&wasm_bindgen::JsValue::NULL, "", Some(&address))
+        .replace_state_with_url(&JsValue::NULL, "", Some(&address))
         .ok()?;
     (!value.is_empty()).then_some(value)
 }
@@ -66,7 +77,7 @@ pub(crate) fn address() -> Option<(String, bool)> {
 }
 
 /// What an error of JavaScript says.
-pub(crate) fn message(error: &wasm_bindgen::JsValue) -> String {
+pub(crate) fn message(error: &JsValue) -> String {
     let error = error.dyn_ref::<js_sys::Error>();
     error
         .map(|error| String::from(error.message()))
@@ -89,7 +100,7 @@ pub(crate) fn download(path: &str, name: &str) {
     let element = web_sys::window()
         .and_then(|window| window.document())
         .and_then(|document| document.create_element("a").ok());
-    let Some(Ok(link)) = element.map(wasm_bindgen::JsCast::dyn_into::<HtmlAnchorElement>) else {
+    let Some(Ok(link)) = element.map(JsCast::dyn_into::<HtmlAnchorElement>) else {
         return;
     };
     link.set_href(path);

@@ -27,7 +27,7 @@ pub(crate) async fn load(store: Store) {
             let first = examples.first().map(|example| example.id.clone());
             store.dispatch(Action::CatalogLoaded(examples));
             if let Some(first) = first.filter(|_| store.state().workspace.files.is_empty()) {
-                open(store, first, false).await;
+                open(store, first).await;
             }
         }
         Err(error) => {
@@ -39,15 +39,14 @@ pub(crate) async fn load(store: Store) {
                 store.dispatch(Action::ExampleOpened {
                     id: "playground".into(),
                     files,
-                    fresh: true,
                 });
             }
         }
     }
 }
 
-/// Loads an example's files and shows them. With `fresh`, edits made to it earlier are thrown away.
-pub(crate) async fn open(store: Store, id: String, fresh: bool) {
+/// Loads an example's files and shows them, with what was edited of it before; the one that is shown already, as it came.
+pub(crate) async fn open(store: Store, id: String) {
     let state = store.state();
     let Some(example) = state.catalog.iter().find(|example| example.id == id) else {
         return;
@@ -70,7 +69,7 @@ pub(crate) async fn open(store: Store, id: String, fresh: bool) {
             }
         }
     }
-    store.dispatch(Action::ExampleOpened { id, files, fresh });
+    store.dispatch(Action::ExampleOpened { id, files });
 }
 
 async fn fetch(path: &str) -> Result<Vec<u8>, String> {

@@ -19,6 +19,7 @@ pub mod share;
 pub mod shared;
 pub mod workspace;
 
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use stagewright_core::analysis::{ImageFacts, Input};
@@ -115,9 +116,9 @@ pub struct State {
     pub example: Option<String>,
     /// The files.
     pub workspace: Shared<Workspace>,
-    /// Files of other examples that were edited, by example.
-    pub drafts: Shared<Vec<(String, Workspace, Choices)>>,
-    /// What a person wrote here before a link was opened.
+    /// What was edited of other examples, written out, by example.
+    pub drafts: Shared<BTreeMap<String, String>>,
+    /// What a person wrote here before a link was opened, or before starting over.
     pub aside: Option<Rc<Saved>>,
     /// Whose files they are.
     pub author: Author,
@@ -171,14 +172,12 @@ pub struct State {
 pub enum Action {
     /// The list of examples arrived.
     CatalogLoaded(Vec<Example>),
-    /// An example's files arrived.
+    /// An example's files arrived. If it is the one that is shown, it is shown as it came.
     ExampleOpened {
         /// Which.
         id: String,
         /// In the order of its tabs.
         files: Vec<File>,
-        /// Whether edits made earlier are thrown away.
-        fresh: bool,
     },
     /// A share link was opened.
     LinkOpened(Box<Link>),
@@ -346,7 +345,6 @@ impl Action {
                 | Self::TargetChosen(_)
                 | Self::BuildArgSet { .. }
                 | Self::PlatformChosen(_)
-                | Self::ExampleOpened { .. }
                 | Self::Preparing(_)
         )
     }
@@ -417,10 +415,11 @@ impl State {
         }
         match action {
             Action::CatalogLoaded(catalog) => self.catalog = Shared::new(catalog),
-            Action::ExampleOpened { id, files, fresh } => self.open_example(id, files, fresh),
+            Action::ExampleOpened { id, files } => self.open_example(id, files),
             Action::LinkOpened(link) => self.open_link(&link),
             Action::BroughtBack => self.bring_back(),
-            Action::Restored(saved) => {
+            Action::Restored(mut saved) => {
+                self.drafts = Shared::new(std::mem::take(&mut saved.drafts));
                 saved.restore(self);
                 self.panel_open = self.build.is_some();
                 self.replan();
@@ -599,44 +598,40 @@ impl State {
         }
     }
 
-    fn open_example(&mut self, id: String, files: Vec<File>, fresh: bool) {
-        if self.example.is_none() {
-            // What a link brought is nowhere else any more.
+    fn open_example(&mut self, id: String, files: Vec<File>) {
+        let edited = self.workspace.edited;
+        let starts_over = edited && self.example.as_ref() == Some(&id);
+        if self.example.is_none() || starts_over {
+            // What a link brought, or a person wrote, is nowhere else any more.
             self.set_aside();
         }
-        if let Some(current) = self
-            .example
-            .take()
-            .filter(|current| *current != id && self.workspace.edited)
-        {
-            self.drafts
-                .change()
-                .push((current, (*self.workspace).clone(), (*self.choices).clone()));
+        if starts_over {
+            let text = format!("{id} is as it came. What you had before is kept: see the end of Examples.");
+            self.notice(false, text);
+        } else if let (true, Some(left), Some(draft)) = (edited, self.example.clone(), Saved::draft(self)) {
+            self.drafts.change().insert(left, draft);
         }
-        let epoch = self.workspace.epoch + 1;
-        let example = self.catalog.iter().find(|example| example.id == id);
-        let dockerfile = example.map_or("Dockerfile", |example| example.dockerfile.as_str());
-        let target = example.and_then(|example| example.target.clone());
-        let draft = self
-            .drafts
-            .iter()
-            .position(|(of, ..)| *of == id)
-            .map(|at| self.drafts.change().remove(at));
-        let (workspace, choices) = match draft {
-            Some((_, workspace, choices)) if !fresh => (workspace, choices),
-            _ => (
-                Workspace::new(files, dockerfile, epoch),
-                Choices {
-                    target,
-                    ..Choices::default()
-                },
-            ),
-        };
-        self.workspace = Shared::new(Workspace { epoch, ..workspace });
-        self.choices = Shared::new(choices);
-        self.example = Some(id);
+        let draft = self.take_draft(&id);
+        if !draft.is_some_and(|draft| draft.show(self)) {
+            let epoch = self.workspace.epoch + 1;
+            let example = self.catalog.iter().find(|example| example.id == id);
+            let dockerfile = example.map_or("Dockerfile", |example| example.dockerfile.as_str());
+            let target = example.and_then(|example| example.target.clone());
+            self.workspace = Shared::new(Workspace::new(files, dockerfile, epoch));
+            self.choices = Shared::new(Choices {
+                target,
+                ..Choices::default()
+            });
+            self.author = Author::Reader;
+            self.example = Some(id);
+        }
         self.leave();
         self.replan();
+    }
+
+    /// What was edited of an example before another one was opened.
+    fn take_draft(&mut self, example: &str) -> Option<Saved> {
+        Saved::read(&self.drafts.change().remove(example)?)
     }
 
     fn show_file(&mut self, path: &str) {

@@ -133,7 +133,8 @@ impl State {
     /// Keeps what is here for [`State::bring_back`].
     pub(super) fn set_aside(&mut self) {
         if !self.workspace.files.is_empty() {
-            self.aside = Some(Rc::new(Saved::of(self)));
+            let here = Saved::of(self);
+            self.aside = Some(Rc::new(here.before(self.aside.take())));
         }
     }
 
@@ -145,8 +146,10 @@ impl State {
         let running = self.build.take().filter(|build| build.phase == Phase::Running);
         self.leave();
         (*aside).clone().restore(self);
-        if worth {
-            self.aside = Some(Rc::new(here.before(self.aside.take())));
+        // Both are of one example, and the files of one are shown.
+        let draft = self.example.clone().and_then(|example| self.take_draft(&example));
+        for kept in draft.into_iter().chain(worth.then_some(here)) {
+            self.aside = Some(Rc::new(kept.before(self.aside.take())));
         }
         self.build = running.or_else(|| self.build.take());
         self.panel_open = self.build.is_some();
@@ -253,7 +256,6 @@ mod tests {
         Action::ExampleOpened {
             id: "counter".into(),
             files: vec![File::new("Dockerfile", Content::Text(text.into()))],
-            fresh: false,
         }
     }
 
@@ -489,6 +491,12 @@ mod tests {
             assert_eq!(
                 (there.workspace.source(), there.author),
                 ("FROM theirs\n", Author::Stranger)
+            );
+            let again = after(&there, [example("FROM a\n"), Action::BroughtBack]);
+            assert_eq!(
+                again.author,
+                Author::Stranger,
+                "another example is no act on these files"
             );
         }
     }

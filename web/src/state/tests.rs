@@ -36,7 +36,6 @@ fn opened(id: &str, source: &str) -> Action {
     Action::ExampleOpened {
         id: id.into(),
         files: vec![file("Dockerfile", source), file("app.go", "package main\n")],
-        fresh: false,
     }
 }
 
@@ -260,7 +259,6 @@ fn the_builder_pattern_is_a_script_and_several_dockerfiles() {
     let opened = Action::ExampleOpened {
         id: "pattern".into(),
         files,
-        fresh: false,
     };
     let state = after(&state, [opened, Action::TabShown(Tab::Pattern)]);
     assert!(state.has_pattern());
@@ -316,22 +314,66 @@ fn an_example_brings_its_own_target() {
 
 #[test]
 fn edits_wait_until_their_example_is_opened_again() {
-    let state = after(
-        &page(),
-        [
-            typed("FROM mine\n"),
-            opened("stopped", TWO_STAGES),
-            opened("counter", TWO_STAGES),
-        ],
-    );
-    assert_eq!(state.workspace.source(), "FROM mine\n");
-    assert!(state.workspace.edited);
+    let left = after(&page(), [typed("FROM mine\n"), opened("stopped", TWO_STAGES)]);
+    let kept = serde_json::to_string(&Saved::whole(&left)).unwrap();
+    let restored = Action::Restored(Box::new(Saved::read(&kept).unwrap()));
+    for state in [left, after(&page(), [restored])] {
+        assert_eq!(state.example.as_deref(), Some("stopped"));
+        let state = after(&state, [opened("counter", TWO_STAGES)]);
+        assert_eq!(state.workspace.source(), "FROM mine\n");
+        assert!(state.workspace.edited);
+    }
+}
+
+#[test]
+fn what_was_written_before_starting_over_is_set_aside() {
     let fresh = Action::ExampleOpened {
         id: "counter".into(),
         files: vec![file("Dockerfile", TWO_STAGES)],
-        fresh: true,
     };
-    assert_eq!(after(&state, [fresh]).workspace.source(), TWO_STAGES);
+    let state = after(&page(), [typed("FROM one\n"), fresh.clone()]);
+    assert_eq!(state.workspace.source(), TWO_STAGES);
+    assert!(!state.workspace.edited);
+    let state = after(&state, [typed("FROM two\n"), fresh, Action::BroughtBack]);
+    assert_eq!(state.workspace.source(), "FROM two\n");
+    assert_eq!(
+        after(&state, [Action::BroughtBack]).workspace.source(),
+        "FROM one\n"
+    );
+}
+
+#[test]
+fn edits_of_an_example_are_not_lost_to_what_is_brought_back() {
+    let fresh = Action::ExampleOpened {
+        id: "counter".into(),
+        files: vec![file("Dockerfile", TWO_STAGES)],
+    };
+    let left = [
+        typed("FROM one\n"),
+        fresh,
+        typed("FROM two\n"),
+        opened("stopped", TWO_STAGES),
+    ];
+    let state = after(&page(), left.into_iter().chain([Action::BroughtBack]));
+    assert_eq!(state.workspace.source(), "FROM one\n");
+    let state = after(&state, [Action::BroughtBack]);
+    assert_eq!(state.workspace.source(), "FROM two\n");
+}
+
+#[test]
+fn what_is_set_aside_is_bounded_and_the_latest_of_it_stays() {
+    let mut state = page();
+    for turn in 0..200 {
+        let fresh = Action::ExampleOpened {
+            id: "counter".into(),
+            files: vec![file("Dockerfile", TWO_STAGES)],
+        };
+        state = after(&state, [typed(&format!("FROM a{turn}\n")), fresh]);
+    }
+    let kept = serde_json::to_string(&Saved::whole(&state)).unwrap();
+    let restored = Action::Restored(Box::new(Saved::read(&kept).unwrap()));
+    let state = after(&page(), [restored, Action::BroughtBack]);
+    assert_eq!(state.workspace.source(), "FROM a199\n");
 }
 
 #[test]
@@ -581,7 +623,6 @@ fn the_only_role_a_script_loses_by_its_name_is_none() {
     let open = Action::ExampleOpened {
         id: "counter".into(),
         files,
-        fresh: true,
     };
     let state = after(
         &page(),

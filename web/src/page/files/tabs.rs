@@ -122,11 +122,25 @@ fn tab(
                 <button class="bare small" aria-label={format!("Rename {path}")} title="Rename" data-testid="rename-file" onclick={start(Naming::Rename(path.clone()))}>{ icons::pen() }</button>
                 if workspace.can_remove(&path) {
                     <button class="bare small" aria-label={format!("Remove {path}")} title="Remove" data-testid="remove-file"
-                        onclick={desk.report(Action::FileRemoved(path))}>{ icons::cross() }</button>
+                        onclick={remove(desk, file)}>{ icons::cross() }</button>
                 }
             }
         </div>
     }
+}
+
+/// Removes a file. Where something is in it that would be lost, it asks first.
+fn remove(desk: &Desk, file: &File) -> Callback<MouseEvent> {
+    let (desk, path) = (desk.clone(), file.path.clone());
+    let empty = file.content.bytes().is_empty();
+    Callback::from(move |_: MouseEvent| {
+        let question = format!("Remove {path}? What is in it is lost.");
+        let sure =
+            || web_sys::window().is_some_and(|window| window.confirm_with_message(&question) == Ok(true));
+        if empty || sure() {
+            desk.dispatch(Action::FileRemoved(path.clone()));
+        }
+    })
 }
 
 #[derive(Properties, PartialEq)]

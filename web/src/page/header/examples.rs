@@ -22,11 +22,11 @@ pub(super) struct Props {
 pub(super) fn Examples(props: &Props) -> Html {
     let within = use_node_ref();
     let (open, toggle, close) = use_popover(&within);
-    let choose = |id: &str, fresh: bool| {
+    let choose = |id: &str| {
         let (store, close, id) = (props.desk.store.clone(), close.clone(), id.to_owned());
         Callback::from(move |_: MouseEvent| {
             close.emit(());
-            wasm_bindgen_futures::spawn_local(examples::open(store.clone(), id.clone(), fresh));
+            wasm_bindgen_futures::spawn_local(examples::open(store.clone(), id.clone()));
         })
     };
     let entry = |example: &Example| {
@@ -35,7 +35,7 @@ pub(super) fn Examples(props: &Props) -> Html {
         let onclick = if here {
             close.reform(|_: MouseEvent| ())
         } else {
-            choose(&example.id, false)
+            choose(&example.id)
         };
         html! {
             <li key={example.id.clone()}>
@@ -71,7 +71,7 @@ pub(super) fn Examples(props: &Props) -> Html {
                         <button class="menu-foot" data-testid="bring-back" onclick={bring_back}>{ "Back to what you had before" }</button>
                     }
                     if let Some(current) = current.filter(|_| props.edited) {
-                        <button class="menu-foot" data-testid="start-over" onclick={choose(&current.id, true)}>
+                        <button class="menu-foot" data-testid="start-over" onclick={choose(&current.id)}>
                             { format!("Start over: put {} back as it came", current.id) }
                         </button>
                     }
