@@ -68,7 +68,7 @@ fn refused(why: &str) -> Html {
         <>
             <h2 id="worker-title">{ "The worker does not know this page" }</h2>
             <p>{ why }</p>
-            <p>{ "Open the address that the worker printed last: the token at its end is good for once, and a new one is printed each time the worker starts. This tab can stay open; your files stay as they are." }</p>
+            <p>{ "The token is good for once, and a new one is printed each time the worker starts. This tab can stay open; your files stay as they are." }</p>
         </>
     }
 }
