@@ -4,7 +4,7 @@
 //! machine. An image may name that as its program, or as what its program needs to start, and bring a loader of its own: so
 //! a stranger's code could hold a descriptor of the file, and write to it as root as soon as nobody runs it any more
 //! (CVE-2019-5736). Therefore the worker starts no program of an image itself. It becomes the launcher, and that one becomes
-//! the program: some twenty instructions in a file in memory, which needs no loader, and which nobody can write to.
+//! the program: some thirty instructions in a file in memory, which needs no loader, and which nobody can write to.
 //!
 //! The launcher's arguments are the number of the descriptor to report to, in decimal; the path of the program; and the
 //! program's own arguments. Where the program cannot be started it reports the error's number, four bytes in this machine's
