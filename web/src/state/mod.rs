@@ -608,7 +608,7 @@ impl State {
         if starts_over {
             let text = format!("{id} is as it came. What you had before is kept: see the end of Examples.");
             self.notice(false, text);
-        } else if let (true, Some(left), Some(draft)) = (edited, self.example.clone(), Saved::draft(self)) {
+        } else if edited && let (Some(left), Some(draft)) = (self.example.clone(), Saved::draft(self)) {
             self.drafts.change().insert(left, draft);
         }
         let draft = self.take_draft(&id);
